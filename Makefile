@@ -1,0 +1,77 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each target sets up what it needs, in .venv.
+# Another interpreter: `make test PYTHON=python3.13 VENV=.venv-3.13`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A Python 3.13 beside the default one, where there is one: on the PATH, or in pyenv without being switched on.
+PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13; do \
+	$$p -c 'import venv, ensurepip' 2>/dev/null && { echo $$p; break; }; done)
+PYTEST_FLAGS ?=
+FUZZ_RUNS ?= 1000000
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fuzz mutate lint types layers test-313 clean
+
+help:  ## Say what there is to make.
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Spore needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name another: make PYTHON=python3.11" % v[:2])'
+	@echo "setting up $(VENV) (once; a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt --upgrade pip
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
+	@$(PIP) install -c constraints.txt -e '.[cli]'
+	@touch $@
+
+$(VENV)/.%: $(VENV)/.run
+	@$(PIP) install -c constraints.txt --group $*
+	@touch $@
+
+demo: $(VENV)/.run  ## Run the best there is to see so far.
+	@$(BIN)/python examples/wire_tour.py
+
+test: $(VENV)/.test  ## Run the tests.
+	@$(BIN)/python -m pytest -n auto $(PYTEST_FLAGS)
+
+check: lint types layers $(VENV)/.test  ## What CI runs: linters, types, layers, tests with branch coverage, tests on 3.13.
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test PYTEST_FLAGS="--cov --cov-report="
+	@$(BIN)/python -m coverage report --fail-under=95
+	@$(BIN)/python -m coverage report --include='*/spore/codec/*,*/spore/message/*' --fail-under=100
+	@$(MAKE) --no-print-directory test-313
+
+lint: $(VENV)/.check
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/flake8 --select=ASYNC --enable-extensions=ASYNC src tests bench examples
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/deptry .
+
+types: $(VENV)/.check $(VENV)/.test $(VENV)/.bench
+	@$(BIN)/mypy
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+layers: $(VENV)/.check
+	@$(BIN)/lint-imports
+
+test-313:
+	@if [ -n "$(PYTHON313)" ]; then echo "tests on $$($(PYTHON313) --version)"; \
+	$(MAKE) --no-print-directory test PYTHON="$(PYTHON313)" VENV=.venv-3.13; \
+	else echo "no Python 3.13 here: its tests were not run"; fi
+
+bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results.
+	@mkdir -p bench/results
+	@$(BIN)/python -m bench.codec --json bench/results/codec.json
+
+fuzz: $(VENV)/.fuzz  ## Feed the decoder a million inputs, guided by coverage.
+	@$(BIN)/python -m tests.fuzz.decoder -runs=$(FUZZ_RUNS)
+
+mutate: $(VENV)/.test $(VENV)/.mutate  ## Break the codec in every small way and see whether a test notices.
+	@$(BIN)/mutmut run; $(BIN)/mutmut results
+
+clean:  ## Remove what the other targets made.
+	@rm -rf .venv .venv-3.13 .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results

@@ -1,0 +1,148 @@
+"""Encoding: a message to a frame. Either the whole frame comes back or nothing was written."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from spore.codec.compile import NOT_PLAIN, Codec, FrameWriter, Misfit, codec_of
+from spore.codec.frame import Frame, UnknownTlv, misplaced
+from spore.codec.header import DOMAINS, HEADER, HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, SUMMED_SIZE, VERSION
+from spore.codec.tlv import EXTENDED, tlv, tlv_size
+from spore.codec.walk import check_value_size, write_message
+from spore.errors import EncodeError, UsageError
+from spore.message import MAX_VALUE_SIZE, Domain, MessageType, message_type
+
+__all__ = ["encode", "encode_frame", "encode_into", "encoded_size"]
+
+
+def encode(message: object, *, sequence: int, timestamp_ns: int, source: int = 0, flags: int = 0) -> bytes:
+    """A message as one whole frame.
+
+    Args:
+        message: an instance of a class that `spore.message` made.
+        sequence: counts up by one for each source and link; a u64.
+        timestamp_ns: nanoseconds since the Unix epoch; a u64.
+        source: who sends it, see `Frame.source`; a u8.
+        flags: a combination of `Flags`.
+
+    Raises:
+        EncodeError: naming message, field and value, if a value has no wire form.
+    """
+    try:
+        return _WRITERS[type(message)](message, sequence, timestamp_ns, source, flags)
+    except NOT_PLAIN:
+        return _encode_exactly(message, sequence, timestamp_ns, source, flags)
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """A frame, with everything that it holds, as bytes: the reverse of decoding one.
+
+    Raises:
+        EncodeError: if an item has no wire form or cannot stand in a frame of this domain.
+    """
+    domain = DOMAINS[frame.domain] if frame.domain in tuple(Domain) else None
+    if domain is None:
+        raise EncodeError("Frame", "needs a member of spore.Domain", field="domain", value=frame.domain)
+    payload = b"".join([_item(item, domain, index) for index, item in enumerate(frame.items)])
+    if len(payload) > MAX_PAYLOAD_SIZE:
+        raise EncodeError("Frame", f"a payload of {len(payload):,} bytes, and {MAX_PAYLOAD_SIZE:,} is the most")
+    return _assemble(domain, payload, frame.sequence, frame.timestamp_ns, frame.source, frame.flags)
+
+
+def encode_into(
+    buffer: bytearray | memoryview,
+    message: object,
+    *,
+    at: int = 0,
+    sequence: int,
+    timestamp_ns: int,
+    source: int = 0,
+    flags: int = 0,
+) -> int:
+    """Write a message as a frame into a buffer that is large enough.
+
+    Returns:
+        The index behind the frame: where the next one would go.
+
+    Raises:
+        EncodeError: as `encode` does; the buffer is as it was.
+        UsageError: if the frame does not fit behind ``at``; the buffer is as it was.
+    """
+    frame = encode(message, sequence=sequence, timestamp_ns=timestamp_ns, source=source, flags=flags)
+    end = at + len(frame)
+    if at < 0 or end > len(buffer):
+        raise UsageError(f"a frame of {len(frame)} bytes at {at} does not fit a buffer of {len(buffer)}")
+    buffer[at:end] = frame
+    return end
+
+
+def encoded_size(message: object) -> int:
+    """The bytes of the frame that `encode` would make, without making it (only text that is not ASCII is encoded).
+
+    Raises:
+        EncodeError: if it is no message, if it is too large, or if a value whose size counts has a wrong type.
+    """
+    try:
+        size = codec_of(type(message)).value_size(message)
+        if size <= MAX_VALUE_SIZE:
+            return HEADER_SIZE + tlv_size(size)
+    except NOT_PLAIN:
+        pass
+    return HEADER_SIZE + tlv_size(len(write_message(_entry(message).layout, message)))
+
+
+_WRITERS: dict[type, FrameWriter] = {}
+"""What makes frames of each class that was encoded before. A plain dict: that is the quickest to ask."""
+
+
+def _encode_exactly(message: object, sequence: int, timestamp_ns: int, source: int, flags: int) -> bytes:
+    """By the reference codec; and remember the compiled one for the next time."""
+    entry = _entry(message)
+    codec = codec_of(entry.cls)
+    _WRITERS[entry.cls] = codec.write_frame or _writer_of_any_size(codec)
+    value = write_message(entry.layout, message)
+    return _assemble(entry.domain, tlv(entry.type_id, value), sequence, timestamp_ns, source, flags)
+
+
+def _writer_of_any_size(codec: Codec) -> FrameWriter:
+    type_id, domain, write_value = codec.entry.type_id, codec.entry.domain, codec.write_value
+
+    def write_frame(message: object, sequence: int, timestamp_ns: int, source: int, flags: int, /) -> bytes:
+        value = write_value(message)
+        if len(value) > MAX_VALUE_SIZE:
+            raise Misfit
+        return _assemble(domain, tlv(type_id, value), sequence, timestamp_ns, source, flags)
+
+    return write_frame
+
+
+def _entry(message: object) -> MessageType:
+    try:
+        return message_type(type(message))
+    except TypeError as error:
+        raise EncodeError(type(message).__name__, str(error)) from None
+
+
+def _item(item: object, domain: Domain, index: int) -> bytes:
+    if isinstance(item, UnknownTlv):
+        if not 0 < item.type_id < EXTENDED:
+            raise EncodeError("UnknownTlv", "type numbers are 1 to 254", field="type_id", value=item.type_id)
+        check_value_size(f"UnknownTlv {item.type_id}", len(item.value))
+        return tlv(item.type_id, item.value)
+    entry = _entry(item)
+    if (reason := misplaced(entry, domain, index)) is not None:
+        raise EncodeError("Frame", reason, field=f"items[{index}]", value=item)
+    return tlv(entry.type_id, write_message(entry.layout, item))
+
+
+_LIMITS = {"sequence": 2**64, "timestamp_ns": 2**64, "source": 2**8, "flags": 2**3}
+
+
+def _assemble(domain: Domain, payload: bytes, sequence: int, timestamp_ns: int, source: int, flags: int) -> bytes:
+    given = {"sequence": sequence, "timestamp_ns": timestamp_ns, "source": source, "flags": flags}
+    for name, limit in _LIMITS.items():
+        value = given[name]
+        if not isinstance(value, int) or not 0 <= value < limit:
+            raise EncodeError("Frame", f"needs an integer from 0 to {limit - 1}", field=name, value=value)
+    head = HEADER.pack(MAGIC, domain, VERSION, source, flags, sequence, timestamp_ns, len(payload), 0)[:SUMMED_SIZE]
+    return head + crc32(payload, crc32(head)).to_bytes(4, "little") + payload

@@ -1,0 +1,131 @@
+"""Every exception that Spore raises on purpose, in one tree.
+
+Strategy: a subclass exists only where a caller would act differently, and the facts of a failure are
+fields, so that a program never has to parse the sentence that a person reads.
+"""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = [
+    "CodecError",
+    "ConversionError",
+    "Damage",
+    "DecodeError",
+    "DefinitionError",
+    "EncodeError",
+    "SporeError",
+    "UsageError",
+]
+
+
+class SporeError(Exception):
+    """The root: ``except SporeError`` catches whatever Spore itself found wrong."""
+
+
+class UsageError(SporeError):
+    """A call that the caller's own code got wrong, such as feeding a decoder that has seen the end."""
+
+
+class DefinitionError(SporeError, TypeError):
+    """A class cannot be a message. Raised while the module that defines it is imported.
+
+    Attributes:
+        message: the name of the class.
+        field: the field at fault, or None where the whole class is.
+        reason: what is wrong and what would be right.
+    """
+
+    def __init__(self, message: str, reason: str, *, field: str | None = None) -> None:
+        self.message = message
+        self.field = field
+        self.reason = reason
+        super().__init__(f"{message}.{field}: {reason}" if field else f"{message}: {reason}")
+
+
+class ConversionError(SporeError, ValueError):
+    """JSON-ready data does not describe a message.
+
+    Attributes:
+        message: the name of the message that was asked for.
+        problems: one sentence for each thing that is wrong, each with the path of its key.
+    """
+
+    def __init__(self, message: str, problems: tuple[str, ...]) -> None:
+        self.message = message
+        self.problems = problems
+        super().__init__(f"not a {message}: " + "; ".join(problems))
+
+
+class CodecError(SporeError):
+    """Messages and bytes do not fit together."""
+
+
+class EncodeError(CodecError, ValueError):
+    """A value has no wire form. Nothing was written.
+
+    Attributes:
+        message: the name of the message (or ``Frame`` for a value of the header).
+        field: the path of the field, such as ``levels[3].price``; None where the whole message is at fault.
+        value: the value as it was given.
+        reason: what the wire form asks for.
+    """
+
+    def __init__(self, message: str, reason: str, *, field: str | None = None, value: object = None) -> None:
+        self.message = message
+        self.field = field
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{message}.{field} = {_short(value)}: {reason}" if field else f"{message}: {reason}")
+
+
+class Damage(enum.Enum):
+    """What is wrong with bytes that are not a frame: one member for each way to be damaged."""
+
+    MAGIC = "magic"
+    DOMAIN = "domain"
+    VERSION = "version"
+    FLAGS = "flags"
+    SIZE = "size"
+    CHECKSUM = "checksum"
+    TLV = "tlv"
+    """A TLV's head or value does not fit in the payload."""
+    FORM = "form"
+    """A TLV in a form that the format does not allow, such as an extended one that fits the standard form."""
+    TYPE = "type"
+    """A type number that cannot stand in a frame of this domain."""
+    LENGTH = "length"
+    """Bytes of a message are missing or left over."""
+    VALUE = "value"
+    """A field's bytes are no value of its type, such as a boolean of 2."""
+    TRUNCATED = "truncated"
+    """The stream ended inside a frame."""
+
+
+class DecodeError(CodecError, ValueError):
+    """Bytes that are not what the wire format allows.
+
+    Attributes:
+        damage: which kind of damage it is.
+        offset: where, in bytes from the start of the stream (or of the data that was given).
+        reason: what is wrong there, and what would be right.
+        message: the name of the message inside which it happened, if it was inside one.
+        field: the path of that message's field, if it was inside one.
+    """
+
+    def __init__(
+        self, damage: Damage, reason: str, *, offset: int, message: str | None = None, field: str | None = None
+    ) -> None:
+        self.damage = damage
+        self.offset = offset
+        self.reason = reason
+        self.message = message
+        self.field = field
+        where = f"{message}.{field}: " if field else f"{message}: " if message else ""
+        super().__init__(f"at byte {offset}: {where}{reason}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
