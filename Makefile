@@ -12,7 +12,7 @@ PYTEST_FLAGS ?=
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz mutate lint types layers test-313 clean
+.PHONY: help demo test check bench fuzz mutate docs lint types layers test-313 clean
 
 help:  ## Say what there is to make.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -72,6 +72,10 @@ fuzz: $(VENV)/.fuzz  ## Feed the decoder a million inputs, guided by coverage.
 
 mutate: $(VENV)/.test $(VENV)/.mutate  ## Break the codec in every small way and see whether a test notices.
 	@$(BIN)/mutmut run; $(BIN)/mutmut results
+
+docs: $(VENV)/.run  ## Bring the generated parts of the documentation up to date.
+	@sed -i '/<!-- catalogue -->/q' docs/reference/wire.md
+	@$(BIN)/spore schema --markdown >> docs/reference/wire.md
 
 clean:  ## Remove what the other targets made.
 	@rm -rf .venv .venv-3.13 .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results

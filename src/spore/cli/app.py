@@ -1,0 +1,68 @@
+"""The application: its commands, and one place that turns failures into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from spore.cli.decode import decode
+from spore.cli.encode import encode
+from spore.cli.schema import schema
+from spore.errors import SporeError
+
+__all__ = ["BAD_INPUT", "INTERRUPTED", "PIPE_CLOSED", "app", "run"]
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell reports it."""
+PIPE_CLOSED = 141
+"""128 + SIGPIPE: whoever read our output has gone, as in ``spore decode FILE | head``."""
+
+app = App(
+    name="spore",
+    version=lambda: importlib.metadata.version("spore"),
+    help="Event-driven services as trio actors: bundled in one nursery, or relayed as processes.",
+    help_epilogue="Exit codes: 0 done · 2 bad input, configuration or usage · 130 interrupted.",
+    help_format="markdown",
+    default_parameter=Parameter(negative=""),
+    suppress_keyboard_interrupt=False,
+)
+app.command(schema)
+app.command(decode)
+app.command(encode)
+
+
+def run(tokens: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. What went wrong is said on stderr, in one line."""
+    try:
+        result = app(
+            tokens,
+            error_console=Console(stderr=True),
+            exit_on_error=False,
+            print_error=True,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
+    except CycloptsError:
+        return BAD_INPUT
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except SporeError as error:
+        return _say(str(error))
+    except OSError as error:
+        return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def _say(what: str) -> int:
+    print(f"spore: {what}", file=sys.stderr)
+    return BAD_INPUT
