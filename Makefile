@@ -48,7 +48,7 @@ check: lint types layers $(VENV)/.test  ## What CI runs: linters, types, layers,
 lint: $(VENV)/.check
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/flake8 --select=ASYNC --enable-extensions=ASYNC src tests bench examples
+	@$(BIN)/flake8 --select=ASYNC1,ASYNC2 src tests bench examples
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/deptry .
 
 types: $(VENV)/.check $(VENV)/.test $(VENV)/.bench

@@ -38,7 +38,7 @@ from spore.message import (
 __all__ = ["NOT_PLAIN", "Codec", "FrameReader", "FrameWriter", "Misfit", "codec_of"]
 
 
-class Misfit(Exception):  # noqa: N818 - it never leaves the codec
+class Misfit(Exception):
     """A value or some bytes that the compiled code leaves to the reference codec."""
 
 
