@@ -482,5 +482,5 @@ async def open_bundle(
             await bundle.drain(drain_timeout_s)
         finally:
             nursery.cancel_scope.cancel()
-            await bundle.abandon(Loss.CANCELLED)
+            await bundle.abandon(Loss.CANCELLED)  # noqa: ASYNC102 - it waits for nothing
             guards.finish()

@@ -285,8 +285,11 @@ class Cell:
             else:
                 try:
                     handle(message)
-                except BaseException as error:  # noqa: BLE001 - the supervisor's, or raised again there
+                except Exception as error:  # noqa: BLE001 - the supervisor's
                     self.fail(error, message)
+                except BaseException:
+                    self.lose(message, Loss.CANCELLED)
+                    raise
             if not self.running:
                 break
         handled = limit - left
@@ -301,8 +304,11 @@ class Cell:
         self._before(envelope)
         try:
             value = self.handle(envelope.message)
-        except BaseException as error:  # noqa: BLE001 - the supervisor's, or raised again there
+        except Exception as error:  # noqa: BLE001 - the supervisor's
             self.fail(error, envelope.message, envelope.reply)
+        except BaseException:
+            self.lose(envelope, Loss.CANCELLED)
+            raise
         else:
             self._after(envelope, value)
 
@@ -332,8 +338,11 @@ class Cell:
         began = perf_counter_ns()
         try:
             value = await self.handle(envelope.message)
-        except BaseException as error:  # noqa: BLE001 - the supervisor's, or raised again there
+        except Exception as error:  # noqa: BLE001 - the supervisor's
             self.fail(error, envelope.message, envelope.reply)
+        except BaseException:
+            self.lose(envelope, Loss.CANCELLED)
+            raise
         else:
             self._after(envelope, value)
         finally:
@@ -370,15 +379,12 @@ class Cell:
 
     # What goes wrong
 
-    def fail(self, error: BaseException, message: Any, reply: Reply | None = None) -> None:
+    def fail(self, error: Exception, message: Any, reply: Reply | None = None) -> None:
         """A handler raised. Its supervisor decides; whoever sent the message does not see it, but an ask does.
 
-        Raises:
-            BaseException: the error itself where it is none of the actor's (cancellation, an interrupt).
+        What is no `Exception` (cancellation, an interrupt) is none of the actor's: whoever runs a handler counts the
+        message with `lose` and lets it pass.
         """
-        if not isinstance(error, Exception):
-            self.lose(message, Loss.CANCELLED)
-            raise error
         self.failures += 1
         if reply is not None:
             reply.fail(self.ask_failed(error))

@@ -16,7 +16,7 @@ import trio
 from spore.errors import AskTimeout, MailboxFull, UsageError
 from spore.nursery_bundle.cell import Cell, Envelope, Reply
 from spore.nursery_bundle.dispatcher import MAX_DEPTH
-from spore.nursery_bundle.policy import Overflow
+from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.statistics import SAMPLE_MASK
 from spore.nursery_bundle.wiring import reaches, waits_for
 
@@ -161,8 +161,11 @@ class LocalRef(ActorRef[M]):
                 handle(message)
             else:
                 _handle_timed(cell, handle, message)
-        except BaseException as error:  # noqa: BLE001 - the supervisor's, or raised again there
+        except Exception as error:  # noqa: BLE001 - the supervisor's
             cell.fail(error, message)
+        except BaseException:
+            cell.lose(message, Loss.CANCELLED)
+            raise
         finally:
             dispatcher.depth = depth
             if not cell.held:
@@ -187,8 +190,11 @@ class LocalRef(ActorRef[M]):
                         break
                 else:
                     return
-            except BaseException as error:  # noqa: BLE001 - the supervisor's, or raised again there
+            except Exception as error:  # noqa: BLE001 - the supervisor's
                 cell.fail(error, message)
+            except BaseException:
+                cell.lose(message, Loss.CANCELLED)
+                raise
             finally:
                 self.sent += handled
                 dispatcher.depth = depth
@@ -280,9 +286,12 @@ class LocalRef(ActorRef[M]):
         self.sent += 1
         try:
             return handle(message)
-        except BaseException as error:
+        except Exception as error:
             cell.fail(error, message)
             raise cell.ask_failed(error) from error
+        except BaseException:
+            cell.lose(message, Loss.CANCELLED)
+            raise
         finally:
             dispatcher.depth -= 1
             if not cell.held:
