@@ -33,6 +33,7 @@ $(VENV)/.%: $(VENV)/.run
 	@touch $@
 
 demo: $(VENV)/.run  ## Run the best there is to see so far.
+	@$(BIN)/python examples/bundle_tour.py
 	@$(BIN)/python examples/wire_tour.py
 
 test: $(VENV)/.test  ## Run the tests.
@@ -66,6 +67,7 @@ test-313:
 bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results.
 	@mkdir -p bench/results
 	@$(BIN)/python -m bench.codec --json bench/results/codec.json
+	@$(BIN)/python -m bench.bundle --json bench/results/bundle.json
 
 fuzz: $(VENV)/.fuzz  ## Feed the decoder a million inputs, guided by coverage.
 	@$(BIN)/python -m tests.fuzz.decoder -runs=$(FUZZ_RUNS)
