@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 # A Python 3.13 beside the default one, where there is one: on the PATH, or in pyenv without being switched on.
 PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13; do \
 	$$p -c 'import venv, ensurepip' 2>/dev/null && { echo $$p; break; }; done)
@@ -50,7 +50,7 @@ lint: $(VENV)/.check
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/flake8 --select=ASYNC1,ASYNC2 src tests bench examples
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/deptry .
+	@$(BIN)/deptry src
 
 types: $(VENV)/.check $(VENV)/.test $(VENV)/.bench
 	@$(BIN)/mypy
