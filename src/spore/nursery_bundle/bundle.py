@@ -144,6 +144,7 @@ class Bundle:
             await supervising.call(cell.actor.on_start)
         except BaseException:
             del self._cells[name]
+            _leave(cell)
             raise
         ref = self._ref_to(cell)
         self._wire_later(cell, ref)
@@ -177,6 +178,8 @@ class Bundle:
         cells = [cell for cell in self._cells.values() if not cell.over]
         for cell in cells:
             cell.suspend()
+        while any(cell.busy for cell in cells):
+            await self._dispatcher.quiet.park()
         for cell in reversed(cells):
             await supervising.say_goodbye(cell)
         for cell in cells:
@@ -260,6 +263,7 @@ class Bundle:
         elif directive is Directive.STOP:
             _log.warning("actor %s: stops after %s: %s", cell.name, type(error).__name__, error)
             cell.stop(Loss.STOPPED)
+            _leave(cell)
             self.nursery.start_soon(supervising.say_goodbye, cell)
         elif directive is Directive.ESCALATE:
             cell.suspend()
@@ -393,8 +397,7 @@ class Bundle:
                 await supervising.say_goodbye(cell)
         for cell in alive:
             cell.stop(Loss.STOPPED)
-            for port in (cell.ports or {}).values():
-                port.idle()
+            _leave(cell)
 
     async def abandon(self, reason: Loss) -> None:
         """Stop every actor at once and count what was left. For `open_bundle`.
@@ -409,6 +412,12 @@ class Bundle:
                     cell.stop(reason)
                     if running:
                         await supervising.say_goodbye(cell)
+
+
+def _leave(cell: Cell) -> None:
+    """An actor that has ended sends nothing more: nobody need wait for it."""
+    for port in (cell.ports or {}).values():
+        port.idle()
 
 
 def _member(kind: type[E], value: E | str) -> E:

@@ -146,6 +146,8 @@ class Cell:
     """Whether a `tell` has run the mailbox over."""
     pumping: bool = attrs.field(init=False, default=False)
     """Whether the task of an async handler was started."""
+    busy: bool = attrs.field(init=False, default=False)
+    """Whether an async handler has a message in hand."""
     pump: trio.lowlevel.Task | None = attrs.field(init=False, default=None)
     """That task, while it is parked."""
     waits_for: list[Cell] | tuple[()] = attrs.field(init=False, default=())
@@ -224,6 +226,7 @@ class Cell:
         self._enter(ActorState.STOPPED)
         for message in self.mailbox.close_receive():
             self.lose(message, reason)
+        self._relieve()
         self.rest()
         self._wake_pump()
 
@@ -322,6 +325,8 @@ class Cell:
                 if not self.running or not len(self.mailbox):
                     if self.running:
                         self.rest()
+                    else:
+                        self.dispatcher.quiet.unpark_all()  # nothing is in hand any more, see Bundle.restart
                     self.pump = trio.lowlevel.current_task()
                     await trio.lowlevel.wait_task_rescheduled(self._unpark)
                     continue
@@ -336,6 +341,7 @@ class Cell:
     async def _handle_async(self, envelope: Envelope) -> None:
         self._before(envelope)
         began = perf_counter_ns()
+        self.busy = True
         try:
             value = await self.handle(envelope.message)
         except Exception as error:  # noqa: BLE001 - the supervisor's
@@ -346,6 +352,7 @@ class Cell:
         else:
             self._after(envelope, value)
         finally:
+            self.busy = False
             self.time_handling(perf_counter_ns() - began, 1)
 
     def _before(self, envelope: Envelope) -> None:

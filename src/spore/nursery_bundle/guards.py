@@ -134,6 +134,8 @@ class GuardedRef(LocalRef[M]):
         elif not self._cell.mailbox.has_room(message):
             await self._send_when_room(self._enclose(message), high)
             return
+        if self._cell.dispatcher.overfull and self.owner is None:
+            await self._wait_for_relief()
         self._deliver(message, high)
         if self._cell.dispatcher.spent(1):
             await self._cell.dispatcher.give_way()
