@@ -70,6 +70,7 @@ class Bundle:
         self._timers: set[Timer] = set()
         self._chances = chances(seed)
         self._restarted_at: list[float] = []
+        self._restarting = False
 
     def __repr__(self) -> str:
         return f"<Bundle {self.name}: {len(self._cells)} actors>"
@@ -279,13 +280,19 @@ class Bundle:
         error.add_note(f"escalated by actor {cell.name!r} of bundle {self.name!r}")
         if self._supervision.on_failure is not Directive.RESTART:
             raise error
+        if self._restarting:
+            return  # the restart that is under way is for this actor too
         wait = supervising.next_wait(self._supervision, self._restarted_at, self._chances, name=self.name, error=error)
         _log.warning("bundle %s: restarts whole in %.3f s after %s: %s", self.name, wait, type(error).__name__, error)
-        for other in self._cells.values():
-            if not other.over:
-                other.suspend()
-        await trio.sleep(wait)
-        await self.restart()
+        self._restarting = True
+        try:
+            for other in self._cells.values():
+                if not other.over:
+                    other.suspend()
+            await trio.sleep(wait)
+            await self.restart()
+        finally:
+            self._restarting = False
 
     # Inside
 
