@@ -118,7 +118,7 @@ class _Source:
     """The lines of one function in the making, and the objects that it refers to."""
 
     def __init__(self) -> None:
-        self.scope: dict[str, Any] = {"Misfit": Misfit, "crc32": crc32, "from_bytes": int.from_bytes}
+        self.scope: dict[str, Any] = {"Misfit": Misfit, "crc32": crc32, "from_bytes": int.from_bytes, "to_bytes": int.to_bytes}
         self.lines: list[str] = []
         self.codes = ""
         self._count = 0
@@ -252,7 +252,7 @@ class _Writer(_Source):
             self.put(_CODES[wire.form], value)
         else:
             signed = ", signed=True" if wire.signed else ""
-            self.put(f"{wire.size}s", f"{value}.to_bytes({wire.size}, 'little'{signed})")
+            self.put(f"{wire.size}s", f"to_bytes({value}, {wire.size}, 'little'{signed})")
 
     def items(self, item: WireType, value: str) -> str:
         if isinstance(item, Int) and item.form in _CODES:
