@@ -198,7 +198,7 @@ class _Writer(_Source):
 
     def instance(self, value: str, cls: type) -> str:
         name = self.local(value)
-        self.refuse_if(f"{name}.__class__ is not {self.refer('cls', cls)}")
+        self.refuse_if(f"type({name}) is not {self.refer('cls', cls)}")
         return name
 
     def contents(self, wire: WireType, value: str) -> None:
@@ -264,7 +264,7 @@ class _Writer(_Source):
         """An expression for the bytes of a nested value, its class checked."""
         writer = _Writer()
         if isinstance(wire, Record):
-            writer.refuse_if(f"value.__class__ is not {writer.refer('cls', wire.cls)}")
+            writer.refuse_if(f"type(value) is not {writer.refer('cls', wire.cls)}")
         return f"{self.refer('write', writer.value_function(wire))}({value})"
 
 
