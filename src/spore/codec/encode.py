@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from zlib import crc32
 
 from spore.codec.compile import NOT_PLAIN, Codec, FrameWriter, Misfit, codec_of
@@ -138,11 +139,17 @@ def _item(item: object, domain: Domain, index: int) -> bytes:
 _LIMITS = {"sequence": 2**64, "timestamp_ns": 2**64, "source": 2**8, "flags": 2**3}
 
 
+def _is_within(value: object, limit: int) -> bool:
+    try:
+        return 0 <= operator.index(value) < limit  # type: ignore[arg-type]
+    except TypeError:
+        return False
+
+
 def _assemble(domain: Domain, payload: bytes, sequence: int, timestamp_ns: int, source: int, flags: int) -> bytes:
     given = {"sequence": sequence, "timestamp_ns": timestamp_ns, "source": source, "flags": flags}
     for name, limit in _LIMITS.items():
-        value = given[name]
-        if not isinstance(value, int) or not 0 <= value < limit:
-            raise EncodeError("Frame", f"needs an integer from 0 to {limit - 1}", field=name, value=value)
+        if not _is_within(given[name], limit):
+            raise EncodeError("Frame", f"needs an integer from 0 to {limit - 1}", field=name, value=given[name])
     head = HEADER.pack(MAGIC, domain, VERSION, source, flags, sequence, timestamp_ns, len(payload), 0)[:SUMMED_SIZE]
     return head + crc32(payload, crc32(head)).to_bytes(4, "little") + payload
