@@ -7,7 +7,7 @@ from zlib import crc32
 
 from spore.codec.compile import NOT_PLAIN, Codec, FrameWriter, Misfit, codec_of
 from spore.codec.frame import Frame, UnknownTlv, misplaced
-from spore.codec.header import DOMAINS, HEADER, HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, SUMMED_SIZE, VERSION
+from spore.codec.header import HEADER, HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, SUMMED_SIZE, VERSION
 from spore.codec.tlv import EXTENDED, tlv, tlv_size
 from spore.codec.walk import check_value_size, write_message
 from spore.errors import EncodeError, UsageError
@@ -41,8 +41,8 @@ def encode_frame(frame: Frame) -> bytes:
     Raises:
         EncodeError: if an item has no wire form or cannot stand in a frame of this domain.
     """
-    domain = DOMAINS[frame.domain] if frame.domain in tuple(Domain) else None
-    if domain is None:
+    domain = frame.domain
+    if not isinstance(domain, Domain):
         raise EncodeError("Frame", "needs a member of spore.Domain", field="domain", value=frame.domain)
     payload = b"".join([_item(item, domain, index) for index, item in enumerate(frame.items)])
     if len(payload) > MAX_PAYLOAD_SIZE:
