@@ -126,8 +126,11 @@ def _entry(message: object) -> MessageType:
 
 def _item(item: object, domain: Domain, index: int) -> bytes:
     if isinstance(item, UnknownTlv):
-        if not 0 < item.type_id < EXTENDED:
+        if not isinstance(item.type_id, int) or not 0 < item.type_id < EXTENDED:
             raise EncodeError("UnknownTlv", "type numbers are 1 to 254", field="type_id", value=item.type_id)
+        if not isinstance(item.value, bytes):
+            reason = f"needs bytes, not {type(item.value).__name__}"
+            raise EncodeError("UnknownTlv", reason, field="value", value=item.value)
         check_value_size(f"UnknownTlv {item.type_id}", len(item.value))
         return tlv(item.type_id, item.value)
     entry = _entry(item)
