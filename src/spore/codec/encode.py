@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
+import struct
 from zlib import crc32
 
 from spore.codec.compile import NOT_PLAIN, Codec, FrameWriter, Misfit, codec_of
 from spore.codec.frame import Frame, UnknownTlv, misplaced
-from spore.codec.header import HEADER, HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, SUMMED_SIZE, VERSION
+from spore.codec.header import HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, VERSION
 from spore.codec.tlv import EXTENDED, tlv, tlv_size
 from spore.codec.walk import check_value_size, write_message
 from spore.errors import EncodeError, UsageError
@@ -142,17 +143,29 @@ def _item(item: object, domain: Domain, index: int) -> bytes:
 _LIMITS = {"sequence": 2**64, "timestamp_ns": 2**64, "source": 2**8, "flags": 2**3}
 
 
+def _assemble(domain: Domain, payload: bytes, sequence: int, timestamp_ns: int, source: int, flags: int) -> bytes:
+    try:
+        head = _SUMMED.pack(MAGIC, domain, VERSION, source, flags, sequence, timestamp_ns, len(payload))
+    except struct.error:
+        head = None
+    if head is None or head[_FLAGS_AT] > 7:
+        raise _header_error(sequence=sequence, timestamp_ns=timestamp_ns, source=source, flags=flags)
+    return head + crc32(payload, crc32(head)).to_bytes(4, "little") + payload
+
+
+_SUMMED = struct.Struct("<IBBBBQQI")
+"""The header without its checksum."""
+_FLAGS_AT = 7
+
+
+def _header_error(**given: object) -> EncodeError:
+    """What struct has refused, by name."""
+    name, value = next((name, value) for name, value in given.items() if not _is_within(value, _LIMITS[name]))
+    return EncodeError("Frame", f"needs an integer from 0 to {_LIMITS[name] - 1}", field=name, value=value)
+
+
 def _is_within(value: object, limit: int) -> bool:
     try:
         return 0 <= operator.index(value) < limit  # type: ignore[arg-type]
     except TypeError:
         return False
-
-
-def _assemble(domain: Domain, payload: bytes, sequence: int, timestamp_ns: int, source: int, flags: int) -> bytes:
-    given = {"sequence": sequence, "timestamp_ns": timestamp_ns, "source": source, "flags": flags}
-    for name, limit in _LIMITS.items():
-        if not _is_within(given[name], limit):
-            raise EncodeError("Frame", f"needs an integer from 0 to {limit - 1}", field=name, value=given[name])
-    head = HEADER.pack(MAGIC, domain, VERSION, source, flags, sequence, timestamp_ns, len(payload), 0)[:SUMMED_SIZE]
-    return head + crc32(payload, crc32(head)).to_bytes(4, "little") + payload
