@@ -113,8 +113,6 @@ class Decoder:
         self._later = bytearray()
         """What was fed behind `_data`; joined to it once that makes the next frame whole, so that no byte
         is copied more than twice, however small the chunks are."""
-        self._wanted = HEADER_SIZE
-        """Bytes from `_at` on that are needed before there is anything new to say about the next frame."""
         self._base = 0
         self._error: DecodeError | None = None
         self._ended = False
