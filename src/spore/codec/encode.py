@@ -82,7 +82,8 @@ def encoded_size(message: object) -> int:
     """The bytes of the frame that `encode` would make, without making it (only text that is not ASCII is encoded).
 
     Raises:
-        EncodeError: if it is no message, if it is too large, or if a value whose size counts has a wrong type.
+        EncodeError: if it is no message, if it is too large, or if a value has no size where one is needed.
+            Other wrong values are found by `encode` only.
     """
     try:
         size = codec_of(type(message)).value_size(message)
