@@ -113,7 +113,11 @@ class _Resolver:
         items = [arg for arg in args if arg is not types.NoneType]
         if len(items) != 1 or len(items) == len(args):
             raise self.refuse("the only union with a wire form is T | None")
-        return wire.Option(self.resolve(items[0]))
+        item = self.resolve(items[0])
+        if isinstance(item, wire.Option):
+            # There would be two ways to write None, and one of them would be read and never written.
+            raise self.refuse("an optional of an optional has no wire form, because None could stand for either")
+        return wire.Option(item)
 
     def _array(self, args: tuple[Any, ...]) -> wire.Array:
         if len(args) != 2 or args[1] is not Ellipsis:
