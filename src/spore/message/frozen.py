@@ -34,13 +34,14 @@ def freeze(cls: type[T]) -> type[T]:
         raise DefinitionError(name, "a message inherits from nothing; nest a record instead")
     if attrs.has(cls):
         raise DefinitionError(name, "already an attrs class; drop the other decorator, this one makes it")
+    own_init = "__init__" in cls.__dict__
     try:
         made = attrs.frozen(cls, auto_attribs=True, weakref_slot=False)
     except attrs.exceptions.UnannotatedAttributeError as error:
         raise DefinitionError(name, f"a field has no annotation: {error}") from error
     twin = type(f"open {name}", (), {"__slots__": made.__slots__})  # type: ignore[attr-defined]
     setattr(made, OPEN_TWIN, twin)
-    if _is_plain(made):
+    if not own_init and _is_plain(made):
         made.__init__ = _cheap_init(made, twin)  # type: ignore[method-assign]
     made.__init_subclass__ = classmethod(_refuse_subclass)  # type: ignore[assignment, arg-type]
     return made
