@@ -88,13 +88,13 @@ class _Resolver:
 
     def resolve(self, hint: Any) -> wire.WireType:
         """The wire type behind one annotation, nested ones included."""
-        if (instead := _MUTABLE.get(hint) or _MUTABLE.get(typing.get_origin(hint))) is not None:
-            raise self.refuse(instead)
-        if typing.get_origin(hint) is typing.Annotated:
+        if typing.get_origin(hint) is typing.Annotated:  # asked first: what others annotate need not be hashable
             for extra in reversed(hint.__metadata__):
                 if isinstance(extra, _WIRE_TYPES):
                     return typing.cast("wire.WireType", extra)
             return self.resolve(hint.__origin__)
+        if (instead := _MUTABLE.get(hint) or _MUTABLE.get(typing.get_origin(hint))) is not None:
+            raise self.refuse(instead)
         if typing.get_origin(hint) in (Union, types.UnionType):
             return self._optional(typing.get_args(hint))
         if typing.get_origin(hint) is tuple:
