@@ -43,7 +43,9 @@ def from_plain(cls: type[T], data: object) -> T:
 
     Raises:
         ConversionError: naming everything that is wrong, each with the path of its key.
+        TypeError: if the class is neither a message nor a record.
     """
+    layout_of(cls)
     try:
         return _CONVERTER.structure(data, cls)
     except (cattrs.BaseValidationError, cattrs.ForbiddenExtraKeysError, TypeError, ValueError) as error:
