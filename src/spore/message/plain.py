@@ -58,7 +58,7 @@ def _sentence(error: BaseException, _type: type | None) -> str:
         return f"the key {error.args[0]!r} is missing"
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         allowed = ", ".join(field.name for field in attrs.fields(error.cl))
-        return f"unknown keys {', '.join(sorted(error.extra_fields))}; the keys are {allowed}"
+        return f"unknown keys {', '.join(sorted(map(str, error.extra_fields)))}; the keys are {allowed}"
     return str(error)
 
 
