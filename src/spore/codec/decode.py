@@ -140,7 +140,7 @@ class Decoder:
             raise UsageError("the stream has ended; a new stream needs a new Decoder")
         if self._at == len(self._data) and not self._later:
             self._base += self._at
-            self._data, self._at = bytes(chunk), 0
+            self._data, self._at = chunk if type(chunk) is bytes else bytes(memoryview(chunk)), 0
         else:
             self._later += chunk
 
