@@ -9,10 +9,10 @@ from zlib import crc32
 
 import attrs
 from hypothesis import strategies as st
-
-from spore.message import Array, Blob, Boolean, Enumeration, FixedBytes, Int, Option, Record, Text, WireType, layout_of
 from tests.property.rich import Colour, Point
 from tests.property.strategies import values
+
+from spore.message import Array, Blob, Boolean, Enumeration, FixedBytes, Int, Option, Record, Text, WireType, layout_of
 
 __all__ = ["damaged", "misfits", "repaired", "wrong_values"]
 
@@ -54,7 +54,25 @@ def damaged(draw: st.DrawFn, data: bytes, start: int = 0) -> bytes:
 
 def _not(*accepted: type) -> st.SearchStrategy[object]:
     """Values of which none is of the accepted types."""
-    others = [None, True, 0, 1, 2, 1.5, "", "text", b"", b"\0", [], (), (1,), {}, object(), Colour.RED, Point(1, 2, True)]
+    others = [
+        None,
+        True,
+        0,
+        1,
+        2,
+        1.5,
+        "",
+        "text",
+        b"",
+        b"\0",
+        [],
+        (),
+        (1,),
+        {},
+        object(),
+        Colour.RED,
+        Point(1, 2, True),
+    ]
     return st.sampled_from([other for other in others if not isinstance(other, accepted)])
 
 
@@ -71,7 +89,9 @@ def misfits(wire: WireType) -> st.SearchStrategy[tuple[object, str, object]]:
             views = st.sampled_from([memoryview(bytes(wire.size)), "x" * wire.size, [0] * wire.size])
             return st.one_of(wrong.filter(lambda x: len(x) != wire.size), views, _not(bytes)).map(_itself)
         case Text():
-            return st.one_of(st.sampled_from(["\ud800", "a\udfffb", "x" * 65_536, "é" * 32_768]), _not(str)).map(_itself)
+            return st.one_of(st.sampled_from(["\ud800", "a\udfffb", "x" * 65_536, "é" * 32_768]), _not(str)).map(
+                _itself
+            )
         case Blob():
             return st.one_of(st.sampled_from([bytes(65_536), memoryview(b"")]), _not(bytes)).map(_itself)
         case Enumeration():

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 from hypothesis import strategies as st
+from tests.property.rich import RICH
 
 from spore.codec import Flags, Frame, UnknownTlv
 from spore.message import (
@@ -29,7 +30,6 @@ from spore.message import (
     layout_of,
 )
 from spore.services import messages as service_messages
-from tests.property.rich import RICH
 
 __all__ = ["MESSAGE_CLASSES", "SERVICES", "chunkings", "cut", "exactly", "frames", "headers", "messages", "values"]
 
@@ -168,8 +168,9 @@ def chunkings(draw: st.DrawFn, data: bytes, starts: tuple[int, ...] = (0,)) -> l
 
 def exactly(value: object) -> object:
     """A value with the types in it spelt out, because True == 1, b"" == bytearray() and a member equals its int."""
-    if attrs.has(type(value)):
-        return type(value), [exactly(getattr(value, field.name)) for field in attrs.fields(type(value))]
+    cls = type(value)
+    if attrs.has(cls):
+        return cls, [exactly(getattr(value, field.name)) for field in attrs.fields(cls)]
     if isinstance(value, tuple):
-        return type(value), [exactly(item) for item in value]
-    return type(value), value
+        return cls, [exactly(item) for item in value]
+    return cls, value

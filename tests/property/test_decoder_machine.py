@@ -15,11 +15,11 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from tests.property.rich import RICH
+from tests.property.strategies import frames
 
 from spore.codec import Decoder, Frame, encode_frame
 from spore.errors import Damage, DecodeError, UsageError
-from tests.property.rich import RICH
-from tests.property.strategies import frames
 
 
 @attrs.frozen

@@ -313,7 +313,8 @@ def test_a_system_message_alone_in_another_domain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "field", "needed", "left"), [(0, "yes", 1, 0), (1, "side", 1, 0), (2, "number", 8, 0), (9, "number", 8, 7)]
+    ("there", "field", "needed", "left"),
+    [(0, "yes", 1, 0), (1, "side", 1, 0), (2, "number", 8, 0), (9, "number", 8, 7)],
 )
 def test_missing_bytes(there: int, field: str, needed: int, left: int) -> None:
     """A message that is cut says which field lacks how much."""
