@@ -118,7 +118,12 @@ class _Source:
     """The lines of one function in the making, and the objects that it refers to."""
 
     def __init__(self) -> None:
-        self.scope: dict[str, Any] = {"Misfit": Misfit, "crc32": crc32, "from_bytes": int.from_bytes, "to_bytes": int.to_bytes}
+        self.scope: dict[str, Any] = {
+            "Misfit": Misfit,
+            "crc32": crc32,
+            "from_bytes": int.from_bytes,
+            "to_bytes": int.to_bytes,
+        }
         self.lines: list[str] = []
         self.codes = ""
         self._count = 0
@@ -237,7 +242,7 @@ class _Writer(_Source):
                 name = self.instance(value, tuple)
                 self.put_count(name)
                 self.parts.append(self.items(wire.item, name))
-            case Option():
+            case _:  # Option: nothing else is left
                 name = self.local(value)
                 item = self.call(wire.item, name)
                 self.flush_if_any()
@@ -369,7 +374,7 @@ class _Reader(_Source):
                 return self.counted_bytes()
             case Array():
                 return self.items(wire.item)
-            case Option():
+            case _:  # Option: nothing else is left
                 return self.option(wire.item)
 
     def integer(self, wire: Int) -> str:
