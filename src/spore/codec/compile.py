@@ -118,7 +118,12 @@ class _Source:
     """The lines of one function in the making, and the objects that it refers to."""
 
     def __init__(self) -> None:
-        self.scope: dict[str, Any] = {"Misfit": Misfit, "crc32": crc32, "from_bytes": int.from_bytes}
+        self.scope: dict[str, Any] = {
+            "Misfit": Misfit,
+            "crc32": crc32,
+            "from_bytes": int.from_bytes,
+            "to_bytes": int.to_bytes,
+        }
         self.lines: list[str] = []
         self.codes = ""
         self._count = 0
@@ -198,7 +203,7 @@ class _Writer(_Source):
 
     def instance(self, value: str, cls: type) -> str:
         name = self.local(value)
-        self.refuse_if(f"{name}.__class__ is not {self.refer('cls', cls)}")
+        self.refuse_if(f"type({name}) is not {self.refer('cls', cls)}")
         return name
 
     def contents(self, wire: WireType, value: str) -> None:
@@ -237,7 +242,7 @@ class _Writer(_Source):
                 name = self.instance(value, tuple)
                 self.put_count(name)
                 self.parts.append(self.items(wire.item, name))
-            case Option():
+            case _:  # Option: nothing else is left
                 name = self.local(value)
                 item = self.call(wire.item, name)
                 self.flush_if_any()
@@ -252,7 +257,7 @@ class _Writer(_Source):
             self.put(_CODES[wire.form], value)
         else:
             signed = ", signed=True" if wire.signed else ""
-            self.put(f"{wire.size}s", f"{value}.to_bytes({wire.size}, 'little'{signed})")
+            self.put(f"{wire.size}s", f"to_bytes({value}, {wire.size}, 'little'{signed})")
 
     def items(self, item: WireType, value: str) -> str:
         if isinstance(item, Int) and item.form in _CODES:
@@ -264,7 +269,7 @@ class _Writer(_Source):
         """An expression for the bytes of a nested value, its class checked."""
         writer = _Writer()
         if isinstance(wire, Record):
-            writer.refuse_if(f"value.__class__ is not {writer.refer('cls', wire.cls)}")
+            writer.refuse_if(f"type(value) is not {writer.refer('cls', wire.cls)}")
         return f"{self.refer('write', writer.value_function(wire))}({value})"
 
 
@@ -369,7 +374,7 @@ class _Reader(_Source):
                 return self.counted_bytes()
             case Array():
                 return self.items(wire.item)
-            case Option():
+            case _:  # Option: nothing else is left
                 return self.option(wire.item)
 
     def integer(self, wire: Int) -> str:

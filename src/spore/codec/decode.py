@@ -113,8 +113,6 @@ class Decoder:
         self._later = bytearray()
         """What was fed behind `_data`; joined to it once that makes the next frame whole, so that no byte
         is copied more than twice, however small the chunks are."""
-        self._wanted = HEADER_SIZE
-        """Bytes from `_at` on that are needed before there is anything new to say about the next frame."""
         self._base = 0
         self._error: DecodeError | None = None
         self._ended = False
@@ -142,7 +140,7 @@ class Decoder:
             raise UsageError("the stream has ended; a new stream needs a new Decoder")
         if self._at == len(self._data) and not self._later:
             self._base += self._at
-            self._data, self._at = bytes(chunk), 0
+            self._data, self._at = chunk if type(chunk) is bytes else bytes(memoryview(chunk)), 0
         else:
             self._later += chunk
 
