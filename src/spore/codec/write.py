@@ -1,0 +1,128 @@
+"""Emits the code that turns values into bytes: straight lines, no loop over fields."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from spore.codec.emit import CODES, Source
+from spore.message import (
+    Array,
+    Blob,
+    Boolean,
+    Enumeration,
+    FixedBytes,
+    Int,
+    Record,
+    Text,
+    WireType,
+)
+
+__all__ = ["Writer"]
+
+
+class Writer(Source):
+    """Emits code that turns values into bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[str] = []
+        self.parts: list[str] = []
+
+    def value_function(self, wire: WireType) -> Callable[[Any], bytes]:
+        """``function(value) -> bytes``. The class of the value is checked by the caller."""
+        self.contents(wire, "value")
+        self.flush()
+        one = len(self.parts) == 1
+        return self.build("value", self.parts[0] if one else f"b''.join(({', '.join(self.parts)}))")  # type: ignore[no-any-return]
+
+    def flush(self) -> None:
+        if self.codes or not self.parts:
+            pack = self.refer("pack", self.take_struct().pack)
+            self.parts.append(f"{pack}({', '.join(self.values)})")
+            self.values = []
+
+    def put(self, code: str, value: str) -> None:
+        self.codes += code
+        self.values.append(value)
+
+    def put_count(self, of: str) -> None:
+        self.put("H", f"len({of})")
+        self.flush()
+
+    def local(self, value: str) -> str:
+        name = self.fresh("v")
+        self.lines.append(f"{name} = {value}")
+        return name
+
+    def instance(self, value: str, cls: type) -> str:
+        name = self.local(value)
+        self.refuse_if(f"type({name}) is not {self.refer('cls', cls)}")
+        return name
+
+    def contents(self, wire: WireType, value: str) -> None:
+        """Like `write`, for a record whose class is known to be right."""
+        if isinstance(wire, Record):
+            for field in wire.fields:
+                self.write(field.wire, f"{value}.{field.name}")
+        else:
+            self.write(wire, value)
+
+    def write(self, wire: WireType, value: str) -> None:
+        match wire:
+            case Int():
+                self.integer(wire, value)
+            case Boolean():
+                name = self.local(value)
+                self.refuse_if(f"{name} is not True and {name} is not False")
+                self.put("?", name)
+            case FixedBytes():
+                name = self.local(value)
+                self.refuse_if(f"len({name}) != {wire.size}")
+                self.put(f"{wire.size}s", name)
+            case Enumeration():
+                self.integer(wire.integer, f"{self.instance(value, wire.cls)}._value_")
+            case Record():
+                self.contents(wire, self.instance(value, wire.cls))
+            case Text():
+                encoded = self.local(f"{self.instance(value, str)}.encode()")
+                self.put_count(encoded)
+                self.parts.append(encoded)
+            case Blob():
+                name = self.instance(value, bytes)
+                self.put_count(name)
+                self.parts.append(name)
+            case Array():
+                name = self.instance(value, tuple)
+                self.put_count(name)
+                self.parts.append(self.items(wire.item, name))
+            case _:  # Option: nothing else is left
+                name = self.local(value)
+                item = self.call(wire.item, name)
+                self.flush_if_any()
+                self.parts.append(f"(b'\\0' if {name} is None else b'\\1' + {item})")
+
+    def flush_if_any(self) -> None:
+        if self.codes:
+            self.flush()
+
+    def integer(self, wire: Int, value: str) -> None:
+        if wire.form in CODES:
+            self.put(CODES[wire.form], value)
+        else:
+            signed = ", signed=True" if wire.signed else ""
+            self.put(f"{wire.size}s", f"to_bytes({value}, {wire.size}, 'little'{signed})")
+
+    def items(self, item: WireType, value: str) -> str:
+        if isinstance(item, Int) and item.form in CODES:
+            pack = self.refer("pack", struct.pack)
+            return f"{pack}('<%d{CODES[item.form]}' % len({value}), *{value})"
+        return f"b''.join([{self.call(item, 'item')} for item in {value}])"
+
+    def call(self, wire: WireType, value: str) -> str:
+        """An expression for the bytes of a nested value, its class checked."""
+        writer = Writer()
+        if isinstance(wire, Record):
+            writer.refuse_if(f"type(value) is not {writer.refer('cls', wire.cls)}")
+        return f"{self.refer('write', writer.value_function(wire))}({value})"
