@@ -15,14 +15,14 @@ from typing import Any
 import attrs
 
 from spore.codec.emit import NOT_PLAIN, Misfit
-from spore.codec.fixed import FrameReader, FrameWriter, frame_reader, frame_writer
+from spore.codec.fixed import FrameReader, FrameWriter, WholeReader, frame_reader, frame_writer, whole_reader
 from spore.codec.read import Reader
 from spore.codec.size import Sizer
 from spore.codec.tlv import STANDARD_MAX
 from spore.codec.write import Writer
 from spore.message import MessageType, message_type
 
-__all__ = ["NOT_PLAIN", "Codec", "FrameReader", "FrameWriter", "Misfit", "codec_of"]
+__all__ = ["NOT_PLAIN", "Codec", "FrameReader", "FrameWriter", "Misfit", "WholeReader", "codec_of"]
 
 
 @attrs.frozen
@@ -40,6 +40,8 @@ class Codec:
     """A whole frame in one go; None where the message has no fixed size that fits a standard TLV."""
     read_frame: FrameReader | None
     """The reverse; None where `write_frame` is."""
+    read_whole: WholeReader | None
+    """The same for bytes that are one frame; None where `write_frame` is."""
 
 
 def codec_of(cls: type) -> Codec:
@@ -60,6 +62,7 @@ def codec_of(cls: type) -> Codec:
             value_size=Sizer().function(layout),
             write_frame=frame_writer(entry) if fits else None,
             read_frame=frame_reader(entry) if fits else None,
+            read_whole=whole_reader(entry) if fits else None,
         )
     return codec
 

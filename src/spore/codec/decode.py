@@ -8,10 +8,10 @@ first DecodeError a decoder stays closed and raises the same again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import NoReturn, cast
 from zlib import crc32
 
-from spore.codec.compile import NOT_PLAIN, Codec, FrameReader, codec_of
+from spore.codec.compile import NOT_PLAIN, Codec, FrameReader, Misfit, WholeReader, codec_of
 from spore.codec.frame import Frame, UnknownTlv, misplaced
 from spore.codec.header import (
     DOMAINS,
@@ -41,6 +41,7 @@ class _Known:
     def __init__(self, registry: Registry) -> None:
         self.readers: dict[int, FrameReader] = {}
         """What reads whole frames of the types that were met before. A plain dict: that is the quickest to ask."""
+        self.whole_readers: dict[int, WholeReader] = {}
         self._registry = registry
         self._codecs: dict[int, Codec] = {}
 
@@ -53,11 +54,13 @@ class _Known:
                 return None
             codec = self._codecs[type_id] = codec_of(entry.cls)
             self.readers[type_id] = codec.read_frame or _leave_it
+            self.whole_readers[type_id] = codec.read_whole or _leave_it
         return codec
 
 
-def _leave_it(_data: bytes, _at: int) -> None:
+def _leave_it(_data: bytes, _at: int = 0) -> NoReturn:
     """The reader of a type whose frames have no fixed size."""
+    raise Misfit
 
 
 _KNOWN = _Known(REGISTRY)
@@ -71,9 +74,7 @@ def decode(data: bytes, *, registry: Registry = REGISTRY) -> Frame:
     """
     known = _KNOWN if registry is REGISTRY else _Known(registry)
     try:
-        found = known.readers[data[HEADER_SIZE]](data, 0)
-        if found is not None and found[1] == len(data):
-            return found[0]
+        return known.whole_readers[data[HEADER_SIZE]](data)
     except NOT_PLAIN:
         pass
     frame, end = _frame_at(data, 0, 0, MAX_PAYLOAD_SIZE, known)
@@ -200,10 +201,10 @@ def _frame_at(data: bytes, at: int, base: int, max_payload_size: int, known: _Kn
     body = at + HEADER_SIZE
     try:
         found = known.readers[data[body]](data, at)
+        if found[1] <= body + max_payload_size:
+            return found
     except NOT_PLAIN:
-        found = None
-    if found is not None and found[1] <= body + max_payload_size:
-        return found
+        pass
     if len(data) < body:
         _check_header(data, at, base, max_payload_size)
         return None, body

@@ -32,6 +32,7 @@ class Source:
             "crc32": crc32,
             "from_bytes": int.from_bytes,
             "to_bytes": int.to_bytes,
+            "ZERO": 0,
         }
         self.lines: list[str] = []
         self.codes = ""

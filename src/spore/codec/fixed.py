@@ -16,7 +16,7 @@ from spore.codec.tlv import STANDARD_HEAD_SIZE
 from spore.codec.write import Writer
 from spore.message import MessageType, open_twin
 
-__all__ = ["FrameReader", "FrameWriter", "frame_reader", "frame_writer"]
+__all__ = ["FrameReader", "FrameWriter", "WholeReader", "frame_reader", "frame_writer", "whole_reader"]
 
 
 class FrameWriter(Protocol):
@@ -25,53 +25,41 @@ class FrameWriter(Protocol):
     def __call__(self, message: Any, sequence: int, timestamp_ns: int, source: int, flags: int, /) -> bytes: ...
 
 
-FrameReader = Callable[[bytes, int], "tuple[Frame, int] | None"]
-"""``(data, at)`` → the frame that begins at an index and the index behind it; None if it is not plainly right."""
+FrameReader = Callable[[bytes, int], "tuple[Frame, int]"]
+"""``(data, at)`` → the frame that begins at an index, and the index behind it."""
+WholeReader = Callable[[bytes], Frame]
+"""The one frame that is exactly these bytes."""
 
 
 def frame_writer(entry: MessageType) -> FrameWriter:
     """Header and fields in one struct, without the checksum; then that is put in between the two."""
     emit, frame = Writer(), _FixedFrame(entry)
     emit.refuse_if("flags > 7")
-    emit.codes = "6sBBQQ6s"
+    emit.codes = _SUMMED_CODES
     emit.values = [repr(frame.prefix), "source", "flags", "sequence", "timestamp_ns", repr(frame.sizes)]
     emit.contents(entry.layout, "value")
     pack = emit.refer("pack", emit.take_struct().pack)
-    split = emit.refer("split", struct.Struct(f"{SUMMED_SIZE}s{frame.payload_size}s").unpack)
     join = emit.refer("join", frame.parts.pack)
-    emit.lines += [f"summed = {pack}({', '.join(emit.values)})", f"head, payload = {split}(summed)"]
-    return emit.build(  # type: ignore[no-any-return]
-        "value, sequence, timestamp_ns, source, flags", f"{join}(head, crc32(summed), payload)"
-    )
+    emit.lines.append(f"summed = {pack}({', '.join(emit.values)})")
+    # The join's first part has as many bytes as stand before the checksum, so it need not be cut to size.
+    result = f"{join}(summed, crc32(summed), summed[{SUMMED_SIZE}:])"
+    return emit.build("value, sequence, timestamp_ns, source, flags", result)  # type: ignore[no-any-return]
 
 
 def frame_reader(entry: MessageType) -> FrameReader:
-    """Checks all that `decode` would, with the constants of the header compared as bytes."""
-    emit, frame = Reader(), _FixedFrame(entry)
-    emit.scope |= {"FLAGS": FLAGS, "Frame": Frame, "OpenFrame": open_twin(Frame), "domain": entry.domain}
-    cut = emit.refer("cut", frame.parts.unpack_from)
-    header = emit.refer("unpack", struct.Struct("<6sBBQQI").unpack)
-    emit.lines += [
-        f"head, checksum, payload = {cut}(data, at)",
-        "if crc32(payload, crc32(head)) != checksum: return None",
-        f"prefix, source, flags, sequence, timestamp_ns, size = {header}(head)",
-    ]
-    emit.take("H")
-    made = emit.read(entry.layout)
-    tlv_head = emit.names[0]
-    unpack = emit.refer("unpack", emit.take_struct().unpack)
-    emit.lines += [
-        f"{', '.join(emit.names)}, = {unpack}(payload)",
-        f"if prefix != {frame.prefix!r} or size != {frame.payload_size} "
-        f"or {tlv_head} != {frame.tlv_head} or flags > 7: return None",
-        *emit.later,
-        "frame = OpenFrame()",
-    ]
-    values = {"flags": "FLAGS[flags]", "items": f"({made},)"}
-    for name in ("domain", "source", "flags", "sequence", "timestamp_ns", "items"):
-        emit.lines.append(f"frame.{name} = {values.get(name, name)}")
-    emit.lines.append("frame.__class__ = Frame")
-    return emit.build("data, at", f"frame, at + {frame.parts.size}")  # type: ignore[no-any-return]
+    """A frame out of a longer run of bytes."""
+    frame = _FixedFrame(entry)
+    return _reader(entry, frame, frame.parts.unpack_from, "data, at", f"frame, at + {frame.parts.size}")  # type: ignore[no-any-return]
+
+
+def whole_reader(entry: MessageType) -> WholeReader:
+    """A frame and nothing else: that so many bytes are there is what struct checks itself."""
+    frame = _FixedFrame(entry)
+    return _reader(entry, frame, frame.parts.unpack, "data", "frame")  # type: ignore[no-any-return]
+
+
+_SUMMED_CODES = "6sBBQQ6s"
+"""Before the fields, in what is summed: prefix, source, flags, sequence, timestamp, sizes."""
 
 
 class _FixedFrame:
@@ -79,11 +67,36 @@ class _FixedFrame:
 
     def __init__(self, entry: MessageType) -> None:
         size = entry.layout.size or 0
-        self.payload_size = STANDARD_HEAD_SIZE + size
+        payload_size = STANDARD_HEAD_SIZE + size
         self.prefix = struct.pack("<IBB", MAGIC, entry.domain, VERSION)
         """The bytes before the source."""
-        self.sizes = struct.pack("<IBB", self.payload_size, entry.type_id, size)
-        """The payload's size and, behind the checksum, the TLV's head."""
-        self.tlv_head = entry.type_id | size << 8
-        self.parts = struct.Struct(f"<{SUMMED_SIZE}sI{self.payload_size}s")
+        self.sizes = struct.pack("<IBB", payload_size, entry.type_id, size)
+        """The payload's size and the TLV's head: neighbours once the checksum between them is taken out."""
+        self.parts = struct.Struct(f"<{SUMMED_SIZE}sI{payload_size}s")
         """The summed part of the header, the checksum, the payload."""
+
+
+def _reader(entry: MessageType, frame: _FixedFrame, cut: Callable[..., Any], signature: str, result: str) -> Any:
+    """Checks all that `decode` would: the checksum, and what is constant in the header and in the TLV's head as bytes."""
+    emit = Reader()
+    emit.scope |= {"FLAGS": FLAGS, "Frame": Frame, "OpenFrame": open_twin(Frame), "domain": entry.domain, "cut": cut}
+    emit.codes = _SUMMED_CODES
+    emit.names = ["prefix", "source", "flags", "sequence", "timestamp_ns", "sizes"]
+    made = emit.read(entry.layout)
+    unpack = emit.refer("unpack", emit.take_struct().unpack)
+    emit.lines += [
+        f"head, checksum, payload = cut({signature})",
+        # To join the two takes less time than to sum them one after the other, and then one unpack does for both.
+        "summed = head + payload",
+        "if crc32(summed) != checksum: raise Misfit",
+        f"{', '.join(emit.names)} = {unpack}(summed)",
+        f"if prefix != {frame.prefix!r} or sizes != {frame.sizes!r}: raise Misfit",
+        *emit.later,
+        "frame = OpenFrame()",
+    ]
+    # There are no FLAGS with a reserved bit: the index is out of range, which is a refusal, too.
+    values = {"flags": "FLAGS[flags]", "items": f"({made},)"}
+    for name in ("domain", "source", "flags", "sequence", "timestamp_ns", "items"):
+        emit.lines.append(f"frame.{name} = {values.get(name, name)}")
+    emit.lines.append("frame.__class__ = Frame")
+    return emit.build(signature, result)

@@ -111,8 +111,12 @@ class Writer(Source):
         if wire.form in CODES:
             self.put(CODES[wire.form], value)
         else:
+            # Half of the amounts in a swap are 0, and for those struct's padding does: no bytes are as good as 16.
+            # It must be `is`, since False, 0.0 and others equal 0, and not all of them may travel.
+            name = self.fresh("v")
             signed = ", signed=True" if wire.signed else ""
-            self.put(f"{wire.size}s", f"to_bytes({value}, {wire.size}, 'little'{signed})")
+            wide = f"to_bytes({name}, {wire.size}, 'little'{signed})"
+            self.put(f"{wire.size}s", f"b'' if ({name} := {value}) is ZERO else {wide}")
 
     def items(self, item: WireType, value: str) -> str:
         if isinstance(item, Int) and item.form in CODES:
