@@ -14,15 +14,16 @@ from typing import Any
 
 import attrs
 
+from spore.codec import fixed, varying
 from spore.codec.emit import NOT_PLAIN, Misfit
-from spore.codec.fixed import FrameReader, FrameWriter, WholeReader, frame_reader, frame_writer, whole_reader
+from spore.codec.frame import FrameReader, FrameWriter, WholeReader
 from spore.codec.read import Reader
 from spore.codec.size import Sizer
 from spore.codec.tlv import STANDARD_MAX
 from spore.codec.write import Writer
 from spore.message import MessageType, message_type
 
-__all__ = ["NOT_PLAIN", "Codec", "FrameReader", "FrameWriter", "Misfit", "WholeReader", "codec_of"]
+__all__ = ["NOT_PLAIN", "Codec", "Misfit", "codec_of"]
 
 
 @attrs.frozen
@@ -36,12 +37,13 @@ class Codec:
     """``(data, start, stop)`` → the message that is exactly those bytes."""
     value_size: Callable[[Any], int]
     """The bytes that the message's fields would take."""
-    write_frame: FrameWriter | None
-    """A whole frame in one go; None where the message has no fixed size that fits a standard TLV."""
-    read_frame: FrameReader | None
-    """The reverse; None where `write_frame` is."""
-    read_whole: WholeReader | None
-    """The same for bytes that are one frame; None where `write_frame` is."""
+    write_frame: FrameWriter
+    read_frame: FrameReader
+    """For frames of this message alone, its TLV's head in the standard form."""
+    read_whole: WholeReader
+    """The same for bytes that are one frame and nothing else."""
+    read_extended: FrameReader | None
+    """As `read_frame`, the head in the extended form; None where the message always fits the standard one."""
 
 
 def codec_of(cls: type) -> Codec:
@@ -53,18 +55,38 @@ def codec_of(cls: type) -> Codec:
     codec = _CODECS.get(cls)
     if codec is None:
         entry = message_type(cls)
-        layout = entry.layout
-        fits = layout.size is not None and layout.size <= STANDARD_MAX
-        codec = _CODECS[cls] = Codec(
-            entry,
-            write_value=Writer().value_function(layout),
-            read_value=Reader().message_function(layout),
-            value_size=Sizer().function(layout),
-            write_frame=frame_writer(entry) if fits else None,
-            read_frame=frame_reader(entry) if fits else None,
-            read_whole=whole_reader(entry) if fits else None,
-        )
+        size = entry.layout.size
+        build = _varying if size is None or size > STANDARD_MAX else _fixed
+        codec = _CODECS[cls] = build(entry)
     return codec
 
 
 _CODECS: dict[type, Codec] = {}
+
+
+def _fixed(entry: MessageType) -> Codec:
+    return Codec(
+        entry,
+        Writer().value_function(entry.layout),
+        Reader().message_function(entry.layout),
+        Sizer().function(entry.layout),
+        write_frame=fixed.frame_writer(entry),
+        read_frame=fixed.frame_reader(entry),
+        read_whole=fixed.whole_reader(entry),
+        read_extended=None,
+    )
+
+
+def _varying(entry: MessageType) -> Codec:
+    write_value, read_value = Writer().value_function(entry.layout), Reader().message_function(entry.layout)
+    read_frame = varying.standard_reader(entry, read_value)
+    return Codec(
+        entry,
+        write_value,
+        read_value,
+        Sizer().function(entry.layout),
+        write_frame=varying.frame_writer(entry, write_value),
+        read_frame=read_frame,
+        read_whole=varying.whole(read_frame),
+        read_extended=varying.extended_reader(entry, read_value),
+    )

@@ -8,11 +8,11 @@ first DecodeError a decoder stays closed and raises the same again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn, cast
+from typing import cast
 from zlib import crc32
 
-from spore.codec.compile import NOT_PLAIN, Codec, FrameReader, Misfit, WholeReader, codec_of
-from spore.codec.frame import Frame, UnknownTlv, misplaced
+from spore.codec.compile import NOT_PLAIN, Codec, codec_of
+from spore.codec.frame import Frame, FrameReader, UnknownTlv, WholeReader, misplaced
 from spore.codec.header import (
     DOMAINS,
     FLAGS,
@@ -25,7 +25,8 @@ from spore.codec.header import (
     VERSION,
     header_damage,
 )
-from spore.codec.tlv import split_tlvs
+from spore.codec.tlv import EXTENDED, split_tlvs
+from spore.codec.varying import whole
 from spore.codec.walk import read_message
 from spore.errors import Damage, DecodeError, UsageError
 from spore.message import REGISTRY, Domain, Registry, open_twin
@@ -39,11 +40,14 @@ class _Known:
     """The codecs of a registry's messages by type number."""
 
     def __init__(self, registry: Registry) -> None:
-        self.readers: dict[int, FrameReader] = {}
-        """What reads whole frames of the types that were met before. A plain dict: that is the quickest to ask."""
-        self.whole_readers: dict[int, WholeReader] = {}
+        self.readers: dict[int, FrameReader] = {EXTENDED: self._read_extended}
+        """What reads frames, by the first byte of their payload: of the types that were met before. A plain
+        dict: that is the quickest to ask."""
+        self.whole_readers: dict[int, WholeReader] = {EXTENDED: whole(self._read_extended)}
+        """The same for bytes that are one frame."""
         self._registry = registry
         self._codecs: dict[int, Codec] = {}
+        self._extended_readers: dict[int, FrameReader] = {}
 
     def codec(self, type_id: int) -> Codec | None:
         """The codec of a message, or None if it is not registered (by now: it may be later)."""
@@ -53,14 +57,14 @@ class _Known:
             if entry is None:
                 return None
             codec = self._codecs[type_id] = codec_of(entry.cls)
-            self.readers[type_id] = codec.read_frame or _leave_it
-            self.whole_readers[type_id] = codec.read_whole or _leave_it
+            self.readers[type_id] = codec.read_frame
+            self.whole_readers[type_id] = codec.read_whole
+            if codec.read_extended is not None:
+                self._extended_readers[type_id] = codec.read_extended
         return codec
 
-
-def _leave_it(_data: bytes, _at: int = 0) -> NoReturn:
-    """The reader of a type whose frames have no fixed size."""
-    raise Misfit
+    def _read_extended(self, data: bytes, at: int) -> tuple[Frame, int]:
+        return self._extended_readers[data[at + HEADER_SIZE + 2]](data, at)
 
 
 _KNOWN = _Known(REGISTRY)

@@ -6,7 +6,9 @@ fields of fixed size gather as the codes of one `struct`.
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
 
@@ -23,24 +25,36 @@ NOT_PLAIN = (Misfit, struct.error, AttributeError, LookupError, OverflowError, T
 CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i8": "b", "i16": "h", "i32": "i", "i64": "q"}
 
 
-class Source:
-    """The lines of one function in the making, and the objects that it refers to."""
+DEEPEST = 15
+"""Lists in lists: what lies deeper is left to the reference codec. Python nests 20 loops and no more (CO_MAXBLOCKS)."""
 
-    def __init__(self) -> None:
-        self.scope: dict[str, Any] = {
-            "Misfit": Misfit,
-            "crc32": crc32,
-            "from_bytes": int.from_bytes,
-            "to_bytes": int.to_bytes,
-            "ZERO": 0,
-        }
+
+class Source:
+    """The lines of one function in the making, and the objects that it refers to.
+
+    Args:
+        outer: what this is a block of: the same function, with the same names.
+    """
+
+    def __init__(self, outer: Source | None = None) -> None:
+        self.scope: dict[str, Any] = (
+            outer.scope
+            if outer
+            else {
+                "Misfit": Misfit,
+                "crc32": crc32,
+                "from_bytes": int.from_bytes,
+                "to_bytes": int.to_bytes,
+                "ZERO": 0,
+            }
+        )
         self.lines: list[str] = []
         self.codes = ""
-        self._count = 0
+        self._numbers: Iterator[int] = outer._numbers if outer else itertools.count(1)
+        self._depth: int = outer._depth + 1 if outer else 0
 
     def fresh(self, prefix: str) -> str:
-        self._count += 1
-        return f"{prefix}{self._count}"
+        return f"{prefix}{next(self._numbers)}"
 
     def refer(self, prefix: str, thing: object) -> str:
         """A name for an object in the function's scope."""
@@ -50,6 +64,12 @@ class Source:
 
     def refuse_if(self, condition: str) -> None:
         self.lines.append(f"if {condition}: raise Misfit")
+
+    def block(self, opening: str, lines: list[str]) -> None:
+        """Put the lines of a source within this one behind a line that opens a block."""
+        if self._depth == DEEPEST:
+            lines = ["raise Misfit"]
+        self.lines += [opening, *[f"    {line}" for line in lines]]
 
     def take_struct(self) -> struct.Struct:
         """The struct of the fields gathered so far; the next field begins a new one."""

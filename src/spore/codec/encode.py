@@ -6,8 +6,8 @@ import operator
 import struct
 from zlib import crc32
 
-from spore.codec.compile import NOT_PLAIN, Codec, FrameWriter, Misfit, codec_of
-from spore.codec.frame import Frame, UnknownTlv, misplaced
+from spore.codec.compile import NOT_PLAIN, codec_of
+from spore.codec.frame import Frame, FrameWriter, UnknownTlv, misplaced
 from spore.codec.header import HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, VERSION
 from spore.codec.tlv import EXTENDED, tlv, tlv_size
 from spore.codec.walk import check_value_size, write_message
@@ -102,21 +102,9 @@ def _encode_exactly(message: object, sequence: int, timestamp_ns: int, source: i
     """By the reference codec; and remember the compiled one for the next time."""
     entry = _entry(message)
     codec = codec_of(entry.cls)
-    _WRITERS[entry.cls] = codec.write_frame or _writer_of_any_size(codec)
+    _WRITERS[entry.cls] = codec.write_frame
     value = write_message(entry.layout, message)
     return _assemble(entry.domain, tlv(entry.type_id, value), sequence, timestamp_ns, source, flags)
-
-
-def _writer_of_any_size(codec: Codec) -> FrameWriter:
-    type_id, domain, write_value = codec.entry.type_id, codec.entry.domain, codec.write_value
-
-    def write_frame(message: object, sequence: int, timestamp_ns: int, source: int, flags: int, /) -> bytes:
-        value = write_value(message)
-        if len(value) > MAX_VALUE_SIZE:
-            raise Misfit
-        return _assemble(domain, tlv(type_id, value), sequence, timestamp_ns, source, flags)
-
-    return write_frame
 
 
 def _entry(message: object) -> MessageType:

@@ -7,28 +7,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from spore.codec.frame import Frame
-from spore.codec.header import FLAGS, MAGIC, SUMMED_SIZE, VERSION
+from spore.codec.frame import Frame, FrameReader, FrameWriter, WholeReader
+from spore.codec.header import FLAGS, SUMMED_SIZE, frame_prefix
 from spore.codec.read import Reader
 from spore.codec.tlv import STANDARD_HEAD_SIZE
 from spore.codec.write import Writer
 from spore.message import MessageType, open_twin
 
-__all__ = ["FrameReader", "FrameWriter", "WholeReader", "frame_reader", "frame_writer", "whole_reader"]
-
-
-class FrameWriter(Protocol):
-    """Encodes one message as a whole frame."""
-
-    def __call__(self, message: Any, sequence: int, timestamp_ns: int, source: int, flags: int, /) -> bytes: ...
-
-
-FrameReader = Callable[[bytes, int], "tuple[Frame, int]"]
-"""``(data, at)`` → the frame that begins at an index, and the index behind it."""
-WholeReader = Callable[[bytes], Frame]
-"""The one frame that is exactly these bytes."""
+__all__ = ["frame_reader", "frame_writer", "whole_reader"]
 
 
 def frame_writer(entry: MessageType) -> FrameWriter:
@@ -68,8 +56,7 @@ class _FixedFrame:
     def __init__(self, entry: MessageType) -> None:
         size = entry.layout.size or 0
         payload_size = STANDARD_HEAD_SIZE + size
-        self.prefix = struct.pack("<IBB", MAGIC, entry.domain, VERSION)
-        """The bytes before the source."""
+        self.prefix = frame_prefix(entry.domain)
         self.sizes = struct.pack("<IBB", payload_size, entry.type_id, size)
         """The payload's size and the TLV's head: neighbours once the checksum between them is taken out."""
         self.parts = struct.Struct(f"<{SUMMED_SIZE}sI{payload_size}s")

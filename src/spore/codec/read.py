@@ -26,8 +26,8 @@ __all__ = ["Reader"]
 class Reader(Source):
     """Emits code that turns bytes into values. In it ``at`` moves on and ``stop`` is where it must not pass."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, outer: Source | None = None) -> None:
+        super().__init__(outer)
         self.names: list[str] = []
         self.later: list[str] = []
 
@@ -42,15 +42,6 @@ class Reader(Source):
             self.flush()
             self.refuse_if("at != stop")
         return self.build("data, at, stop", made)  # type: ignore[no-any-return]
-
-    def value_function(self, wire: WireType) -> Callable[..., Any]:
-        """``function(data, at) -> value`` for a fixed size, else ``function(data, at, stop) -> (value, at)``."""
-        made = self.read(wire)
-        if wire.size is not None:
-            self.flush(checked=True)
-            return self.build("data, at", made)  # type: ignore[no-any-return]
-        self.flush()
-        return self.build("data, at, stop", f"{made}, at")  # type: ignore[no-any-return]
 
     def flush(self, *, checked: bool = False) -> None:
         """Emit one unpack for the fields gathered so far, and then what was to be made of them."""
@@ -124,39 +115,41 @@ class Reader(Source):
         return name
 
     def items(self, item: WireType) -> str:
-        count = self.take_count()
-        name = self.fresh("items")
-        if item.size is not None:
+        count, name = self.take_count(), self.fresh("items")
+        if item.size:
             self.lines.append(f"end = at + {count} * {item.size}")
             self.refuse_if("end > stop")
-            self.lines += [f"{name} = {self.fixed_items(item, count)}", "at = end"]
+            self.fixed_items(item, count, name)
+            self.lines.append("at = end")
         else:
-            read = self.refer("read", Reader().value_function(item))
-            self.lines += [
-                f"{name} = []",
-                f"for _ in range({count}):",
-                f"    item, at = {read}(data, at, stop)",
-                f"    {name}.append(item)",
-                f"{name} = tuple({name})",
-            ]
+            inner = Reader(self)
+            made = inner.read(item)
+            inner.flush()
+            self.collect(name, f"for _ in range({count}):", inner.lines, made)
         return name
 
-    def fixed_items(self, item: WireType, count: str) -> str:
+    def fixed_items(self, item: WireType, count: str, name: str) -> None:
         if isinstance(item, Int) and item.form in CODES:
             unpack = self.refer("unpack", struct.unpack_from)
-            return f"{unpack}('<%d{CODES[item.form]}' % {count}, data, at)"
-        read = self.refer("read", Reader().value_function(item))
-        return f"tuple([{read}(data, i) for i in range(at, end, {item.size})])"
+            self.lines.append(f"{name} = {unpack}('<%d{CODES[item.form]}' % {count}, data, at)")
+            return
+        inner = Reader(self)
+        made = inner.read(item)
+        unpack = self.refer("unpack", inner.take_struct().iter_unpack)
+        self.collect(name, f"for {', '.join(inner.names)}, in {unpack}(data[at:end]):", inner.later, made)
+
+    def collect(self, name: str, loop: str, lines: list[str], made: str) -> None:
+        self.lines.append(f"{name} = []")
+        self.block(loop, [*lines, f"{name}.append({made})"])
+        self.lines.append(f"{name} = tuple({name})")
 
     def option(self, item: WireType) -> str:
-        tag = self.take("B")
+        tag, name = self.take("B"), self.fresh("option")
         self.flush()
-        name = self.fresh("option")
-        read = self.refer("read", Reader().value_function(item))
         self.refuse_if(f"{tag} > 1")
-        if item.size is None:
-            self.lines += [f"if {tag}: {name}, at = {read}(data, at, stop)", f"else: {name} = None"]
-        else:
-            self.refuse_if(f"at + {tag} * {item.size} > stop")
-            self.lines += [f"{name} = {read}(data, at) if {tag} else None", f"at += {tag} * {item.size}"]
+        inner = Reader(self)
+        made = inner.read(item)
+        inner.flush()
+        self.block(f"if {tag}:", [*inner.lines, f"{name} = {made}"])
+        self.block("else:", [f"{name} = None"])
         return name

@@ -25,17 +25,20 @@ __all__ = ["Writer"]
 class Writer(Source):
     """Emits code that turns values into bytes."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, outer: Source | None = None) -> None:
+        super().__init__(outer)
         self.values: list[str] = []
         self.parts: list[str] = []
 
     def value_function(self, wire: WireType) -> Callable[[Any], bytes]:
         """``function(value) -> bytes``. The class of the value is checked by the caller."""
         self.contents(wire, "value")
+        return self.build("value", self.result())  # type: ignore[no-any-return]
+
+    def result(self) -> str:
+        """An expression for all bytes so far, good behind the lines so far."""
         self.flush()
-        one = len(self.parts) == 1
-        return self.build("value", self.parts[0] if one else f"b''.join(({', '.join(self.parts)}))")  # type: ignore[no-any-return]
+        return self.parts[0] if len(self.parts) == 1 else f"b''.join(({', '.join(self.parts)}))"
 
     def flush(self) -> None:
         if self.codes or not self.parts:
@@ -52,6 +55,8 @@ class Writer(Source):
         self.flush()
 
     def local(self, value: str) -> str:
+        if value.isidentifier():
+            return value
         name = self.fresh("v")
         self.lines.append(f"{name} = {value}")
         return name
@@ -99,13 +104,7 @@ class Writer(Source):
                 self.parts.append(self.items(wire.item, name))
             case _:  # Option: nothing else is left
                 name = self.local(value)
-                item = self.call(wire.item, name)
-                self.flush_if_any()
-                self.parts.append(f"(b'\\0' if {name} is None else b'\\1' + {item})")
-
-    def flush_if_any(self) -> None:
-        if self.codes:
-            self.flush()
+                self.option(wire.item, name)
 
     def integer(self, wire: Int, value: str) -> None:
         if wire.form in CODES:
@@ -122,11 +121,22 @@ class Writer(Source):
         if isinstance(item, Int) and item.form in CODES:
             pack = self.refer("pack", struct.pack)
             return f"{pack}('<%d{CODES[item.form]}' % len({value}), *{value})"
-        return f"b''.join([{self.call(item, 'item')} for item in {value}])"
+        each, packed = self.fresh("item"), self.fresh("packed")
+        inner = Writer(self)
+        inner.write(item, each)
+        result = inner.result()
+        self.lines.append(f"{packed} = []")
+        self.block(f"for {each} in {value}:", [*inner.lines, f"{packed}.append({result})"])
+        return f"b''.join({packed})"
 
-    def call(self, wire: WireType, value: str) -> str:
-        """An expression for the bytes of a nested value, its class checked."""
-        writer = Writer()
-        if isinstance(wire, Record):
-            writer.refuse_if(f"type(value) is not {writer.refer('cls', wire.cls)}")
-        return f"{self.refer('write', writer.value_function(wire))}({value})"
+    def option(self, item: WireType, value: str) -> None:
+        packed = self.fresh("packed")
+        inner = Writer(self)
+        inner.put("B", "1")
+        inner.write(item, value)
+        result = inner.result()
+        self.block(f"if {value} is None:", [f"{packed} = b'\\0'"])
+        self.block("else:", [*inner.lines, f"{packed} = {result}"])
+        if self.codes:
+            self.flush()
+        self.parts.append(packed)
