@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import cast
 from zlib import crc32
 
-from spore.codec.compile import NOT_PLAIN, Codec, codec_of
+from spore.codec.compile import NOT_PLAIN, Codec, Misfit, codec_of
 from spore.codec.frame import Frame, FrameReader, UnknownTlv, WholeReader, misplaced
 from spore.codec.header import (
     DOMAINS,
@@ -164,7 +164,22 @@ class Decoder:
         Raises:
             DecodeError: when the frames before the damage were taken; the decoder is then closed.
         """
-        while (frame := self.next_frame()) is not None:
+        readers, longest = self._known.readers, HEADER_SIZE + self._max_payload_size
+        while True:
+            # The short way, without `next_frame`. A closed decoder needs no test here: what it was closed for
+            # is at this place, and no compiled reader takes it. Whatever the body of the loop does to the
+            # decoder shows in `_data` and `_at`, so nothing of those is kept over a yield.
+            data, at = self._data, self._at
+            try:
+                frame, end = readers[data[at + HEADER_SIZE]](data, at)
+                if end - at > longest:
+                    raise Misfit
+                self._at = end
+            except NOT_PLAIN:
+                found = self.next_frame()
+                if found is None:
+                    return
+                frame = found
             yield frame
 
     def next_frame(self) -> Frame | None:
