@@ -70,7 +70,7 @@ class _Known:
 _KNOWN = _Known(REGISTRY)
 
 
-def decode(data: bytes, *, registry: Registry = REGISTRY) -> Frame:
+def decode(data: bytes, registry: Registry = REGISTRY) -> Frame:
     """Exactly one whole frame.
 
     Raises:
