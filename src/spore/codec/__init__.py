@@ -2,8 +2,8 @@
 
 Read in this order: `header` (the 32 bytes), `tlv` (the heads in the payload), `frame`, `walk` (the reference codec
 of values: the authority); then the same, fast: `emit` (the source of a function in the making), `write`, `read` and
-`size` (what emits code for values), `fixed` (whole frames in one go), `compile` (all of it for one class); at last
-`encode`, `decode`, `plain` (frames as JSON).
+`size` (what emits code for values), `fixed` and `varying` (whole frames in one go), `compile` (all of it for one
+class); at last `encode`, `decode`, `plain` (frames as JSON).
 """
 
 from spore.codec.decode import Decoder, decode

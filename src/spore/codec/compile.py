@@ -1,7 +1,7 @@
 """One encoder and one decoder for each message class, compiled once from its layout.
 
-Strategy: neighbouring fields of fixed size become one `struct` call (in a message of fixed size, the
-frame's header too), and everything else straight-line code without a loop over fields. Compiled code
+Strategy: neighbouring fields of fixed size become one `struct` call (in a message of fixed size, with the
+frame's header), and everything else straight-line code without a loop over fields. Compiled code
 handles only what is plainly right; on anything else it raises one of `NOT_PLAIN`, and the caller asks
 the reference codec of `walk`, which either finds the exact error or accepts the value after all. So
 compiled code may refuse too much, but must never accept more than `walk` or answer differently.

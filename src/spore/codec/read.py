@@ -1,4 +1,8 @@
-"""Emits the code that turns bytes into values: straight lines, no loop over fields."""
+"""Emits the code that turns bytes into values: straight lines, no loop over fields.
+
+Strategy: first unpack all that is there in fixed places, then make of it what is to be made (`later`). Whatever moves
+the place of what follows (a count, an optional) ends such a run.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +120,7 @@ class Reader(Source):
 
     def items(self, item: WireType) -> str:
         count, name = self.take_count(), self.fresh("items")
-        if item.size:
+        if item.size is not None:
             self.lines.append(f"end = at + {count} * {item.size}")
             self.refuse_if("end > stop")
             self.fixed_items(item, count, name)

@@ -1,4 +1,7 @@
-"""Emits the code that turns values into bytes: straight lines, no loop over fields."""
+"""Emits the code that turns values into bytes: straight lines, no loop over fields.
+
+Strategy: the lines check what struct would not, a class or a length, and then one expression packs and joins all.
+"""
 
 from __future__ import annotations
 
