@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 # A Python 3.13 beside the default one, where there is one: on the PATH, or in pyenv without being switched on.
 PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13; do \
 	$$p -c 'import venv, ensurepip' 2>/dev/null && { echo $$p; break; }; done)
@@ -33,6 +33,7 @@ $(VENV)/.%: $(VENV)/.run
 	@touch $@
 
 demo: $(VENV)/.run  ## Run the best there is to see so far.
+	@$(BIN)/python examples/bundle_tour.py
 	@$(BIN)/python examples/wire_tour.py
 
 test: $(VENV)/.test  ## Run the tests.
@@ -48,8 +49,8 @@ check: lint types layers $(VENV)/.test  ## What CI runs: linters, types, layers,
 lint: $(VENV)/.check
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/flake8 --select=ASYNC --enable-extensions=ASYNC src tests bench examples
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/deptry .
+	@$(BIN)/flake8 --select=ASYNC1,ASYNC2 src tests bench examples
+	@$(BIN)/deptry src
 
 types: $(VENV)/.check $(VENV)/.test $(VENV)/.bench
 	@$(BIN)/mypy
@@ -66,6 +67,7 @@ test-313:
 bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results.
 	@mkdir -p bench/results
 	@$(BIN)/python -m bench.codec --json bench/results/codec.json
+	@$(BIN)/python -m bench.bundle --json bench/results/bundle.json
 
 fuzz: $(VENV)/.fuzz  ## Feed the decoder a million inputs, guided by coverage.
 	@$(BIN)/python -m tests.fuzz.decoder -runs=$(FUZZ_RUNS)

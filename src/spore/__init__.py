@@ -4,7 +4,15 @@ Which of the two is configuration, never code. Read `spore.message` first: every
 """
 
 from spore import codec
-from spore.errors import DecodeError, DefinitionError, EncodeError, SporeError
+from spore.errors import (
+    ActorStopped,
+    AskError,
+    DecodeError,
+    DefinitionError,
+    EncodeError,
+    MailboxFull,
+    SporeError,
+)
 from spore.message import (
     I8,
     I16,
@@ -35,6 +43,7 @@ from spore.message import (
     record,
     to_plain,
 )
+from spore.nursery_bundle import Actor, ActorRef, Bundle, Directive, Mailbox, Supervision, open_bundle
 
 __all__ = [
     "I8",
@@ -49,25 +58,35 @@ __all__ = [
     "U64",
     "U128",
     "U256",
+    "Actor",
+    "ActorRef",
+    "ActorStopped",
     "Address",
+    "AskError",
     "Bool",
+    "Bundle",
     "Bytes",
     "Bytes32",
     "DecodeError",
     "DefinitionError",
+    "Directive",
     "Domain",
     "EncodeError",
     "FixedBytes",
+    "Mailbox",
+    "MailboxFull",
     "MoneyE8",
     "PriceE8",
     "Registry",
     "Schema",
     "SporeError",
     "Str",
+    "Supervision",
     "TimestampNs",
     "codec",
     "from_plain",
     "message",
+    "open_bundle",
     "record",
     "to_plain",
 ]

@@ -9,12 +9,19 @@ from __future__ import annotations
 import enum
 
 __all__ = [
+    "ActorError",
+    "ActorStopped",
+    "AskError",
+    "AskFailed",
+    "AskTimeout",
     "CodecError",
     "ConversionError",
     "Damage",
     "DecodeError",
     "DefinitionError",
     "EncodeError",
+    "MailboxFull",
+    "RestartLimit",
     "SporeError",
     "UsageError",
 ]
@@ -56,6 +63,43 @@ class ConversionError(SporeError, ValueError):
         self.message = message
         self.problems = problems
         super().__init__(f"not a {message}: " + "; ".join(problems))
+
+
+class ActorError(SporeError):
+    """Something about one actor.
+
+    Attributes:
+        actor: its name.
+    """
+
+    def __init__(self, actor: str, reason: str) -> None:
+        self.actor = actor
+        self.reason = reason
+        super().__init__(f"actor {actor!r}: {reason}")
+
+
+class ActorStopped(ActorError):
+    """The actor takes no messages any more. What was sent was not accepted."""
+
+
+class MailboxFull(ActorError):
+    """The mailbox is full and its overflow policy is ``fail``. What was sent was not accepted."""
+
+
+class AskError(ActorError):
+    """An `ask` has no answer."""
+
+
+class AskTimeout(AskError):
+    """No answer came in time. The message may still be handled later."""
+
+
+class AskFailed(AskError):
+    """The handler raised, or the message was lost; the cause says which."""
+
+
+class RestartLimit(ActorError):
+    """The actor failed more often than its supervision allows; the cause is its last failure."""
 
 
 class CodecError(SporeError):

@@ -16,7 +16,7 @@ from zlib import crc32
 __all__ = ["CODES", "NOT_PLAIN", "Misfit", "Source"]
 
 
-class Misfit(Exception):  # noqa: N818 - it never leaves the codec
+class Misfit(Exception):
     """A value or some bytes that the compiled code leaves to the reference codec."""
 
 

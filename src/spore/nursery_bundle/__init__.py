@@ -1,1 +1,40 @@
-"""x"""
+"""The runtime: supervised actors in one trio nursery, handing each other messages by reference. It knows no codec.
+
+Read in this order: `policy` (the words), `actor` (what a user writes), `mailbox`, `cell` (one actor's place, and what
+runs its handler), `dispatcher`, `ref` (how messages get there; `LocalRef.tell` is the hot path), `guards`, `merge`,
+`ports` and `wiring`, `supervision`, `timers`, `watchdog`, and `bundle`, which puts them together.
+"""
+
+from spore.nursery_bundle.actor import Actor
+from spore.nursery_bundle.bundle import Bundle, open_bundle
+from spore.nursery_bundle.guards import Defect, Verifier
+from spore.nursery_bundle.letters import DeadLetter, DeadLetters
+from spore.nursery_bundle.mailbox import Mailbox, MailboxStatistics
+from spore.nursery_bundle.policy import Directive, Dispatch, Loss, Overflow, Supervision
+from spore.nursery_bundle.ref import ActorRef
+from spore.nursery_bundle.statistics import ActorState, ActorStatistics, BundleStatistics, EdgeStatistics, Sampled
+from spore.nursery_bundle.timers import Timer
+
+__all__ = [
+    "Actor",
+    "ActorRef",
+    "ActorState",
+    "ActorStatistics",
+    "Bundle",
+    "BundleStatistics",
+    "DeadLetter",
+    "DeadLetters",
+    "Defect",
+    "Directive",
+    "Dispatch",
+    "EdgeStatistics",
+    "Loss",
+    "Mailbox",
+    "MailboxStatistics",
+    "Overflow",
+    "Sampled",
+    "Supervision",
+    "Timer",
+    "Verifier",
+    "open_bundle",
+]

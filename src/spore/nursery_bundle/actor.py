@@ -1,0 +1,56 @@
+"""What a user writes: an actor is a class with a `handle`."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from spore.nursery_bundle.policy import Directive
+
+__all__ = ["Actor"]
+
+M = TypeVar("M")
+
+
+class Actor(Generic[M]):
+    """The base of all actors; ``M`` is the message, or the union of messages, that it handles.
+
+    Subclass it, usually with ``@attrs.define``. Fields that hold an `ActorRef` are its ports. An actor handles one
+    message at a time and shares nothing with others but immutable messages, so it needs no locks.
+
+    Every method may be plain or async, except `on_error`, `snapshot` and `restore`, which are plain.
+    """
+
+    __slots__ = ()
+
+    def handle(self, message: M) -> Any:
+        """Handle one message; the value returned answers an `ActorRef.ask`.
+
+        A plain handler may be called from within `ActorRef.tell` and must not take long: while it runs, nothing
+        else in the process does. An async one may wait.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no handle")
+
+    def on_start(self) -> Any:
+        """Called before the first message, and again on the fresh actor after a restart."""
+
+    def on_stop(self) -> Any:
+        """Called after the last message, and on the failed actor before a restart. It may still tell and send.
+
+        When the bundle is cancelled it is called in a cancelled scope, as a ``finally`` block would be.
+        """
+
+    def on_error(self, error: Exception, message: M) -> Directive | None:
+        """Decide what becomes of this actor after its handler raised; None leaves it to the supervision."""
+        return None
+
+    def snapshot(self) -> Any:
+        """The state to hand over to a successor, between two messages.
+
+        Raises:
+            NotImplementedError: unless a subclass knows how.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no snapshot")
+
+    def restore(self, state: Any) -> None:
+        """Take over what `snapshot` of a predecessor returned; called before `on_start`."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no restore")

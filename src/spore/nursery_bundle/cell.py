@@ -1,0 +1,411 @@
+"""A cell: all that the bundle keeps about one actor, and the one place that runs its handler.
+
+Invariants:
+- ``idle`` is the bound handler exactly while a message may be handled on the spot: the actor runs, has a plain
+  handler, nothing queued, nothing in hand, and inline dispatch is on. Otherwise it is None.
+- ``held`` is true while that must stay so: something is queued, or the actor does not run.
+- ``scheduled`` is true from the moment something is queued until everything queued has been handled.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+import trio
+
+from spore.errors import ActorStopped, AskFailed, MailboxFull
+from spore.nursery_bundle.actor import Actor
+from spore.nursery_bundle.mailbox import Mailbox
+from spore.nursery_bundle.policy import Loss, Overflow, Supervision
+from spore.nursery_bundle.statistics import ActorState, Sampled
+
+if TYPE_CHECKING:
+    from spore.nursery_bundle.dispatcher import Dispatcher
+    from spore.nursery_bundle.merge import Merge
+    from spore.nursery_bundle.ref import LocalRef
+
+__all__ = ["Cell", "Envelope", "Keeper", "Reply"]
+
+
+class Keeper(Protocol):
+    """What a cell asks of the bundle that keeps it."""
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """Where the tasks of async handlers live."""
+        ...
+
+    def lost(self, cell: Cell, message: Any, reason: Loss) -> None:
+        """Keep a dead letter."""
+        ...
+
+    def failed(self, cell: Cell, error: Exception, message: Any) -> None:
+        """Keep a dead letter, and carry out what the supervision decides."""
+        ...
+
+
+@attrs.frozen
+class EdgeOptions:
+    """What the references to an actor do besides handing over messages. Nothing, where all are off."""
+
+    verify: float = 0.0
+    """The share of messages that are also encoded, decoded and compared."""
+    portable: bool = False
+    """Whether messages must be registered ones, because an edge may leave the process."""
+    guards: Any = None
+    """What the guards of the bundle share."""
+
+
+class Reply:
+    """Where the answer to one ask goes. The first outcome counts."""
+
+    __slots__ = ("done", "error", "task", "value")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.value: Any = None
+        self.error: Exception | None = None
+        self.task: trio.lowlevel.Task | None = None
+
+    def answer(self, value: Any) -> None:
+        if not self.done:
+            self.done, self.value = True, value
+            self._wake()
+
+    def fail(self, error: Exception) -> None:
+        if not self.done:
+            self.done, self.error = True, error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self.task is not None:
+            trio.lowlevel.reschedule(self.task)
+            self.task = None
+
+    async def wait(self) -> None:
+        """Wait for the outcome.
+
+        Cancellation: a checkpoint, unless the outcome is there already.
+        """
+        if not self.done:
+            self.task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abandon)
+
+    def _abandon(self, _: Any) -> trio.lowlevel.Abort:
+        self.task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class Envelope:
+    """A queued message about which there is more to know than the message. Most need none."""
+
+    __slots__ = ("check", "message", "queued_ns", "reply")
+
+    def __init__(
+        self, message: Any, *, reply: Reply | None = None, check: Callable[[], None] | None = None, queued_ns: int = 0
+    ) -> None:
+        self.message = message
+        self.reply = reply
+        self.check = check
+        """Called before and after the message is handled."""
+        self.queued_ns = queued_ns
+        """When it was queued, if it is one of those that are timed."""
+
+
+@attrs.define(eq=False, repr=False)
+class Cell:
+    """One actor's place in a bundle."""
+
+    name: str
+    keeper: Keeper
+    dispatcher: Dispatcher
+    build: Callable[[], Actor[Any]]
+    mailbox: Mailbox[Any]
+    supervision: Supervision
+    inline: bool
+    """Whether `tell` may run the handler: never where a message could be lost, or the results would depend on it."""
+    options: EdgeOptions
+    """What every reference to this actor does besides handing over messages."""
+    # The actor, set by `install`.
+    actor: Actor[Any] = attrs.field(init=False)
+    handle: Callable[[Any], Any] = attrs.field(init=False)
+    is_async: bool = attrs.field(init=False, default=False)
+    generation: int = attrs.field(init=False, default=0)
+    """Goes up with each actor installed, so that a restart that was overtaken by another notices."""
+    # The life.
+    state: ActorState = attrs.field(init=False, default=ActorState.STARTING)
+    running: bool = attrs.field(init=False, default=False)
+    idle: Callable[[Any], Any] | None = attrs.field(init=False, default=None)
+    held: bool = attrs.field(init=False, default=True)
+    scheduled: bool = attrs.field(init=False, default=False)
+    overfull: bool = attrs.field(init=False, default=False)
+    """Whether a `tell` has run the mailbox over."""
+    pumping: bool = attrs.field(init=False, default=False)
+    """Whether the task of an async handler was started."""
+    pump: trio.lowlevel.Task | None = attrs.field(init=False, default=None)
+    """That task, while it is parked."""
+    waits_for: list[Cell] | tuple[()] = attrs.field(init=False, default=())
+    """The actors for which this one waits now, inside its handler, by `send` or `ask`."""
+    # The wiring.
+    edges: list[LocalRef[Any]] = attrs.field(init=False, factory=list)
+    """The references to this actor."""
+    ports: dict[tuple[str, str], LocalRef[Any]] | None = attrs.field(init=False, default=None)
+    """This actor's own references, by field and receiver's name."""
+    merge: Merge | None = attrs.field(init=False, default=None)
+    # The counts.
+    failures: int = attrs.field(init=False, default=0)
+    restarts: int = attrs.field(init=False, default=0)
+    restarted_at: list[float] | tuple[()] = attrs.field(init=False, default=())
+    lost: dict[Loss, int] = attrs.field(init=False, factory=dict)
+    handling: Sampled | None = attrs.field(init=False, default=None)
+    waiting: Sampled | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.mailbox.on_arrival = self.arrived
+        if self.mailbox.overflow is not Overflow.BLOCK:
+            self.mailbox.on_loss = self.lose
+
+    # What a reference asks for
+
+    def queue(self, message: Any, high: bool) -> None:
+        """Take a message without waiting.
+
+        Raises:
+            ActorStopped: if the actor takes none.
+            MailboxFull: under the policy ``fail``.
+        """
+        try:
+            self.mailbox.put(message, high)
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            raise self.stopped_error() from None
+        except MailboxFull as error:
+            raise MailboxFull(self.name, error.reason) from None
+
+    def stopped_error(self) -> ActorStopped:
+        return ActorStopped(self.name, "it has stopped and takes no more messages")
+
+    @property
+    def over(self) -> bool:
+        """Whether its life has ended."""
+        return self.state is ActorState.STOPPED
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is queued and nothing in hand."""
+        return not self.scheduled
+
+    # The life
+
+    def install(self, actor: Actor[Any]) -> None:
+        """Put an actor in its place: at the start, and at each restart."""
+        self.actor = actor
+        self.handle = actor.handle
+        self.is_async = inspect.iscoroutinefunction(actor.handle)
+        self.generation += 1
+
+    def resume(self) -> None:
+        """Handle messages from now on, those first that are queued already."""
+        self._enter(ActorState.RUNNING)
+        if self.scheduled:
+            self.summon()
+        else:
+            self.rest()
+
+    def suspend(self) -> None:
+        """Handle none for now. What comes is queued."""
+        self._enter(ActorState.SUSPENDED)
+
+    def stop(self, reason: Loss) -> None:
+        """Take no more messages. What is queued becomes dead letters."""
+        self._enter(ActorState.STOPPED)
+        for message in self.mailbox.close_receive():
+            self.lose(message, reason)
+        self.rest()
+        self._wake_pump()
+
+    def _enter(self, state: ActorState) -> None:
+        self.state = state
+        self.running = state is ActorState.RUNNING
+        self.held = True
+        self.idle = None
+
+    # What happens to messages
+
+    def arrived(self) -> None:
+        """Something was queued: see that it will be handled."""
+        self.idle = None
+        if not self.scheduled:
+            self.held = self.scheduled = True
+            self.dispatcher.active += 1
+            if self.running:
+                self.summon()
+
+    def summon(self) -> None:
+        """Have somebody handle what is queued: the dispatcher for a plain handler, a task of its own for an async one."""
+        if not self.is_async:
+            self.dispatcher.enter(self)
+        elif self.pumping:
+            self._wake_pump()
+        else:
+            self.pumping = True
+            self.keeper.nursery.start_soon(self._pump, name=f"actor {self.name}")
+
+    def rest(self) -> None:
+        """Everything queued has been handled."""
+        if self.scheduled:
+            self.scheduled = False
+            self.dispatcher.active -= 1
+        self.held = not self.running
+        if self.running and self.inline and not self.is_async:
+            self.idle = self.handle
+        if self.dispatcher.quiet:
+            self.dispatcher.quiet.unpark_all()
+
+    def run_queued(self, limit: int) -> tuple[int, bool]:
+        """Handle at most ``limit`` queued messages with a plain handler; see `Runnable`."""
+        if not self.running:
+            return 0, False
+        mailbox, handle = self.mailbox, self.handle
+        normal, left = mailbox.normal, limit
+        began = perf_counter_ns()
+        while left:
+            if mailbox.high:
+                message = mailbox.high.popleft()
+            elif normal:
+                message = normal.popleft()
+            else:
+                break
+            left -= 1
+            if message.__class__ is Envelope:
+                self._open(message)
+            else:
+                try:
+                    handle(message)
+                except Exception as error:  # noqa: BLE001 - the supervisor's
+                    self.fail(error, message)
+                except BaseException:
+                    self.lose(message, Loss.CANCELLED)
+                    raise
+            if not self.running:
+                break
+        handled = limit - left
+        if handled:
+            self.time_handling(perf_counter_ns() - began, handled)
+        self._relieve()
+        if self.running and not mailbox.high and not normal:
+            self.rest()
+        return handled, self.running and self.scheduled
+
+    def _open(self, envelope: Envelope) -> None:
+        self._before(envelope)
+        try:
+            value = self.handle(envelope.message)
+        except Exception as error:  # noqa: BLE001 - the supervisor's
+            self.fail(error, envelope.message, envelope.reply)
+        except BaseException:
+            self.lose(envelope, Loss.CANCELLED)
+            raise
+        else:
+            self._after(envelope, value)
+
+    async def _pump(self) -> None:
+        """Run an async handler on what is queued, message by message, for as long as the actor lives.
+
+        Cancellation: wherever the handler waits, and between messages; the message in hand is a dead letter then.
+        """
+        try:
+            while self.state is not ActorState.STOPPED and self.is_async:
+                if not self.running or not len(self.mailbox):
+                    if self.running:
+                        self.rest()
+                    self.pump = trio.lowlevel.current_task()
+                    await trio.lowlevel.wait_task_rescheduled(self._unpark)
+                    continue
+                message = self.mailbox.pop()
+                self._relieve()
+                await self._handle_async(message if message.__class__ is Envelope else Envelope(message))
+                if self.dispatcher.spent(1):
+                    await self.dispatcher.give_way()
+        finally:
+            self.pumping = False
+
+    async def _handle_async(self, envelope: Envelope) -> None:
+        self._before(envelope)
+        began = perf_counter_ns()
+        try:
+            value = await self.handle(envelope.message)
+        except Exception as error:  # noqa: BLE001 - the supervisor's
+            self.fail(error, envelope.message, envelope.reply)
+        except BaseException:
+            self.lose(envelope, Loss.CANCELLED)
+            raise
+        else:
+            self._after(envelope, value)
+        finally:
+            self.time_handling(perf_counter_ns() - began, 1)
+
+    def _before(self, envelope: Envelope) -> None:
+        if envelope.queued_ns:
+            self.waiting = self.waiting or Sampled()
+            self.waiting.add(perf_counter_ns() - envelope.queued_ns)
+        if envelope.check is not None:
+            envelope.check()
+
+    def _after(self, envelope: Envelope, value: Any) -> None:
+        if envelope.check is not None:
+            envelope.check()
+        if envelope.reply is not None:
+            envelope.reply.answer(value)
+
+    def _relieve(self) -> None:
+        """There is room again, perhaps: tell those who wait for it."""
+        self.mailbox.admit()
+        if self.overfull and len(self.mailbox) <= self.mailbox.capacity:
+            self.overfull = False
+            self.dispatcher.relieved(self)
+
+    def _wake_pump(self) -> None:
+        if self.pump is not None:
+            trio.lowlevel.reschedule(self.pump)
+            self.pump = None
+
+    def _unpark(self, _: Any) -> trio.lowlevel.Abort:
+        self.pump = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    # What goes wrong
+
+    def fail(self, error: Exception, message: Any, reply: Reply | None = None) -> None:
+        """A handler raised. Its supervisor decides; whoever sent the message does not see it, but an ask does.
+
+        What is no `Exception` (cancellation, an interrupt) is none of the actor's: whoever runs a handler counts the
+        message with `lose` and lets it pass.
+        """
+        self.failures += 1
+        if reply is not None:
+            reply.fail(self.ask_failed(error))
+        self.keeper.failed(self, error, message)
+
+    def ask_failed(self, error: BaseException) -> AskFailed:
+        """The error that an ask gets for what the handler raised."""
+        failed = AskFailed(self.name, f"its handler raised {type(error).__name__}: {error}")
+        failed.__cause__ = error
+        return failed
+
+    def lose(self, message: Any, reason: Loss) -> None:
+        """Count a message that will not be handled, and keep it as a dead letter."""
+        self.lost[reason] = self.lost.get(reason, 0) + 1
+        if message.__class__ is Envelope:
+            if message.reply is not None:
+                message.reply.fail(AskFailed(self.name, f"the message was lost: {reason}"))
+            message = message.message
+        self.keeper.lost(self, message, reason)
+
+    def time_handling(self, duration_ns: int, count: int) -> None:
+        """Add a measured time in the handler."""
+        self.handling = self.handling or Sampled()
+        self.handling.add(duration_ns, count)

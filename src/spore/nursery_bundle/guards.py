@@ -1,0 +1,188 @@
+"""Guards: references that look at messages on their way. Only edges that asked for it have one.
+
+- *verify*: a share of the messages, and of the replies, is encoded, decoded and compared, through a hook: this layer
+  knows no codec;
+- *portable*: an edge that may leave the process takes registered messages only;
+- *debug*: a message that was changed after it was sent is found, at the latest when the bundle ends;
+- *merge*: the messages of all senders are put in order by event time.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from spore.errors import UsageError
+from spore.message import message_type
+from spore.nursery_bundle.cell import Cell, Envelope
+from spore.nursery_bundle.merge import FOREVER
+from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, LocalRef
+
+if TYPE_CHECKING:
+    from spore.nursery_bundle.merge import Place
+
+__all__ = ["Defect", "GuardedRef", "Guards", "Verifier"]
+
+M = TypeVar("M", contravariant=True)
+_log = logging.getLogger("spore.guards")
+
+Verifier = Callable[[Any], str | None]
+"""Encodes, decodes and compares a message; returns what differs, or None."""
+
+
+@attrs.frozen
+class Defect:
+    """Something that a guard found."""
+
+    sender: str
+    receiver: str
+    message: Any
+    reason: str
+
+
+@attrs.define
+class Guards:
+    """What all guards of a bundle share."""
+
+    verifier: Verifier | None = None
+    debug: bool = False
+    defects: deque[Defect] = attrs.field(factory=lambda: deque(maxlen=1_000), init=False)
+    found: int = attrs.field(default=0, init=False)
+    _sent: deque[Callable[[], None]] = attrs.field(factory=deque, init=False)
+    """Checks of the last messages, made once more when they leave this window and when the bundle ends."""
+
+    WINDOW = 1_000
+
+    def report(self, defect: Defect) -> None:
+        """Keep a defect and log it."""
+        self.found += 1
+        self.defects.append(defect)
+        _log.error("%s → %s: %s: %r", defect.sender, defect.receiver, defect.reason, defect.message)
+
+    def watch(self, sender: str, receiver: str, message: Any) -> Callable[[], None]:
+        """A check that reports, once, if the message has changed since now."""
+        before = _fingerprint(message)
+        reported = False
+
+        def check() -> None:
+            nonlocal reported
+            if not reported and before is not None and _fingerprint(message) != before:
+                reported = True
+                self.report(Defect(sender, receiver, message, "changed after it was sent"))
+
+        self._sent.append(check)
+        if len(self._sent) > self.WINDOW:
+            self._sent.popleft()()
+        return check
+
+    def finish(self) -> None:
+        """Look at the last messages once more."""
+        while self._sent:
+            self._sent.popleft()()
+
+
+def _fingerprint(message: Any) -> bytes | None:
+    try:
+        return pickle.dumps(message, protocol=5)
+    except Exception:  # noqa: BLE001 - whatever its own methods raise: it cannot be watched, and that is no fault
+        return None
+
+
+class GuardedRef(LocalRef[M]):
+    """A reference with guards."""
+
+    __slots__ = ("_guards", "_place", "_share", "_turn")
+
+    def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "") -> None:
+        super().__init__(cell, owner, port)
+        self._guards: Guards = cell.options.guards
+        self._share = Fraction(cell.options.verify).limit_denominator(1_000_000)
+        self._turn = Fraction(0)
+        self._place: Place | None = None
+        if cell.merge is not None:
+            self._place = cell.merge.join(self.sender, port, super().tell)
+            if owner is None and not self._place.sequence:
+                self._place.past_ns = FOREVER  # nobody waits for the outside until something comes from there
+
+    @property
+    def sender(self) -> str:
+        """The sender's name, or ``outside``."""
+        return self.owner.name if self.owner is not None else OUTSIDE
+
+    def tell(self, message: M, high: bool = False) -> None:
+        self._inspect(message)
+        self._deliver(message, high)
+
+    def tell_many(self, messages: Iterable[M]) -> None:
+        for message in messages:
+            self.tell(message)
+
+    async def send(self, message: M, high: bool = False) -> None:
+        self._inspect(message)
+        if self._place is None and not self._guards.debug:
+            await super().send(message, high)
+            return
+        merge = self._cell.merge
+        if self._place is not None and merge is not None:
+            await merge.wait_for_room(self._place)
+        elif not self._cell.mailbox.has_room(message):
+            await self._send_when_room(self._enclose(message), high)
+            return
+        self._deliver(message, high)
+        if self._cell.dispatcher.spent(1):
+            await self._cell.dispatcher.give_way()
+
+    async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
+        self._inspect(message)
+        answer = await super().ask(message, timeout, high)
+        self._verify(answer, reply=True)
+        return answer
+
+    def advance(self, event_time_ns: int) -> None:
+        if self._place is not None and self._cell.merge is not None:
+            self._cell.merge.advance(self._place, event_time_ns)
+
+    def idle(self) -> None:
+        if self._place is not None and self._cell.merge is not None:
+            self._cell.merge.idle(self._place)
+
+    def _inspect(self, message: Any) -> None:
+        if self._cell.options.portable:
+            try:
+                message_type(message)
+            except TypeError as error:
+                raise UsageError(f"actor {self.name!r} may be in another process: {error}") from None
+        self._verify(message, reply=False)
+
+    def _verify(self, message: Any, *, reply: bool) -> None:
+        if not self._share or self._guards.verifier is None:
+            return
+        self._turn += self._share
+        if self._turn < 1:
+            return
+        self._turn -= 1
+        if reply and message is None:
+            return
+        self.verified += 1
+        if (difference := self._guards.verifier(message)) is not None:
+            ends = (self.name, self.sender) if reply else (self.sender, self.name)
+            self._guards.report(Defect(*ends, message, difference))
+
+    def _deliver(self, message: Any, high: bool) -> None:
+        if self._place is not None and self._cell.merge is not None:
+            if self._cell.over:
+                raise self._cell.stopped_error()
+            self._cell.merge.offer(self._place, message, high)
+        elif self._guards.debug:
+            self._queue(self._enclose(message), high)
+        else:
+            super().tell(message, high)
+
+    def _enclose(self, message: Any) -> Envelope:
+        return Envelope(message, check=self._guards.watch(self.sender, self.name, message))

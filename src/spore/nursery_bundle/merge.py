@@ -1,0 +1,118 @@
+"""Merging by event time: what several senders send is handled in one order that no schedule can change.
+
+Rule: the order is (event time, sender, sequence). A message is held until every other sender has moved past its
+place in that order: it has sent something later, has said so (`advance`), or has said that it is idle. Senders
+are compared by name and port, which are the same in every mode and every run.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import trio
+
+from spore.errors import UsageError
+
+__all__ = ["FOREVER", "Merge", "Place"]
+
+FOREVER = 2**64
+"""Later than any u64: how far a sender has come that is idle."""
+
+
+@attrs.define(eq=False)
+class Place:
+    """How far one sender has come."""
+
+    key: tuple[str, str]
+    """Sender and port."""
+    deliver: Callable[[Any, bool], None]
+    past_ns: int = -1
+    """Nothing earlier than this will come from it."""
+    sequence: int = 0
+    held: int = 0
+
+
+class Merge:
+    """The messages that are held for one actor."""
+
+    def __init__(self, actor: str, capacity: int) -> None:
+        self._actor = actor
+        self._capacity = capacity
+        self._places: dict[tuple[str, str], Place] = {}
+        self._heap: list[tuple[int, tuple[str, str], int, Any, bool, Place]] = []
+        self._relief = trio.lowlevel.ParkingLot()
+        self._releasing = False
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def join(self, sender: str, port: str, deliver: Callable[[Any, bool], None]) -> Place:
+        """Another sender, for which all others will wait from now on. Two with the same name and port are one."""
+        return self._places.setdefault((sender, port), Place((sender, port), deliver))
+
+    def offer(self, place: Place, message: Any, high: bool) -> None:
+        """Take a message from a sender. One that is earlier than what it sent before keeps its place behind that.
+
+        Raises:
+            UsageError: if the message has no ``event_time_ns``.
+        """
+        time_ns = getattr(message, "event_time_ns", None)
+        if type(time_ns) is not int:
+            reason = f"{type(message).__name__} has no event_time_ns, by which its messages are merged"
+            raise UsageError(f"actor {self._actor!r}: {reason}")
+        place.past_ns = max(time_ns, place.past_ns if place.past_ns < FOREVER else -1)
+        place.sequence += 1
+        place.held += 1
+        heapq.heappush(self._heap, (place.past_ns, place.key, place.sequence, message, high, place))
+        self.release()
+
+    async def wait_for_room(self, place: Place) -> None:
+        """Wait while as many messages of this sender are held as the mailbox has room for.
+
+        The bound is one for each sender: with one for all, the fastest could lock out the one for whom all wait.
+
+        Cancellation: a checkpoint if it waits.
+        """
+        while place.held >= self._capacity:
+            await self._relief.park()
+
+    def advance(self, place: Place, event_time_ns: int) -> None:
+        """The sender will send nothing earlier than this."""
+        place.past_ns = max(place.past_ns, event_time_ns)
+        self.release()
+
+    def idle(self, place: Place) -> None:
+        """The sender sends nothing for now; nobody waits for it until it does."""
+        place.past_ns = FOREVER
+        self.release()
+
+    def release(self) -> None:
+        """Deliver, in order, all that is held for nobody any more."""
+        if self._releasing:
+            return  # a handler that runs inline offers something; the loop below will find it
+        self._releasing = True
+        try:
+            while self._heap and self._is_next(self._heap[0]):
+                *_, message, high, place = heapq.heappop(self._heap)
+                place.held -= 1
+                place.deliver(message, high)
+        finally:
+            self._releasing = False
+        if self._relief:
+            self._relief.unpark_all()
+
+    def flush(self) -> None:
+        """Deliver, in order, all that is held: no more will come from any sender."""
+        for place in self._places.values():
+            place.past_ns = FOREVER
+        self.release()
+
+    def _is_next(self, entry: tuple[int, tuple[str, str], int, Any, bool, Place]) -> bool:
+        time_ns, key = entry[0], entry[1]
+        return all(
+            place.past_ns > time_ns or (place.past_ns == time_ns and place.key >= key)
+            for place in self._places.values()
+        )

@@ -1,0 +1,138 @@
+"""Ports: the fields of an actor that hold references, and references to actors that do not exist yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import attrs
+
+from spore.errors import UsageError
+from spore.nursery_bundle.actor import Actor
+from spore.nursery_bundle.cell import Cell
+from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef, FanOut, LocalRef
+
+__all__ = ["LaterRef", "bind_ports", "bound_ref", "check_ports", "rewire", "unwired_ports"]
+
+M = TypeVar("M", contravariant=True)
+
+
+class LaterRef(ActorRef[M]):
+    """A reference by name to an actor that may be started later: how cycles are wired.
+
+    As a port it turns into an ordinary reference as soon as the actor is there.
+    """
+
+    __slots__ = ("_found", "_look_up", "_name")
+
+    def __init__(self, name: str, look_up: Callable[[str], ActorRef[M] | None]) -> None:
+        self._name = name
+        self._look_up = look_up
+        self._found: ActorRef[M] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<LaterRef {self._name}>"
+
+    def found(self) -> ActorRef[M]:
+        """The reference behind this one.
+
+        Raises:
+            UsageError: if no actor of that name has been started.
+        """
+        if self._found is None:
+            self._found = self._look_up(self._name)
+        if self._found is None:
+            raise UsageError(f"no actor {self._name!r} has been started; what was wired to it leads nowhere")
+        return self._found
+
+    def tell(self, message: M, high: bool = False) -> None:
+        self.found().tell(message, high)
+
+    def tell_many(self, messages: Iterable[M]) -> None:
+        self.found().tell_many(messages)
+
+    async def send(self, message: M, high: bool = False) -> None:
+        await self.found().send(message, high)
+
+    async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
+        return await self.found().ask(message, timeout, high)
+
+    def advance(self, event_time_ns: int) -> None:
+        self.found().advance(event_time_ns)
+
+    def idle(self) -> None:
+        self.found().idle()
+
+
+def check_ports(factory: Callable[..., Actor[Any]], fields: dict[str, Any], *, name: str) -> None:
+    """Refuse to build an actor whose ports are not all wired.
+
+    Raises:
+        UsageError: naming the port.
+    """
+    if not (isinstance(factory, type) and attrs.has(factory)):
+        return
+    for field in attrs.fields(factory):
+        if (
+            field.init
+            and field.default is attrs.NOTHING
+            and field.alias not in fields
+            and "ActorRef" in str(field.type)
+        ):
+            reason = f"its port {field.alias!r} is not wired; give start a reference: {field.alias}=…"
+            raise UsageError(f"actor {name!r}: {reason}")
+
+
+def bind_ports(actor: Actor[Any], cell: Cell) -> list[tuple[str, LaterRef[Any]]]:
+    """Make the references in an actor's fields its own, so that the bundle knows who sends to whom.
+
+    Returns:
+        The ports that lead to actors that are not there yet.
+    """
+    later = []
+    for name in _field_names(actor):
+        value = getattr(actor, name, None)
+        if isinstance(value, (list, tuple)) and value and all(isinstance(item, ActorRef) for item in value):
+            value = FanOut(value)
+        if isinstance(value, LaterRef):
+            later.append((name, value))
+        elif isinstance(value, ActorRef):
+            bound = bound_ref(value, cell, name)
+            if bound is not getattr(actor, name):
+                rewire(actor, name, bound)
+    return later
+
+
+def rewire(actor: Actor[Any], port: str, ref: ActorRef[Any]) -> None:
+    """Set a port, of a frozen actor too."""
+    object.__setattr__(actor, port, ref)
+
+
+def unwired_ports(actor: Actor[Any]) -> list[str]:
+    """The optional ports that were left out."""
+    cls: type = type(actor)
+    fields = attrs.fields(cls) if attrs.has(cls) else ()
+    return [field.name for field in fields if "ActorRef" in str(field.type) and getattr(actor, field.name) is None]
+
+
+def bound_ref(ref: ActorRef[Any], cell: Cell, port: str) -> ActorRef[Any]:
+    """The same receivers through references that belong to a port."""
+    if isinstance(ref, FanOut):
+        return FanOut(bound_ref(item, cell, port) for item in ref.refs)
+    if isinstance(ref, LaterRef):
+        try:
+            ref = ref.found()
+        except UsageError:
+            return ref
+    return ref.for_port(cell, port) if isinstance(ref, LocalRef) else ref
+
+
+def _field_names(actor: Actor[Any]) -> list[str]:
+    cls: type = type(actor)
+    if attrs.has(cls):
+        return [field.name for field in attrs.fields(cls)]
+    return list(vars(actor)) if hasattr(actor, "__dict__") else []

@@ -1,0 +1,380 @@
+"""References: how messages get to an actor. Each one is an edge, from one sender to one receiver.
+
+`ActorRef` is what users see and name in annotations. `LocalRef` is the one whose receiver is in the same
+bundle; its `tell` is the hot path. References that do more are subclasses, so that it pays for none of that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from time import perf_counter_ns
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from spore.errors import AskTimeout, MailboxFull, UsageError
+from spore.nursery_bundle.cell import Cell, Envelope, Reply
+from spore.nursery_bundle.dispatcher import MAX_DEPTH
+from spore.nursery_bundle.policy import Loss, Overflow
+from spore.nursery_bundle.statistics import SAMPLE_MASK
+from spore.nursery_bundle.wiring import reaches, waits_for
+
+__all__ = ["ASK_TIMEOUT_S", "ActorRef", "FanOut", "LocalRef"]
+
+M = TypeVar("M", contravariant=True)
+
+ASK_TIMEOUT_S = 5.0
+OUTSIDE = "outside"
+
+
+class ActorRef(ABC, Generic[M]):
+    """Where to send an actor's messages. Which actor that is, and in which process, the sender does not know."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name of the actor, or of the group of actors, behind the reference."""
+
+    @abstractmethod
+    def tell(self, message: M, high: bool = False) -> None:
+        """Hand over a message and do not wait. It never blocks, and does not raise what the handler raises.
+
+        Under ``block`` it may run the mailbox over; the next `send` from outside then waits until that has gone.
+        A plain handler of an idle actor may have run when this returns.
+
+        Args:
+            message: immutable, because it is passed by reference.
+            high: handle it before all of normal priority that waits.
+
+        Raises:
+            ActorStopped: if the actor takes no more messages.
+            MailboxFull: under the policy ``fail``.
+        """
+
+    @abstractmethod
+    async def send(self, message: M, high: bool = False) -> None:
+        """Hand over a message; wait for room first where the policy is to wait.
+
+        Cancellation: if it is cancelled, the message was not sent. It is a checkpoint whenever it waits, and else at
+        least once in a time slice of half a millisecond: a checkpoint each time would cost many times the message.
+
+        Raises:
+            ActorStopped, MailboxFull: as `tell`.
+        """
+
+    @abstractmethod
+    async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
+        """Hand over a message and wait for what the handler returns.
+
+        Args:
+            message: as for `tell`.
+            timeout: seconds to wait, for room and for the answer together.
+            high: as for `tell`.
+
+        Cancellation: always a checkpoint. When it is cancelled, or has timed out, the message may still be handled.
+
+        Raises:
+            AskTimeout: if there was no answer in time.
+            AskFailed: if the handler raised, or the message was lost; the cause says what.
+            UsageError: if the asking actor would wait for itself.
+            ActorStopped, MailboxFull: as `tell`.
+        """
+
+    def advance(self, event_time_ns: int) -> None:
+        """Say that nothing earlier than this will be sent here, so that a receiver that merges by event time goes on."""
+
+    def idle(self) -> None:
+        """Say that nothing is sent here for now, so that a receiver that merges by event time waits for others only."""
+
+    def tell_many(self, messages: Iterable[M]) -> None:
+        """`tell` each message, in order, at a lower price for each."""
+        for message in messages:
+            self.tell(message)
+
+    async def send_many(self, messages: Iterable[M]) -> None:
+        """`send` each message, in order.
+
+        Cancellation: always a checkpoint, and at least one in a time slice. When it is cancelled, the messages before
+        the one that it waited with were sent, and no others.
+        """
+        await trio.lowlevel.checkpoint()
+        for message in messages:
+            await self.send(message)
+
+
+class LocalRef(ActorRef[M]):
+    """A reference to an actor of the same bundle."""
+
+    __slots__ = ("_cell", "owner", "port", "sent", "verified")
+
+    def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "") -> None:
+        self._cell = cell
+        self.owner = owner
+        """The sender, where the reference is one of its ports; None for what the bundle does not know."""
+        self.port = port
+        self.sent = 0
+        self.verified = 0
+        cell.edges.append(self)
+
+    @property
+    def cell(self) -> Cell:
+        """The receiver's place in the bundle. For Spore's own use."""
+        return self._cell
+
+    @property
+    def name(self) -> str:
+        return self._cell.name
+
+    def __repr__(self) -> str:
+        sender = f"{self.owner.name}.{self.port} → " if self.owner is not None else ""
+        return f"<{type(self).__name__} {sender}{self._cell.name}>"
+
+    def for_port(self, owner: Cell, port: str) -> LocalRef[M]:
+        """The reference to the same receiver that belongs to a field of an actor."""
+        if owner.ports is None:
+            owner.ports = {}
+        key = (port, self._cell.name)
+        if key not in owner.ports:
+            owner.ports[key] = type(self)(self._cell, owner, port)
+        return owner.ports[key]
+
+    def tell(self, message: M, high: bool = False) -> None:
+        cell = self._cell
+        handle = cell.idle
+        if handle is None:
+            self._queue(message, high)
+            return
+        dispatcher = cell.dispatcher
+        depth = dispatcher.depth
+        if depth >= MAX_DEPTH:
+            self._queue(message, high)
+            return
+        # From here to the end, what `run_queued` does for one message; written out, because this is the hot path.
+        cell.idle = None
+        dispatcher.depth = depth + 1
+        self.sent = sent = self.sent + 1
+        try:
+            if sent & SAMPLE_MASK:
+                handle(message)
+            else:
+                _handle_timed(cell, handle, message)
+        except Exception as error:  # noqa: BLE001 - the supervisor's
+            cell.fail(error, message)
+        except BaseException:
+            cell.lose(message, Loss.CANCELLED)
+            raise
+        finally:
+            dispatcher.depth = depth
+            if not cell.held:
+                cell.idle = handle
+
+    def tell_many(self, messages: Iterable[M]) -> None:
+        cell = self._cell
+        dispatcher = cell.dispatcher
+        depth = dispatcher.depth
+        rest = iter(messages)
+        handle = cell.idle
+        while handle is not None and depth < MAX_DEPTH:
+            cell.idle = None
+            dispatcher.depth = depth + 1
+            message = None
+            handled = 0
+            try:
+                for message in rest:
+                    handled += 1
+                    handle(message)
+                    if cell.held:
+                        break
+                else:
+                    return
+            except Exception as error:  # noqa: BLE001 - the supervisor's
+                cell.fail(error, message)
+            except BaseException:
+                cell.lose(message, Loss.CANCELLED)
+                raise
+            finally:
+                self.sent += handled
+                dispatcher.depth = depth
+                if not cell.held:
+                    cell.idle = handle
+            handle = cell.idle
+        for message in rest:
+            self._queue(message, False)
+
+    async def send(self, message: M, high: bool = False) -> None:
+        cell = self._cell
+        dispatcher = cell.dispatcher
+        if dispatcher.overfull and self.owner is None:
+            await self._wait_for_relief()
+        if cell.idle is not None or cell.mailbox.has_room(message):
+            self.tell(message, high)
+            if dispatcher.spent(1):
+                await dispatcher.give_way()
+        else:
+            await self._send_when_room(message, high)
+
+    async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
+        cell = self._cell
+        if cell.idle is not None and cell.dispatcher.depth < MAX_DEPTH:
+            await trio.lowlevel.checkpoint()
+            if cell.idle is not None:
+                return self._ask_inline(message)
+        if self.owner is not None and waits_for(cell, self.owner):
+            what = "itself" if cell is self.owner else f"{cell.name!r}, which waits for it"
+            raise UsageError(f"actor {self.owner.name!r} asks {what}: there could never be an answer")
+        reply = Reply()
+        with trio.move_on_after(timeout), _Waiting(self.owner, cell):
+            envelope = Envelope(message, reply=reply)
+            if cell.mailbox.has_room(envelope):
+                self._queue(envelope, high)
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._send_when_room(envelope, high)
+            await reply.wait()
+        if reply.error is not None:
+            raise reply.error
+        if not reply.done:
+            raise AskTimeout(cell.name, f"no answer in {timeout:g} s to {type(message).__name__}")
+        return reply.value
+
+    def _queue(self, message: Any, high: bool) -> None:
+        cell = self._cell
+        number = self.sent + 1
+        if not number & SAMPLE_MASK and message.__class__ is not Envelope:
+            message = Envelope(message, queued_ns=perf_counter_ns())
+        try:
+            cell.queue(message, high)
+        except MailboxFull:
+            self.sent = number  # it counts among what was lost, so it counts here
+            raise
+        self.sent = number
+        mailbox = cell.mailbox
+        if not cell.overfull and mailbox.overflow is Overflow.BLOCK and len(mailbox) > mailbox.capacity:
+            cell.overfull = True
+            cell.dispatcher.overfull.add(cell)
+
+    async def _send_when_room(self, message: Any, high: bool) -> None:
+        cell = self._cell
+        if self.owner is not None and waits_for(cell, self.owner):
+            # Each would wait for the other for ever. The mailbox is run over instead.
+            self._queue(message, high)
+            await trio.lowlevel.checkpoint()
+            return
+        with _Waiting(self.owner, cell):
+            try:
+                await cell.mailbox.send_when_room(message, high)
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                raise cell.stopped_error() from None
+        self.sent += 1
+
+    async def _wait_for_relief(self) -> None:
+        """Wait while an actor to which messages lead from here has more than its mailbox holds."""
+        dispatcher = self._cell.dispatcher
+        while any(reaches(self._cell, cell) for cell in dispatcher.overfull):
+            await dispatcher.relief.park()
+
+    def _ask_inline(self, message: M) -> Any:
+        cell = self._cell
+        handle, dispatcher = cell.idle, cell.dispatcher
+        if handle is None:
+            raise AssertionError
+        cell.idle = None
+        dispatcher.depth += 1
+        self.sent += 1
+        try:
+            return handle(message)
+        except Exception as error:
+            cell.fail(error, message)
+            raise cell.ask_failed(error) from error
+        except BaseException:
+            cell.lose(message, Loss.CANCELLED)
+            raise
+        finally:
+            dispatcher.depth -= 1
+            if not cell.held:
+                cell.idle = handle
+
+
+def _handle_timed(cell: Cell, handle: Any, message: Any) -> None:
+    began = perf_counter_ns()
+    try:
+        handle(message)
+    finally:
+        cell.time_handling(perf_counter_ns() - began, 1)
+
+
+class _Waiting:
+    """A block in which an actor's handler waits for another actor."""
+
+    __slots__ = ("_owner", "_target")
+
+    def __init__(self, owner: Cell | None, target: Cell) -> None:
+        self._owner = owner
+        self._target = target
+
+    def __enter__(self) -> None:
+        if self._owner is not None:
+            self._owner.waits_for = [*self._owner.waits_for, self._target]
+
+    def __exit__(self, *_: object) -> None:
+        if self._owner is not None:
+            left = list(self._owner.waits_for)
+            left.remove(self._target)
+            self._owner.waits_for = left
+
+
+class FanOut(ActorRef[M]):
+    """Several receivers behind one port: each gets every message, in the order in which they were wired."""
+
+    __slots__ = ("_refs",)
+
+    def __init__(self, refs: Iterable[ActorRef[M]]) -> None:
+        self._refs = tuple(refs)
+        if not self._refs:
+            raise UsageError("a fan-out needs at least one receiver")
+
+    @property
+    def name(self) -> str:
+        return ", ".join(ref.name for ref in self._refs)
+
+    @property
+    def refs(self) -> tuple[ActorRef[M], ...]:
+        return self._refs
+
+    def __repr__(self) -> str:
+        return f"<FanOut {self.name}>"
+
+    def tell(self, message: M, high: bool = False) -> None:
+        """`tell` each receiver. One that cannot take it does not keep it from the others; its error comes last."""
+        errors = []
+        for ref in self._refs:
+            try:
+                ref.tell(message, high)
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    async def send(self, message: M, high: bool = False) -> None:
+        """`send` to each receiver in turn. When it is cancelled, those before the one it waited for have got it."""
+        for ref in self._refs:
+            await ref.send(message, high)
+
+    def advance(self, event_time_ns: int) -> None:
+        for ref in self._refs:
+            ref.advance(event_time_ns)
+
+    def idle(self) -> None:
+        for ref in self._refs:
+            ref.idle()
+
+    async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
+        """There is no one answer from several receivers.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"ask needs one receiver, and here are {len(self._refs)}: {self.name}")

@@ -1,0 +1,53 @@
+"""From cells to statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spore.nursery_bundle.cell import Cell
+from spore.nursery_bundle.dispatcher import Dispatcher
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.nursery_bundle.statistics import ActorStatistics, BundleStatistics, EdgeStatistics, Sampled
+
+__all__ = ["report"]
+
+
+def report(
+    name: str, cells: Iterable[Cell], dead_letters: int, defects: int, dispatcher: Dispatcher
+) -> BundleStatistics:
+    """A moment's view of a bundle."""
+    cells = tuple(cells)
+    return BundleStatistics(
+        name=name,
+        actors={cell.name: _actor(cell) for cell in cells},
+        edges=tuple(_edges(cells)),
+        dead_letters=dead_letters,
+        defects=defects,
+        active=dispatcher.active,
+    )
+
+
+def _actor(cell: Cell) -> ActorStatistics:
+    received = sum(edge.sent for edge in cell.edges)
+    lost = sum(cell.lost.values())
+    queued = len(cell.mailbox) + (len(cell.merge) if cell.merge is not None else 0)
+    return ActorStatistics(
+        name=cell.name,
+        state=cell.state,
+        received=received + (len(cell.merge) if cell.merge is not None else 0),
+        handled=received - cell.failures - lost - len(cell.mailbox),
+        failed=cell.failures,
+        lost=dict(cell.lost),
+        queued=queued,
+        capacity=cell.mailbox.capacity,
+        restarts=cell.restarts,
+        handling=cell.handling or Sampled(),
+        waiting=cell.waiting or Sampled(),
+    )
+
+
+def _edges(cells: tuple[Cell, ...]) -> Iterable[EdgeStatistics]:
+    for cell in cells:
+        for edge in cell.edges:
+            sender = edge.owner.name if edge.owner is not None else OUTSIDE
+            yield EdgeStatistics(sender, edge.port, cell.name, edge.sent, edge.verified)

@@ -1,0 +1,94 @@
+"""What can be known of a running bundle: exact counts, and times from samples."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import attrs
+
+from spore.nursery_bundle.policy import Loss
+
+__all__ = ["SAMPLE_MASK", "ActorState", "ActorStatistics", "BundleStatistics", "EdgeStatistics", "Sampled"]
+
+SAMPLE_MASK = 1023
+"""One message in 1,024 is timed: two clock readings cost more than a message."""
+
+
+class ActorState(enum.Enum):
+    """Where an actor is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    """Failed, and waiting to be restarted. Its mailbox fills."""
+    STOPPED = "stopped"
+
+
+@attrs.define
+class Sampled:
+    """Durations of which some were measured, in nanoseconds."""
+
+    count: int = 0
+    total_ns: int = 0
+    max_ns: int = 0
+
+    def add(self, duration_ns: int, count: int = 1) -> None:
+        """Add a measurement, or the sum of several that were measured together."""
+        self.count += count
+        self.total_ns += duration_ns
+        self.max_ns = max(self.max_ns, duration_ns // count)
+
+    @property
+    def mean_ns(self) -> float | None:
+        return self.total_ns / self.count if self.count else None
+
+
+@attrs.frozen
+class EdgeStatistics:
+    """What one sender sent to one receiver."""
+
+    sender: str
+    """The sender's name, or ``outside`` for what the bundle does not know."""
+    port: str
+    """The field of the sender that holds the reference; empty for ``outside``."""
+    receiver: str
+    sent: int
+    """Messages accepted, or given up by the receiver's overflow policy."""
+    verified: int
+    """Messages and replies that were also encoded, decoded and compared."""
+
+
+@attrs.frozen
+class ActorStatistics:
+    """A moment's view of one actor. ``received = handled + failed + lost + queued``."""
+
+    name: str
+    state: ActorState
+    received: int
+    handled: int
+    """Including the one that it is handling now."""
+    failed: int
+    lost: Mapping[Loss, int]
+    """Messages that were not handled, by reason; those that failed are not among them."""
+    queued: int
+    capacity: int
+    restarts: int
+    handling: Sampled
+    """The time in the handler, and in those that it called inline."""
+    waiting: Sampled
+    """The time in the mailbox."""
+
+
+@attrs.frozen
+class BundleStatistics:
+    """A moment's view of a bundle."""
+
+    name: str
+    actors: Mapping[str, ActorStatistics]
+    edges: tuple[EdgeStatistics, ...]
+    dead_letters: int
+    defects: int
+    """What the guards found: see `Bundle.defects`."""
+    active: int
+    """Actors with messages queued or in hand."""

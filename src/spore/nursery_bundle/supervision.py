@@ -1,0 +1,100 @@
+"""Supervision: what happens to an actor whose handler raised."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from spore.errors import RestartLimit
+from spore.nursery_bundle.policy import Directive, Supervision
+
+if TYPE_CHECKING:
+    import random
+
+    from spore.nursery_bundle.cell import Cell
+
+__all__ = ["call", "decide", "next_wait", "restart", "say_goodbye"]
+
+_log = logging.getLogger("spore.supervision")
+
+
+def decide(cell: Cell, error: Exception, message: Any) -> Directive:
+    """What the actor itself, or else its supervision, wants done.
+
+    Raises:
+        Exception: what `on_error` itself raised, with ``error`` as its context.
+    """
+    try:
+        directive = cell.actor.on_error(error, message)
+    except Exception as second:
+        raise second from error
+    return cell.supervision.on_failure if directive is None else Directive(directive)
+
+
+def next_wait(
+    supervision: Supervision, restarted_at: list[float], chances: random.Random, *, name: str, error: BaseException
+) -> float:
+    """Seconds to wait before the next restart, which is entered into the list of restarts.
+
+    Raises:
+        RestartLimit: if there were too many.
+    """
+    now = trio.current_time()
+    restarted_at[:] = [moment for moment in restarted_at if moment > now - supervision.within_s]
+    if len(restarted_at) >= supervision.max_restarts:
+        reason = f"failed again after {supervision.max_restarts} restarts in {supervision.within_s:g} s"
+        raise RestartLimit(name, reason) from error
+    restarted_at.append(now)
+    return supervision.backoff(len(restarted_at), chances.random())
+
+
+async def call(method: Any, *args: Any) -> Any:
+    """Call a method that may be plain or async.
+
+    Cancellation: as the method.
+    """
+    result = method(*args)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def say_goodbye(cell: Cell) -> None:
+    """Call an actor's `on_stop`. What it raises is logged: the actor is going anyway.
+
+    Cancellation: as its `on_stop`.
+    """
+    try:
+        await call(cell.actor.on_stop)
+    except Exception:  # noqa: BLE001 - logged, with its traceback
+        _log.exception("actor %s: on_stop raised", cell.name)
+
+
+async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
+    """Wait, build a fresh actor from the factory and go on with the mailbox as it is. Repeat while that fails.
+
+    Cancellation: a checkpoint; the actor then stays suspended and its mailbox is kept.
+
+    Raises:
+        RestartLimit: if there were too many restarts.
+    """
+    await say_goodbye(cell)
+    generation = cell.generation
+    while True:
+        cell.restarted_at = list(cell.restarted_at)
+        wait = next_wait(cell.supervision, cell.restarted_at, chances, name=cell.name, error=error)
+        _log.warning("actor %s: restarts in %.3f s after %s: %s", cell.name, wait, type(error).__name__, error)
+        await trio.sleep(wait)
+        if cell.generation != generation or cell.over:
+            return  # somebody else has restarted or stopped it in the meantime
+        try:
+            cell.install(cell.build())
+            generation = cell.generation
+            await call(cell.actor.on_start)
+        except Exception as second:  # noqa: BLE001 - it counts as one more failure
+            error = second
+        else:
+            cell.restarts += 1
+            cell.resume()
+            return

@@ -1,0 +1,89 @@
+"""Who sends to whom: what the order of draining, back pressure and the search for deadlocks need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spore.nursery_bundle.cell import Cell
+
+__all__ = ["drain_order", "reaches", "receivers", "waits_for"]
+
+
+def receivers(cell: Cell) -> list[Cell]:
+    """The actors to which an actor's ports lead."""
+    return [ref.cell for ref in (cell.ports or {}).values()]
+
+
+def reaches(start: Cell, goal: object) -> bool:
+    """Whether messages to ``start`` can lead to messages to ``goal``, over any number of actors."""
+    seen = {start}
+    ahead = [start]
+    while ahead:
+        cell = ahead.pop()
+        if cell is goal:
+            return True
+        for following in receivers(cell):
+            if following not in seen:
+                seen.add(following)
+                ahead.append(following)
+    return False
+
+
+def waits_for(cell: Cell, other: Cell) -> bool:
+    """Whether an actor is, or waits in its handler for, another one, over any number of actors."""
+    seen: set[Cell] = set()
+    ahead = [cell]
+    while ahead:
+        waiting = ahead.pop()
+        if waiting is other:
+            return True
+        if waiting not in seen:
+            seen.add(waiting)
+            ahead.extend(waiting.waits_for)
+    return False
+
+
+def drain_order(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The actors in groups, senders before receivers; a group of several is a cycle and must be drained together.
+
+    Source: Tarjan, "Depth-first search and linear graph algorithms" (1972); with a stack of its own, because a chain
+    of actors may be longer than Python's.
+    """
+    index: dict[Cell, int] = {}
+    low: dict[Cell, int] = {}
+    stack: list[Cell] = []
+    open_cells: set[Cell] = set()
+    groups: list[list[Cell]] = []
+
+    for root in cells:
+        if root in index:
+            continue
+        work = [(root, iter(receivers(root)))]
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        open_cells.add(root)
+        while work:
+            cell, ahead = work[-1]
+            for following in ahead:
+                if following not in index:
+                    index[following] = low[following] = len(index)
+                    stack.append(following)
+                    open_cells.add(following)
+                    work.append((following, iter(receivers(following))))
+                    break
+                if following in open_cells:
+                    low[cell] = min(low[cell], index[following])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[cell])
+                if low[cell] == index[cell]:
+                    at = stack.index(cell) if stack[-1] is not cell else len(stack) - 1
+                    group = stack[at:]
+                    del stack[at:]
+                    open_cells.difference_update(group)
+                    groups.append(group)
+    groups.reverse()
+    return groups
