@@ -1,7 +1,9 @@
 """The wire codec, sans-IO: messages to frames and back. It never imports trio and has nothing async.
 
-Read in this order: `header` (the 32 bytes), `tlv` (the heads in the payload), `walk` (the reference codec of
-values: the authority), `compile` (the same, fast), `frame`, `encode`, `decode`, `plain` (frames as JSON).
+Read in this order: `header` (the 32 bytes), `tlv` (the heads in the payload), `frame`, `walk` (the reference codec
+of values: the authority); then the same, fast: `emit` (the source of a function in the making), `write`, `read` and
+`size` (what emits code for values), `fixed` and `varying` (whole frames in one go), `compile` (all of it for one
+class); at last `encode`, `decode`, `plain` (frames as JSON).
 """
 
 from spore.codec.decode import Decoder, decode

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import cast
 from zlib import crc32
 
-from spore.codec.compile import NOT_PLAIN, Codec, FrameReader, codec_of
-from spore.codec.frame import Frame, UnknownTlv, misplaced
+from spore.codec.compile import NOT_PLAIN, Codec, Misfit, codec_of
+from spore.codec.frame import Frame, FrameReader, UnknownTlv, WholeReader, misplaced
 from spore.codec.header import (
     DOMAINS,
     FLAGS,
@@ -25,7 +25,8 @@ from spore.codec.header import (
     VERSION,
     header_damage,
 )
-from spore.codec.tlv import split_tlvs
+from spore.codec.tlv import EXTENDED, split_tlvs
+from spore.codec.varying import whole
 from spore.codec.walk import read_message
 from spore.errors import Damage, DecodeError, UsageError
 from spore.message import REGISTRY, Domain, Registry, open_twin
@@ -39,10 +40,14 @@ class _Known:
     """The codecs of a registry's messages by type number."""
 
     def __init__(self, registry: Registry) -> None:
-        self.readers: dict[int, FrameReader] = {}
-        """What reads whole frames of the types that were met before. A plain dict: that is the quickest to ask."""
+        self.readers: dict[int, FrameReader] = {EXTENDED: self._read_extended}
+        """What reads frames, by the first byte of their payload: of the types that were met before. A plain
+        dict: that is the quickest to ask."""
+        self.whole_readers: dict[int, WholeReader] = {EXTENDED: whole(self._read_extended)}
+        """The same for bytes that are one frame."""
         self._registry = registry
         self._codecs: dict[int, Codec] = {}
+        self._extended_readers: dict[int, FrameReader] = {}
 
     def codec(self, type_id: int) -> Codec | None:
         """The codec of a message, or None if it is not registered (by now: it may be later)."""
@@ -52,18 +57,20 @@ class _Known:
             if entry is None:
                 return None
             codec = self._codecs[type_id] = codec_of(entry.cls)
-            self.readers[type_id] = codec.read_frame or _leave_it
+            self.readers[type_id] = codec.read_frame
+            self.whole_readers[type_id] = codec.read_whole
+            if codec.read_extended is not None:
+                self._extended_readers[type_id] = codec.read_extended
         return codec
 
-
-def _leave_it(_data: bytes, _at: int) -> None:
-    """The reader of a type whose frames have no fixed size."""
+    def _read_extended(self, data: bytes, at: int) -> tuple[Frame, int]:
+        return self._extended_readers[data[at + HEADER_SIZE + 2]](data, at)
 
 
 _KNOWN = _Known(REGISTRY)
 
 
-def decode(data: bytes, *, registry: Registry = REGISTRY) -> Frame:
+def decode(data: bytes, registry: Registry = REGISTRY) -> Frame:
     """Exactly one whole frame.
 
     Raises:
@@ -71,9 +78,7 @@ def decode(data: bytes, *, registry: Registry = REGISTRY) -> Frame:
     """
     known = _KNOWN if registry is REGISTRY else _Known(registry)
     try:
-        found = known.readers[data[HEADER_SIZE]](data, 0)
-        if found is not None and found[1] == len(data):
-            return found[0]
+        return known.whole_readers[data[HEADER_SIZE]](data)
     except NOT_PLAIN:
         pass
     frame, end = _frame_at(data, 0, 0, MAX_PAYLOAD_SIZE, known)
@@ -113,8 +118,6 @@ class Decoder:
         self._later = bytearray()
         """What was fed behind `_data`; joined to it once that makes the next frame whole, so that no byte
         is copied more than twice, however small the chunks are."""
-        self._wanted = HEADER_SIZE
-        """Bytes from `_at` on that are needed before there is anything new to say about the next frame."""
         self._base = 0
         self._error: DecodeError | None = None
         self._ended = False
@@ -142,7 +145,7 @@ class Decoder:
             raise UsageError("the stream has ended; a new stream needs a new Decoder")
         if self._at == len(self._data) and not self._later:
             self._base += self._at
-            self._data, self._at = bytes(chunk), 0
+            self._data, self._at = chunk if type(chunk) is bytes else bytes(memoryview(chunk)), 0
         else:
             self._later += chunk
 
@@ -161,7 +164,22 @@ class Decoder:
         Raises:
             DecodeError: when the frames before the damage were taken; the decoder is then closed.
         """
-        while (frame := self.next_frame()) is not None:
+        readers, longest = self._known.readers, HEADER_SIZE + self._max_payload_size
+        while True:
+            # The short way, without `next_frame`. A closed decoder needs no test here: what it was closed for
+            # is at this place, and no compiled reader takes it. Whatever the body of the loop does to the
+            # decoder shows in `_data` and `_at`, so nothing of those is kept over a yield.
+            data, at = self._data, self._at
+            try:
+                frame, end = readers[data[at + HEADER_SIZE]](data, at)
+                if end - at > longest:
+                    raise Misfit
+                self._at = end
+            except NOT_PLAIN:
+                found = self.next_frame()
+                if found is None:
+                    return
+                frame = found
             yield frame
 
     def next_frame(self) -> Frame | None:
@@ -202,10 +220,10 @@ def _frame_at(data: bytes, at: int, base: int, max_payload_size: int, known: _Kn
     body = at + HEADER_SIZE
     try:
         found = known.readers[data[body]](data, at)
+        if found[1] <= body + max_payload_size:
+            return found
     except NOT_PLAIN:
-        found = None
-    if found is not None and found[1] <= body + max_payload_size:
-        return found
+        pass
     if len(data) < body:
         _check_header(data, at, base, max_payload_size)
         return None, body

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
+import struct
 from zlib import crc32
 
-from spore.codec.compile import NOT_PLAIN, Codec, FrameWriter, Misfit, codec_of
-from spore.codec.frame import Frame, UnknownTlv, misplaced
-from spore.codec.header import DOMAINS, HEADER, HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, SUMMED_SIZE, VERSION
+from spore.codec.compile import NOT_PLAIN, codec_of
+from spore.codec.frame import Frame, FrameWriter, UnknownTlv, misplaced
+from spore.codec.header import HEADER_SIZE, MAGIC, MAX_PAYLOAD_SIZE, VERSION
 from spore.codec.tlv import EXTENDED, tlv, tlv_size
 from spore.codec.walk import check_value_size, write_message
 from spore.errors import EncodeError, UsageError
@@ -40,8 +42,8 @@ def encode_frame(frame: Frame) -> bytes:
     Raises:
         EncodeError: if an item has no wire form or cannot stand in a frame of this domain.
     """
-    domain = DOMAINS[frame.domain] if frame.domain in tuple(Domain) else None
-    if domain is None:
+    domain = frame.domain
+    if not isinstance(domain, Domain):
         raise EncodeError("Frame", "needs a member of spore.Domain", field="domain", value=frame.domain)
     payload = b"".join([_item(item, domain, index) for index, item in enumerate(frame.items)])
     if len(payload) > MAX_PAYLOAD_SIZE:
@@ -80,7 +82,8 @@ def encoded_size(message: object) -> int:
     """The bytes of the frame that `encode` would make, without making it (only text that is not ASCII is encoded).
 
     Raises:
-        EncodeError: if it is no message, if it is too large, or if a value whose size counts has a wrong type.
+        EncodeError: if it is no message, if it is too large, or if a value has no size where one is needed.
+            Other wrong values are found by `encode` only.
     """
     try:
         size = codec_of(type(message)).value_size(message)
@@ -99,21 +102,9 @@ def _encode_exactly(message: object, sequence: int, timestamp_ns: int, source: i
     """By the reference codec; and remember the compiled one for the next time."""
     entry = _entry(message)
     codec = codec_of(entry.cls)
-    _WRITERS[entry.cls] = codec.write_frame or _writer_of_any_size(codec)
+    _WRITERS[entry.cls] = codec.write_frame
     value = write_message(entry.layout, message)
     return _assemble(entry.domain, tlv(entry.type_id, value), sequence, timestamp_ns, source, flags)
-
-
-def _writer_of_any_size(codec: Codec) -> FrameWriter:
-    type_id, domain, write_value = codec.entry.type_id, codec.entry.domain, codec.write_value
-
-    def write_frame(message: object, sequence: int, timestamp_ns: int, source: int, flags: int, /) -> bytes:
-        value = write_value(message)
-        if len(value) > MAX_VALUE_SIZE:
-            raise Misfit
-        return _assemble(domain, tlv(type_id, value), sequence, timestamp_ns, source, flags)
-
-    return write_frame
 
 
 def _entry(message: object) -> MessageType:
@@ -125,8 +116,11 @@ def _entry(message: object) -> MessageType:
 
 def _item(item: object, domain: Domain, index: int) -> bytes:
     if isinstance(item, UnknownTlv):
-        if not 0 < item.type_id < EXTENDED:
+        if not isinstance(item.type_id, int) or not 0 < item.type_id < EXTENDED:
             raise EncodeError("UnknownTlv", "type numbers are 1 to 254", field="type_id", value=item.type_id)
+        if not isinstance(item.value, bytes):
+            reason = f"needs bytes, not {type(item.value).__name__}"
+            raise EncodeError("UnknownTlv", reason, field="value", value=item.value)
         check_value_size(f"UnknownTlv {item.type_id}", len(item.value))
         return tlv(item.type_id, item.value)
     entry = _entry(item)
@@ -139,10 +133,28 @@ _LIMITS = {"sequence": 2**64, "timestamp_ns": 2**64, "source": 2**8, "flags": 2*
 
 
 def _assemble(domain: Domain, payload: bytes, sequence: int, timestamp_ns: int, source: int, flags: int) -> bytes:
-    given = {"sequence": sequence, "timestamp_ns": timestamp_ns, "source": source, "flags": flags}
-    for name, limit in _LIMITS.items():
-        value = given[name]
-        if not isinstance(value, int) or not 0 <= value < limit:
-            raise EncodeError("Frame", f"needs an integer from 0 to {limit - 1}", field=name, value=value)
-    head = HEADER.pack(MAGIC, domain, VERSION, source, flags, sequence, timestamp_ns, len(payload), 0)[:SUMMED_SIZE]
+    try:
+        head = _SUMMED.pack(MAGIC, domain, VERSION, source, flags, sequence, timestamp_ns, len(payload))
+    except struct.error:
+        head = None
+    if head is None or head[_FLAGS_AT] > 7:
+        raise _header_error(sequence=sequence, timestamp_ns=timestamp_ns, source=source, flags=flags)
     return head + crc32(payload, crc32(head)).to_bytes(4, "little") + payload
+
+
+_SUMMED = struct.Struct("<IBBBBQQI")
+"""The header without its checksum."""
+_FLAGS_AT = 7
+
+
+def _header_error(**given: object) -> EncodeError:
+    """What struct has refused, by name."""
+    name, value = next((name, value) for name, value in given.items() if not _is_within(value, _LIMITS[name]))
+    return EncodeError("Frame", f"needs an integer from 0 to {_LIMITS[name] - 1}", field=name, value=value)
+
+
+def _is_within(value: object, limit: int) -> bool:
+    try:
+        return 0 <= operator.index(value) < limit  # type: ignore[arg-type]
+    except TypeError:
+        return False

@@ -1,12 +1,15 @@
-"""A decoded frame, and what may stand in one."""
+"""A decoded frame, what may stand in one, and the signatures of what writes and reads one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from spore.codec.header import Flags
 from spore.errors import UsageError
 from spore.message import Domain, MessageType, freeze
 
-__all__ = ["Frame", "UnknownTlv", "misplaced"]
+__all__ = ["Frame", "FrameReader", "FrameWriter", "UnknownTlv", "WholeReader", "misplaced"]
 
 
 @freeze
@@ -41,6 +44,18 @@ class Frame:
         if not self.items or isinstance(self.items[0], UnknownTlv):
             raise UsageError(f"frame {self.sequence} holds no message that is known here; see its items")
         return self.items[0]
+
+
+class FrameWriter(Protocol):
+    """Encodes one message as a whole frame."""
+
+    def __call__(self, message: Any, sequence: int, timestamp_ns: int, source: int, flags: int, /) -> bytes: ...
+
+
+FrameReader = Callable[[bytes, int], "tuple[Frame, int]"]
+"""``(data, at)`` → the frame that begins at an index, and the index behind it."""
+WholeReader = Callable[[bytes], Frame]
+"""The one frame that is exactly these bytes."""
 
 
 def misplaced(entry: MessageType, domain: Domain, index: int) -> str | None:

@@ -25,6 +25,7 @@ __all__ = [
     "VERSION",
     "Flags",
     "Header",
+    "frame_prefix",
     "header_damage",
     "peek",
 ]
@@ -53,6 +54,12 @@ FLAGS = tuple(Flags(bits) for bits in range(8))
 """Every combination, so that a decoder need not construct one (an IntFlag takes 300 ns to look up)."""
 DOMAINS: tuple[Domain | None, ...] = (None, *Domain, *[None] * (255 - len(Domain)))
 """The domain behind each value of the header's byte; None where there is none."""
+
+
+def frame_prefix(domain: Domain) -> bytes:
+    """The bytes of a header before the source, which are the same in all frames of a domain."""
+    return _MAGIC_BYTES + bytes((domain, VERSION))
+
 
 _MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 

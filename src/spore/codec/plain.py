@@ -96,7 +96,7 @@ def _item_from_plain(data: object, path: str, registry: Registry) -> object:
     if "type" not in data:
         unknown = _read(UnknownItem, data, f"{path}: ")
         return UnknownTlv(unknown.type_id, unknown.bytes)
-    if extra := sorted(set(data) - {"type", "fields"}):
+    if extra := sorted(str(key) for key in set(data) - {"type", "fields"}):
         _refuse(f"{path}: unknown keys {', '.join(extra)}; the keys are type, fields")
     entry = registry.by_name(data["type"]) if isinstance(data["type"], str) else None
     if entry is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from spore.errors import Damage, DecodeError
 
-__all__ = ["EXTENDED", "STANDARD_HEAD_SIZE", "STANDARD_MAX", "split_tlvs", "tlv", "tlv_size"]
+__all__ = ["EXTENDED", "EXTENDED_HEAD_SIZE", "STANDARD_HEAD_SIZE", "STANDARD_MAX", "split_tlvs", "tlv", "tlv_size"]
 
 STANDARD_MAX = 255
 """The most bytes of a value behind a standard head."""

@@ -27,20 +27,24 @@ def freeze(cls: type[T]) -> type[T]:
     """Make a frozen, slotted, final attrs class out of a plain annotated one.
 
     Raises:
-        DefinitionError: if the class inherits, is an attrs class already, or has a field without an annotation.
+        DefinitionError: if the class inherits, is an attrs class already, has a field without an annotation, or is
+            refused by attrs.
     """
     name = cls.__name__
     if cls.__bases__ != (object,):
         raise DefinitionError(name, "a message inherits from nothing; nest a record instead")
     if attrs.has(cls):
         raise DefinitionError(name, "already an attrs class; drop the other decorator, this one makes it")
+    own_init = "__init__" in cls.__dict__
     try:
         made = attrs.frozen(cls, auto_attribs=True, weakref_slot=False)
     except attrs.exceptions.UnannotatedAttributeError as error:
         raise DefinitionError(name, f"a field has no annotation: {error}") from error
+    except ValueError as error:
+        raise DefinitionError(name, str(error)) from error
     twin = type(f"open {name}", (), {"__slots__": made.__slots__})  # type: ignore[attr-defined]
     setattr(made, OPEN_TWIN, twin)
-    if _is_plain(made):
+    if not own_init and _is_plain(made):
         made.__init__ = _cheap_init(made, twin)  # type: ignore[method-assign]
     made.__init_subclass__ = classmethod(_refuse_subclass)  # type: ignore[assignment, arg-type]
     return made

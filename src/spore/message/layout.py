@@ -88,13 +88,13 @@ class _Resolver:
 
     def resolve(self, hint: Any) -> wire.WireType:
         """The wire type behind one annotation, nested ones included."""
-        if (instead := _MUTABLE.get(hint) or _MUTABLE.get(typing.get_origin(hint))) is not None:
-            raise self.refuse(instead)
-        if typing.get_origin(hint) is typing.Annotated:
+        if typing.get_origin(hint) is typing.Annotated:  # asked first: what others annotate need not be hashable
             for extra in reversed(hint.__metadata__):
                 if isinstance(extra, _WIRE_TYPES):
                     return typing.cast("wire.WireType", extra)
             return self.resolve(hint.__origin__)
+        if (instead := _MUTABLE.get(hint) or _MUTABLE.get(typing.get_origin(hint))) is not None:
+            raise self.refuse(instead)
         if typing.get_origin(hint) in (Union, types.UnionType):
             return self._optional(typing.get_args(hint))
         if typing.get_origin(hint) is tuple:
@@ -113,7 +113,11 @@ class _Resolver:
         items = [arg for arg in args if arg is not types.NoneType]
         if len(items) != 1 or len(items) == len(args):
             raise self.refuse("the only union with a wire form is T | None")
-        return wire.Option(self.resolve(items[0]))
+        item = self.resolve(items[0])
+        if isinstance(item, wire.Option):
+            # There would be two ways to write None, and one of them would be read and never written.
+            raise self.refuse("an optional of an optional has no wire form, because None could stand for either")
+        return wire.Option(item)
 
     def _array(self, args: tuple[Any, ...]) -> wire.Array:
         if len(args) != 2 or args[1] is not Ellipsis:

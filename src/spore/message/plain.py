@@ -43,7 +43,9 @@ def from_plain(cls: type[T], data: object) -> T:
 
     Raises:
         ConversionError: naming everything that is wrong, each with the path of its key.
+        TypeError: if the class is neither a message nor a record.
     """
+    layout_of(cls)
     try:
         return _CONVERTER.structure(data, cls)
     except (cattrs.BaseValidationError, cattrs.ForbiddenExtraKeysError, TypeError, ValueError) as error:
@@ -56,7 +58,7 @@ def _sentence(error: BaseException, _type: type | None) -> str:
         return f"the key {error.args[0]!r} is missing"
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         allowed = ", ".join(field.name for field in attrs.fields(error.cl))
-        return f"unknown keys {', '.join(sorted(error.extra_fields))}; the keys are {allowed}"
+        return f"unknown keys {', '.join(sorted(map(str, error.extra_fields)))}; the keys are {allowed}"
     return str(error)
 
 

@@ -58,7 +58,8 @@ class Schema:
         for number in sorted({*self.texts, *there.texts}):
             ours, theirs = self.texts.get(number), there.texts.get(number)
             if ours != theirs:
-                name = (ours or theirs or "").split(" ")[1]
+                # Texts from another end may be anything; a canonical one is "number name domain fields".
+                name = next(iter((ours or theirs or "").split(" ")[1:]), "?")
                 found.append(Difference(number, name, ours, theirs))
         return tuple(found)
 

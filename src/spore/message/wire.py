@@ -53,7 +53,7 @@ __all__ = [
 class Int:
     """A little-endian integer of ``bits`` bits, two's complement where ``signed``."""
 
-    bits: int
+    bits: int = attrs.field(validator=attrs.validators.in_((8, 16, 32, 64, 128, 256)))
     signed: bool = False
     meaning: str | None = attrs.field(default=None, kw_only=True)
     """What the number stands for (``price``, ``money``, ``timestamp``): its name, not its form."""

@@ -1,0 +1,20 @@
+"""Hypothesis profiles: how many examples, chosen by the environment variable SPORE_HYPOTHESIS.
+
+A deadline would make a test depend on how busy the machine is, so none has one.
+"""
+
+import os
+
+from hypothesis import HealthCheck, Phase, settings
+
+# One example too large to draw is no finding: layouts with lists of lists draw long ones now and then.
+_QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
+
+settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=_QUIET)
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5_000)
+settings.register_profile(
+    "light", parent=settings.get_profile("default"), max_examples=25, derandomize=True, database=None,
+    phases=(Phase.explicit, Phase.generate),
+)  # fmt: skip
+settings.load_profile(os.environ.get("SPORE_HYPOTHESIS", "default"))
