@@ -7,7 +7,7 @@ TLVs and fields instead of ending at the checksum. Both are fed whole and in two
 - what is accepted re-encodes to the same bytes, and the reference codec agrees;
 - the decoder keeps no more than what it was fed and did not take, and memory does not grow with the inputs.
 
-Other arguments are libFuzzer's. The corpus begins with a frame of every message and lives in a temporary folder,
+Other arguments are libFuzzer's. The corpus begins with frames of every message and heads of every form, and lives in a temporary folder,
 unless one is given.
 """
 
@@ -185,7 +185,10 @@ def seeds() -> Iterator[bytes]:
             frame = encode(message, sequence=1, timestamp_ns=2)
             yield bytes([entry.domain - 1]) + frame[32:]
             yield frame + encode_frame(Frame(Domain.SYSTEM, 99, Flags(7), 1, 2, (UnknownTlv(9, b"abc"),)))
-    yield b"\0\x09\0\xff\0\x09\x00\x01" + bytes(256)
+    # Heads at the edge of what is allowed, which chance would take long to build.
+    for head in ("ff00090001", "ff0009ff00", "ff00090000", "ff00ff0001", "ff01090001", "ff00000001", "0000", "09ff"):
+        raw = bytes.fromhex(head)
+        yield b"\0" + raw + bytes(int.from_bytes(raw[3:], "little") if len(raw) == 5 else raw[1])
 
 
 def example(wire: WireType, many: int) -> Any:
