@@ -7,8 +7,8 @@ TLVs and fields instead of ending at the checksum. Both are fed whole and in two
 - what is accepted re-encodes to the same bytes, and the reference codec agrees;
 - the decoder keeps no more than what it was fed and did not take, and memory does not grow with the inputs.
 
-Other arguments are libFuzzer's. The corpus begins with frames of every message and heads of every form, and lives in a temporary folder,
-unless one is given.
+Other arguments are libFuzzer's. The corpus begins with frames of every message and heads of every form, and lives
+in a temporary folder unless one is given.
 """
 
 import atexit
@@ -53,7 +53,7 @@ MAX_FRAME_SIZE = 4_096
 """More than any input can be, so that a size that is allowed is waited for, and others are refused."""
 CHECK_EVERY = 10_000
 WARM_UP = 100_000
-MOST_GROWTH_MB = 32
+MOST_GROWTH_MB = 16
 """What resident memory may grow by after the warm-up; libFuzzer's own corpus takes a few of them."""
 
 
