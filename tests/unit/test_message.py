@@ -513,13 +513,11 @@ def test_hooks_of_the_constructor_are_called() -> None:
 def test_a_message_is_frozen() -> None:
     """A message that several actors hold by reference cannot be changed by one of them."""
     quote = Quote(1)
-    for change in (
-        lambda: setattr(quote, "venue", 8),
-        lambda: setattr(quote, "colour", 8),
-        lambda: delattr(quote, "venue"),
-    ):
+    for name in ("venue", "colour"):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
-            change()
+            setattr(quote, name, 8)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del quote.venue
     assert quote == Quote(1)
 
 
