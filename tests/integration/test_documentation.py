@@ -1,6 +1,8 @@
 """The examples in the documentation run."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,15 +14,15 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run_in_order(page, monkeypatch):
+def test_the_examples_of_a_page_run_in_order(page, tmp_path):
     """A reader who types in a page's Python, block after block, sees no error."""
     text = page.read_text()
-    namespace = {"__name__": "__main__"}
-    # The messages that a page declares must not stay behind for the next page.
-    with monkeypatch.context() as patch:
-        registry = __import__("spore.message.registry", fromlist=["REGISTRY"]).REGISTRY
-        for name in ("_by_type", "_by_name", "_nested"):
-            patch.setattr(registry, name, dict(getattr(registry, name)))
-        for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            lines_before = text[: block.start(1)].count("\n")
-            exec(compile("\n" * lines_before + block[1], str(page), "exec"), namespace)
+    lines = ["\n"] * text.count("\n")
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        at = text[: block.start(1)].count("\n")
+        for offset, line in enumerate(block[1].splitlines(keepends=True)):
+            lines[at + offset] = line  # where it stands in the page, for the line numbers of a traceback
+    script = tmp_path / f"{page.stem}.py"
+    script.write_text("".join(lines))
+    done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
