@@ -31,6 +31,7 @@ with atheris.instrument_imports(include=["spore.codec", "spore.message"]):
 
     from spore.codec import Decoder, Flags, Frame, UnknownTlv, decode, encode, encode_frame
     from spore.codec import compile as compiled
+    from spore.codec import emit
     from spore.codec.walk import read_message
     from spore.errors import DecodeError
     from spore.message import (
@@ -217,12 +218,12 @@ def example(wire: WireType, many: int) -> Any:
 
 def instrument_compiled_codecs() -> None:
     """Compiled codecs are built by exec, past the import hook, so their functions are instrumented one by one."""
-    build = compiled._Source.build
+    build = emit.Source.build
 
     def instrumented(self: Any, signature: str, result: str) -> Any:
         return atheris.instrument_func(build(self, signature, result))
 
-    compiled._Source.build = instrumented  # type: ignore[method-assign]
+    emit.Source.build = instrumented  # type: ignore[method-assign]
     for entry in RICH:
         compiled.codec_of(message_type(entry.cls).cls)
 
