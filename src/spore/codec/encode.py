@@ -87,11 +87,11 @@ def encoded_size(message: object) -> int:
     """
     try:
         size = codec_of(type(message)).value_size(message)
-        if size <= MAX_VALUE_SIZE:
-            return HEADER_SIZE + tlv_size(size)
     except NOT_PLAIN:
-        pass
-    return HEADER_SIZE + tlv_size(len(write_message(_entry(message).layout, message)))
+        size = None
+    if size is None or size > MAX_VALUE_SIZE:
+        size = len(write_message(_entry(message).layout, message))  # which finds the words
+    return HEADER_SIZE + tlv_size(size)
 
 
 _WRITERS: dict[type, FrameWriter] = {}

@@ -85,7 +85,7 @@ class Header:
 
 
 def header_damage(
-    data: bytes | bytearray | memoryview, at: int = 0, *, offset: int = 0, max_frame_size: int = MAX_FRAME_SIZE
+    data: bytes | bytearray | memoryview, at: int, *, offset: int, max_frame_size: int = MAX_FRAME_SIZE
 ) -> DecodeError | None:
     """What is wrong with a header of which any number of bytes is there, or None if nothing is so far.
 
