@@ -29,9 +29,8 @@ import attrs
 with atheris.instrument_imports(include=["spore.codec", "spore.message"]):
     from tests.property.rich import RICH
 
-    from spore.codec import Decoder, Flags, Frame, UnknownTlv, decode, encode, encode_frame
+    from spore.codec import Decoder, Flags, Frame, UnknownTlv, decode, emit, encode, encode_frame
     from spore.codec import compile as compiled
-    from spore.codec import emit
     from spore.codec.walk import read_message
     from spore.errors import DecodeError
     from spore.message import (

@@ -19,6 +19,7 @@ from spore.codec.header import (
     Header,
     peek,
 )
+from spore.codec.verify import wire_difference
 
 __all__ = [
     "HEADER_SIZE",
@@ -37,4 +38,5 @@ __all__ = [
     "encode_into",
     "encoded_size",
     "peek",
+    "wire_difference",
 ]
