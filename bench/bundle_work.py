@@ -51,7 +51,7 @@ class Tally:
 
     count: int = 0
 
-    def handle(self, message: Any) -> None:  # noqa: ARG002
+    def handle(self, message: Any) -> None:
         self.count += 1
 
 
