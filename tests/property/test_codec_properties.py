@@ -1,6 +1,7 @@
 """What holds for every message, every frame and every stream, whatever bytes arrive."""
 
 import contextlib
+import importlib
 import json
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -323,6 +324,58 @@ def test_compiled_code_accepts_no_wrong_value(data: st.DataObject, cls: type) ->
     if codec.write_frame is not None:
         with pytest.raises(NOT_PLAIN):
             codec.write_frame(message, 0, 0, 0, 0)
+
+
+# By name, because the functions of these names hide the modules.
+ENCODE = importlib.import_module("spore.codec.encode")
+DECODE = importlib.import_module("spore.codec.decode")
+
+
+def unreachable(*_args: object, **_named: object) -> Any:
+    raise AssertionError("the reference codec was asked for what is plainly right")
+
+
+@every_class
+@FEWER
+@given(st.data())
+def test_what_is_plainly_right_never_asks_the_reference(cls: type, data: st.DataObject) -> None:
+    """Compiled code serves every right message by itself: an optimisation that never runs is none."""
+    message = data.draw(messages(cls))
+    registry = registry_of(cls)
+    encoded = encode(message, sequence=1, timestamp_ns=2)  # the first time compiles
+    decoder = Decoder(registry=registry)
+    decoder.feed(encoded)
+    assert decoder.next_frame() == decode(encoded, registry=registry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ENCODE, "_encode_exactly", unreachable)
+        patch.setattr(ENCODE, "write_message", unreachable)
+        patch.setattr(DECODE, "read_message", unreachable)
+        if codec_of(cls).write_frame is not None:
+            # One fixed size that fits a standard TLV: the whole frame is read and written in one go.
+            patch.setattr(ENCODE, "_assemble", unreachable)
+            patch.setattr(DECODE, "_items", unreachable)
+        assert encode(message, sequence=1, timestamp_ns=2) == encoded
+        assert encoded_size(message) == len(encoded)
+        decoder.feed(encoded + encoded)
+        assert [frame.message for frame in decoder] == [message, message]
+        if codec_of(cls).write_frame is not None and registry is SERVICES:
+            # `decode` remembers the readers of the one registry that everybody uses, and of no other.
+            patch.setattr(DECODE, "_frame_at", unreachable)
+            assert decode(encoded).message == message
+
+
+def test_the_largest_message_never_asks_the_reference() -> None:
+    """Compiled code serves messages up to the very size that a TLV holds."""
+    message = Texts("", bytes(65_535 - 2 - 2 - 2 - 2 - 1), 1, "", True)
+    encoded = encode(message, sequence=1, timestamp_ns=2)
+    assert len(encoded) == 32 + 5 + 65_535
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ENCODE, "_encode_exactly", unreachable)
+        patch.setattr(ENCODE, "write_message", unreachable)
+        patch.setattr(DECODE, "read_message", unreachable)
+        assert encode(message, sequence=1, timestamp_ns=2) == encoded
+        assert encoded_size(message) == len(encoded)
+        assert decode(encoded, registry=RICH).message == message
 
 
 class Index:

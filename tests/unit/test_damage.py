@@ -6,6 +6,7 @@ Each test damages one good frame in one place, and the checksum is put right aga
 from typing import Annotated
 from zlib import crc32
 
+import attrs
 import pytest
 
 import spore
@@ -166,9 +167,14 @@ def test_a_size_over_the_limit_is_refused_without_waiting_for_it() -> None:
 def test_a_size_at_the_limit_is_waited_for() -> None:
     """A frame of exactly 16 MiB is allowed to exist."""
     size = 16 * 1024 * 1024 - 32
-    decoder = Decoder()
-    decoder.feed(patched(frame_of(b""), 24, size.to_bytes(4, "little")))
-    assert decoder.next_frame() is None
+    head = patched(frame_of(b""), 24, size.to_bytes(4, "little"))
+    for arrived in (28, 31, 32):
+        decoder = Decoder()
+        decoder.feed(head[:arrived])
+        assert decoder.next_frame() is None
+    header = peek(head)
+    assert header is not None
+    assert header.frame_size == 16 * 1024 * 1024
 
 
 def test_the_largest_frame_can_be_had_and_a_larger_one_cannot_be_made() -> None:
@@ -191,6 +197,7 @@ def test_a_lowered_limit_holds(payload: bytes) -> None:
     data = frame_of(payload)
     error = refusal(data, max_frame_size=len(data) - 1)
     check(error, Damage.SIZE, 24, f"a frame of {len(data)} bytes, and {len(data) - 1} is the most")
+    assert str(refusal(data[:28], max_frame_size=len(data) - 1)) == str(error)
     decoder = Decoder(registry=LOCAL, max_frame_size=len(data))
     decoder.feed(data)
     assert decoder.next_frame() == decode(data, registry=LOCAL)
@@ -259,7 +266,7 @@ def test_an_extended_head_with_a_wrong_second_byte(second: int) -> None:
 @pytest.mark.parametrize("size", [0, 10, 255])
 def test_an_extended_head_for_what_fits_the_standard_form(size: int) -> None:
     """A value that fits the standard form has that form only, so that each message has one encoding."""
-    error = refusal(frame_of(bytes([9, 0, 255, 0, 1, size, 0]) + bytes(size)))
+    error = refusal(frame_of(bytes([9, 0, 255, 0, 1, size, 0]) + b"\x01" * size))
     check(error, Damage.FORM, HEADER_SIZE + 5, f"an extended head for {size} bytes, which fit the standard form")
 
 
@@ -409,6 +416,25 @@ def test_a_list_of_texts_that_counts_beyond_the_data() -> None:
     check_field(error, Damage.LENGTH, 11, "Loose", "texts[1]", "2 bytes are needed and 0 are there")
 
 
+def test_cut_bytes_of_a_fixed_number() -> None:
+    """Bytes whose number the type says are needed to the last."""
+    registry = Registry()
+
+    @spore.message(type_id=1, domain=Domain.MARKET_DATA, registry=registry)
+    class Hashed:
+        text: spore.Str
+        pool: spore.Address
+
+    error = refusal(frame_of(b"\x01\x15\0\0" + bytes(19)), registry)
+    check_field(error, Damage.LENGTH, 2, "Hashed", "pool", "20 bytes are needed and 19 are there")
+
+
+def test_a_cut_count_of_a_list() -> None:
+    """A list's count of which half is missing is refused where it begins."""
+    error = refusal(frame_of(bytes([2, 5]) + b"\0\0\0\0\x01"))
+    check_field(error, Damage.LENGTH, 4, "Loose", "numbers", "2 bytes are needed and 1 are there")
+
+
 def test_a_cut_optional() -> None:
     """An optional that is there needs all of its bytes."""
     error = refusal(frame_of(bytes([2, len(LOOSE) - 1]) + LOOSE[:-1]))
@@ -463,13 +489,54 @@ def test_data_behind_a_frame(data: bytes) -> None:
 def test_whole_frames_can_be_taken_after_the_end() -> None:
     """The end of the stream does not take away what arrived before it; the error comes behind it."""
     decoder = Decoder()
-    decoder.feed(QUOTE + QUOTE + QUOTE[:5])
+    decoder.feed(QUOTE + QUOTE + QUOTE[:40])
     decoder.end()
     frames = iter(decoder)
     assert [next(frames), next(frames)] == [decode(QUOTE)] * 2
     with pytest.raises(DecodeError) as caught:
         next(frames)
-    assert (caught.value.damage, caught.value.offset) == (Damage.TRUNCATED, 2 * len(QUOTE))
+    words = f"the data ends inside a frame: {len(QUOTE)} bytes are needed and 40 are there"
+    check(caught.value, Damage.TRUNCATED, 2 * len(QUOTE), words)
+
+
+def test_a_damaged_stream_stays_closed() -> None:
+    """Behind damage nothing can be trusted: every later call raises the error that closed the decoder."""
+    decoder = Decoder()
+    decoder.feed(QUOTE + b"?")
+    assert decoder.next_frame() == decode(QUOTE)
+    with pytest.raises(DecodeError) as caught:
+        decoder.next_frame()
+    for call in (decoder.next_frame, lambda: list(decoder), decoder.end, lambda: decoder.feed(QUOTE)):
+        with pytest.raises(DecodeError) as again:
+            call()
+        assert again.value is caught.value
+    assert (decoder.offset, decoder.buffered) == (len(QUOTE), 1)
+
+
+def test_the_offset_counts_from_the_start_of_the_stream() -> None:
+    """Places are counted over the whole stream, however it arrived and whatever of it was taken already."""
+    decoder = Decoder()
+    for taken in range(1, 5):
+        decoder.feed(QUOTE)
+        assert decoder.next_frame() is not None
+        assert (decoder.offset, decoder.buffered) == (taken * len(QUOTE), 0)
+    for byte in QUOTE + QUOTE[:1]:
+        decoder.feed(bytes([byte]))
+        list(decoder)
+    assert (decoder.offset, decoder.buffered) == (5 * len(QUOTE), 1)
+    decoder.feed(b"?")
+    with pytest.raises(DecodeError) as caught:
+        decoder.next_frame()
+    assert caught.value.offset == 5 * len(QUOTE)
+
+
+@pytest.mark.parametrize("chunk", [0, 5, "text", [1, 2], None])
+def test_a_chunk_is_bytes(chunk: object) -> None:
+    """A number is no chunk, although Python would make that many zero bytes of it."""
+    for decoder in (Decoder(), Decoder()):
+        with pytest.raises(TypeError):
+            decoder.feed(chunk)  # type: ignore[arg-type]
+        assert decoder.buffered == 0
 
 
 def test_nothing_is_fed_after_the_end() -> None:
@@ -524,6 +591,103 @@ def test_a_value_of_the_header_that_does_not_fit(name: str, value: object, limit
     with pytest.raises(EncodeError) as again:
         spore.codec.encode_frame(Frame(domain, items=(message,), **header | {name: value}))  # type: ignore[arg-type]
     assert str(again.value) == str(caught.value)
+
+
+def test_the_first_wrong_value_of_the_header_is_named() -> None:
+    """Zero is as good as any value, so what is wrong behind one is named, and not the zero."""
+    with pytest.raises(EncodeError) as caught:
+        encode(OrderCancel(1, 2, ""), sequence=0, timestamp_ns=0, source=0, flags=8)
+    assert caught.value.field == "flags"
+
+
+@attrs.frozen
+class Wrong:
+    """A value without a wire form, where it stands, and the words for it."""
+
+    value: object
+    field: str
+    words: str
+    wrong: object = attrs.field(default=attrs.Factory(lambda self: self.value, takes_self=True))
+
+
+REGISTRY_OF_WORDS = Registry()
+
+
+@spore.message(type_id=1, domain=Domain.MARKET_DATA, registry=REGISTRY_OF_WORDS)
+class Word:
+    """One field of each kind, so that each kind of mistake has a place."""
+
+    number: spore.I8 = 0
+    wide: spore.U128 = 0
+    yes: spore.Bool = True
+    side: Side = Side.BUY
+    pool: spore.Address = bytes(20)
+    text: spore.Str = ""
+    blob: spore.Bytes = b""
+    words: tuple[spore.Str, ...] = ()
+    inner: Fixed = Fixed(True, Side.BUY, 0)
+    maybe: Fixed | None = None
+    rows: tuple[Fixed, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Wrong(-129, "number", "-129: i8 holds -128 to 127"),
+        Wrong(128, "number", "128: i8 holds -128 to 127"),
+        Wrong(1.0, "number", "1.0: i8 needs an integer, not float"),
+        Wrong(-1, "wide", f"-1: u128 holds 0 to {2**128 - 1}"),
+        Wrong(2**128, "wide", f"{2**128}: u128 holds 0 to {2**128 - 1}"),
+        Wrong(1, "yes", "1: bool needs True or False"),
+        Wrong(None, "yes", "None: bool needs True or False"),
+        Wrong(1, "side", "1: needs a member of Side: BUY, SELL"),
+        Wrong("0x00", "pool", "'0x00': bytes20 needs bytes, not str"),
+        Wrong(b"abc", "pool", "b'abc': bytes20 needs 20 bytes, and these are 3"),
+        Wrong(b"abc", "text", "b'abc': str needs a string, not bytes"),
+        Wrong("ab\ud800", "text", "'ab\\ud800': no UTF-8: surrogates not allowed at character 2"),
+        Wrong("abc", "blob", "'abc': bytes needs bytes, not str"),
+        Wrong([], "words", "[]: list of str needs a tuple, not list"),
+        Wrong(("a", 5), "words[1]", "5: str needs a string, not int", 5),
+        Wrong(None, "inner", "None: needs a Fixed, not NoneType"),
+        Wrong(Fixed(2, Side.BUY, 0), "inner.yes", "2: bool needs True or False", 2),  # type: ignore[arg-type]
+        Wrong(5, "maybe", "5: needs a Fixed, not int"),
+        Wrong(Fixed(True, Side.BUY, -1), "maybe.number", f"-1: u64 holds 0 to {2**64 - 1}", -1),
+        Wrong((Fixed(True, 9, 0),), "rows[0].side", "9: needs a member of Side: BUY, SELL", 9),  # type: ignore[arg-type]
+    ],
+    ids=lambda wrong: f"{wrong.field} {wrong.words[:30]}",
+)
+def test_a_value_without_a_wire_form(wrong: Wrong) -> None:
+    """Each kind of wrong value is refused by message, field and value, in words that say what is needed."""
+    name = wrong.field.partition("[")[0].partition(".")[0]
+    with pytest.raises(EncodeError) as caught:
+        encode(Word(**{name: wrong.value}), sequence=1, timestamp_ns=2)  # type: ignore[arg-type]
+    assert str(caught.value) == f"Word.{wrong.field} = {wrong.words}"
+    assert (caught.value.message, caught.value.field) == ("Word", wrong.field)
+    assert caught.value.value is wrong.wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("text", "é" * 32_768, "65,536 bytes of UTF-8, and 65,535 is the most"),
+        ("blob", bytes(65_536), "65,536 bytes, and 65,535 is the most"),
+        ("words", ("",) * 65_536, "65,536 items, and 65,535 is the most"),
+    ],
+)
+def test_more_than_can_be_counted(name: str, value: object, words: str) -> None:
+    """A count is a u16: what does not fit it is refused as such, at the field."""
+    with pytest.raises(EncodeError) as caught:
+        encode(Word(**{name: value}), sequence=1, timestamp_ns=2)  # type: ignore[arg-type]
+    assert (caught.value.field, caught.value.reason) == (name, words)
+    assert caught.value.value is value
+
+
+def test_what_can_be_counted_may_still_be_too_much() -> None:
+    """65,535 bytes can be counted, and are too many only together with their count."""
+    for value in ("x" * 65_535, "é" * 32_767 + "x"):
+        with pytest.raises(EncodeError) as caught:
+            encode(OrderCancel(1, 2, value), sequence=1, timestamp_ns=2)
+        assert str(caught.value) == "OrderCancel: its fields take 65,553 bytes, and a TLV holds 65,535"
 
 
 class Five:
@@ -633,6 +797,13 @@ def test_an_unknown_tlv_with_no_type_number_is_not_written(type_id: object) -> N
     assert str(caught.value) == f"UnknownTlv.type_id = {type_id!r}: type numbers are 1 to 254"
 
 
+@pytest.mark.parametrize("type_id", [1, 254])
+def test_an_unknown_tlv_may_have_any_type_number(type_id: int) -> None:
+    """The first and the last type number are as good as any."""
+    frame = Frame(Domain.SIGNAL, 0, Flags.NONE, 1, 2, (UnknownTlv(type_id, b"x"),))
+    assert decode(spore.codec.encode_frame(frame), registry=Registry()) == frame
+
+
 @pytest.mark.parametrize("value", ["text", None, 5, [1]])
 def test_an_unknown_tlv_without_bytes_is_not_written(value: object) -> None:
     """What an unknown TLV holds is bytes."""
@@ -688,12 +859,29 @@ def test_a_buffer_without_room_is_left_alone(size: int, at: int) -> None:
     assert buffer == b"\x55" * size
 
 
+def test_a_buffer_is_written_from_its_start() -> None:
+    """Where nothing is said, a frame goes to the start of the buffer, from no source and without flags."""
+    buffer = bytearray(100)
+    quote = QuoteUpdate(1, 2, 3, 4, 5, 6, 7, 8)
+    assert encode_into(buffer, quote, sequence=9, timestamp_ns=10) == 92
+    assert buffer == QUOTE + bytes(8)
+
+
 def test_a_buffer_is_left_alone_when_a_value_is_wrong() -> None:
     """A message without a wire form writes nothing, not even its header."""
     buffer = bytearray(200)
     with pytest.raises(EncodeError):
         encode_into(buffer, OrderCancel(1, 2, None), sequence=1, timestamp_ns=2)  # type: ignore[arg-type]
     assert buffer == bytes(200)
+
+
+def test_peek_wants_the_whole_header() -> None:
+    """A header that is not whole yet has nothing to show, wherever it stands."""
+    for arrived in range(HEADER_SIZE):
+        assert peek(bytes(40) + QUOTE[:arrived], 40) is None
+    header = peek(bytes(40) + QUOTE[:HEADER_SIZE], 40)
+    assert header is not None
+    assert header.sequence == 9
 
 
 @pytest.mark.parametrize("at", [-1, 4])

@@ -1022,6 +1022,7 @@ def test_a_frame_that_a_person_writes() -> None:
         ({"items": [5]}, "items[0]: 5 is no object"),
         ({"items": [{"type": "Gossip"}]}, "items[0].type: there is no message 'Gossip'; there are Trade, OrderBook, "),
         ({"items": [{"type": 5}]}, "items[0].type: there is no message 5; there are Trade, OrderBook, "),
+        ({"items": [{"type": []}]}, "items[0].type: there is no message []; there are Trade, OrderBook, "),
         (
             {"items": [{"type": "Trade", "field": {}, 1: 2}]},
             "items[0]: unknown keys 1, field; the keys are type, fields",
