@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from spore.errors import ActorStopped
+from spore.errors import ActorStopped, MailboxFull
 from spore.nursery_bundle.ref import ActorRef
 
 __all__ = ["Timer", "run_after", "run_every"]
@@ -33,8 +33,8 @@ async def run_every(period_s: float, ref: ActorRef[Any], message: Any) -> None:
     began = trio.current_time()
     ticks = 0
     while True:
-        late = int((trio.current_time() - began) / period_s)
-        ticks = max(ticks + 1, late)
+        now = int((trio.current_time() - began) / period_s)
+        ticks = max(ticks, now) + 1
         await trio.sleep_until(began + ticks * period_s)
         if not await _send(ref, message):
             return
@@ -54,4 +54,6 @@ async def _send(ref: ActorRef[Any], message: Any) -> bool:
         await ref.send(message() if callable(message) else message)
     except ActorStopped:
         return False
+    except MailboxFull:
+        pass  # counted where it was refused
     return True
