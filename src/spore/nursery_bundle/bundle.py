@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -19,14 +19,14 @@ from spore.errors import UsageError
 from spore.nursery_bundle import supervision as supervising
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell, EdgeOptions, Envelope
-from spore.nursery_bundle.chance import chances
+from spore.nursery_bundle.chance import chances, slice_clock
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.guards import Defect, GuardedRef, Guards, Verifier
 from spore.nursery_bundle.letters import DeadLetter, DeadLetters
 from spore.nursery_bundle.mailbox import Mailbox
 from spore.nursery_bundle.merge import Merge
 from spore.nursery_bundle.policy import Directive, Dispatch, Loss, Overflow, Supervision
-from spore.nursery_bundle.ports import LaterRef, bind_ports, bound_ref, check_ports, rewire, unwired_ports
+from spore.nursery_bundle.ports import LaterRef, bind_ports, bound_ref, check_ports, rewire, unbind_ports, unwired_ports
 from spore.nursery_bundle.ref import ActorRef, LocalRef
 from spore.nursery_bundle.report import report
 from spore.nursery_bundle.statistics import ActorState, BundleStatistics
@@ -51,7 +51,7 @@ class Bundle:
         name: str,
         nursery: trio.Nursery,
         *,
-        dispatch: Dispatch | str,
+        dispatch: Dispatch,
         supervision: Supervision,
         guards: Guards,
         keep_letters: int,
@@ -61,16 +61,22 @@ class Bundle:
         self.nursery = nursery
         self.dead_letters = DeadLetters(keep_letters)
         """What was not handled: the last letters, and how many there were."""
-        self._dispatch = _member(Dispatch, dispatch)
+        self._dispatch = dispatch
         self._supervision = supervision
         self._guards = guards
-        self._dispatcher = Dispatcher()
+        self._dispatcher = Dispatcher(slice_clock())
         self._cells: dict[str, Cell] = {}
         self._later: dict[str, list[tuple[Cell, str]]] = {}
         self._timers: set[Timer] = set()
         self._chances = chances(seed)
         self._restarted_at: list[float] = []
-        self._restarting = False
+        self._restarting = trio.Lock()
+        self._restart_due = False
+        self._leaving = 0
+        """How many stopped actors are still saying goodbye."""
+        self._closed = False
+        self._left_because = Loss.CANCELLED
+        """What becomes of messages that are left when the bundle has ended."""
 
     def __repr__(self) -> str:
         return f"<Bundle {self.name}: {len(self._cells)} actors>"
@@ -120,6 +126,7 @@ class Bundle:
             UsageError: for a name that is taken, a port that is not wired, or an option that means nothing.
             Exception: what the factory or `on_start` raised. The actor was not started.
         """
+        self._check_open()
         name = name if name is not None else self._free_name(factory)
         if name in self._cells:
             raise UsageError(f"bundle {self.name!r} has an actor {name!r} already; names are unique")
@@ -145,11 +152,15 @@ class Bundle:
             await supervising.call(cell.actor.on_start)
         except BaseException:
             del self._cells[name]
-            _leave(cell)
+            unbind_ports(cell)
             raise
+        cell.living = True
+        if cell.over:
+            await supervising.say_goodbye(cell)
+            raise cell.stopped_error()
         ref = self._ref_to(cell)
-        self._wire_later(cell, ref)
         cell.resume()
+        self._wire_later(cell)
         return ref
 
     def ref(self, name: str) -> ActorRef[Any]:
@@ -174,21 +185,38 @@ class Bundle:
     async def restart(self) -> None:
         """Restart the whole bundle: build every actor afresh, in the order of their start. Mailboxes are kept.
 
-        Cancellation: as the actors' `on_stop` and `on_start`; those that were not restarted stay suspended.
+        An async handler that is at work is cancelled, because it may wait for an actor that is suspended; its message
+        is counted as ``cancelled``.
+
+        Cancellation: as the actors' `on_stop` and `on_start`; all actors then stay suspended.
+
+        Raises:
+            UsageError: inside a handler of the bundle.
+            Exception: what a factory or `on_start` raised. All actors then stay suspended.
         """
-        cells = [cell for cell in self._cells.values() if not cell.over]
-        for cell in cells:
-            cell.suspend()
-        while any(cell.busy for cell in cells):
-            await self._dispatcher.quiet.park()
-        for cell in reversed(cells):
-            await supervising.say_goodbye(cell)
-        for cell in cells:
-            cell.install(cell.build())
-            await supervising.call(cell.actor.on_start)
-            cell.restarts += 1
-        for cell in cells:
-            cell.resume()
+        if trio.lowlevel.current_task() in self._dispatcher.pumps:
+            raise UsageError(
+                f"bundle {self.name!r} cannot be restarted by a handler of its own, which would end with it"
+            )
+        async with self._restarting:
+            cells = [cell for cell in self._cells.values() if cell.living or cell.state is ActorState.SUSPENDED]
+            for cell in cells:
+                cell.suspend()
+                if cell.pump_scope is not None and cell.pump is None:
+                    cell.pump_scope.cancel()
+            while any(cell.pump_scope is not None and cell.pump_scope.cancel_called for cell in cells):
+                await self._dispatcher.quiet.park()
+            for cell in reversed(cells):
+                await supervising.say_goodbye(cell)
+            for cell in cells:
+                cell.install(cell.build())
+                await supervising.call(cell.actor.on_start)
+                cell.living = True
+                cell.restarts += 1
+            for cell in cells:
+                cell.resume()
+                if cell.over:  # it was stopped meanwhile
+                    await supervising.say_goodbye(cell)
 
     async def wait_idle(self) -> None:
         """Wait until no actor has anything queued or in hand.
@@ -207,6 +235,7 @@ class Bundle:
         Raises:
             UsageError: for a period that is not positive.
         """
+        self._check_open()
         if not period_s > 0:
             raise UsageError(f"a period is more than 0 seconds, not {period_s!r}")
         return self._start_timer(run_every, period_s, ref, message)
@@ -217,6 +246,7 @@ class Bundle:
         Raises:
             UsageError: for a negative delay.
         """
+        self._check_open()
         if not delay_s >= 0:
             raise UsageError(f"a delay is 0 seconds or more, not {delay_s!r}")
         return self._start_timer(run_after, delay_s, ref, message)
@@ -254,6 +284,8 @@ class Bundle:
         if isinstance(error, AttributeError) and error.obj is None:
             for port in unwired_ports(cell.actor):
                 error.add_note(f"port {port!r} of actor {cell.name!r} is not wired")
+        if cell.over:
+            return  # there is nobody left to decide about
         try:
             directive = supervising.decide(cell, error, message)
         except Exception as second:  # noqa: BLE001 - it goes where failures go
@@ -264,8 +296,8 @@ class Bundle:
         elif directive is Directive.STOP:
             _log.warning("actor %s: stops after %s: %s", cell.name, type(error).__name__, error)
             cell.stop(Loss.STOPPED)
-            _leave(cell)
-            self.nursery.start_soon(supervising.say_goodbye, cell)
+            self._leaving += 1
+            self.nursery.start_soon(self._let_go, cell)
         elif directive is Directive.ESCALATE:
             cell.suspend()
             self.nursery.start_soon(self._escalate, cell, error)
@@ -276,23 +308,37 @@ class Bundle:
         except Exception as last:  # noqa: BLE001 - it escalates
             await self._escalate(cell, last)
 
+    async def _let_go(self, cell: Cell) -> None:
+        try:
+            await supervising.say_goodbye(cell)
+        finally:
+            self._leaving -= 1
+            self._dispatcher.quiet.unpark_all()
+
     async def _escalate(self, cell: Cell, error: Exception) -> None:
         error.add_note(f"escalated by actor {cell.name!r} of bundle {self.name!r}")
         if self._supervision.on_failure is not Directive.RESTART:
             raise error
-        if self._restarting:
-            return  # the restart that is under way is for this actor too
-        wait = supervising.next_wait(self._supervision, self._restarted_at, self._chances, name=self.name, error=error)
-        _log.warning("bundle %s: restarts whole in %.3f s after %s: %s", self.name, wait, type(error).__name__, error)
-        self._restarting = True
-        try:
+        if self._restart_due:
+            return  # that restart builds this actor afresh too
+        self._restart_due = True
+        while self._restart_due:
+            wait = supervising.next_wait(
+                self._supervision, self._restarted_at, self._chances, name=self.name, error=error
+            )
+            _log.warning(
+                "bundle %s: restarts whole in %.3f s after %s: %s", self.name, wait, type(error).__name__, error
+            )
             for other in self._cells.values():
-                if not other.over:
+                if other.living:
                     other.suspend()
             await trio.sleep(wait)
-            await self.restart()
-        finally:
-            self._restarting = False
+            try:
+                await self.restart()
+            except Exception as second:  # noqa: BLE001 - it counts as one more failure
+                error = second
+            else:
+                self._restart_due = False
 
     # Inside
 
@@ -342,10 +388,15 @@ class Bundle:
         guarded = cell.options.verify or cell.options.portable or self._guards.debug or cell.merge is not None
         return (GuardedRef if guarded else LocalRef)(cell)
 
-    def _wire_later(self, cell: Cell, ref: LocalRef[Any]) -> None:
+    def _wire_later(self, cell: Cell) -> None:
         """Ports that were wired to this actor by name before it was started lead to it now."""
         for owner, port in self._later.pop(cell.name, []):
-            rewire(owner.actor, port, bound_ref(ref, owner, port))
+            if self._cells.get(owner.name) is owner:
+                rewire(owner.actor, port, bound_ref(getattr(owner.actor, port), owner, port))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"bundle {self.name!r} has ended; nothing more can be started in it")
 
     def _find(self, name: str) -> ActorRef[Any] | None:
         cell = self._cells.get(name)
@@ -384,47 +435,62 @@ class Bundle:
         for timer in tuple(self._timers):
             timer.cancel()
         with trio.move_on_after(timeout_s) as deadline:
-            for group in drain_order(reversed(self._cells.values())):
+            for group in self._drain_order():
                 await self._stop(group)
+            while self._leaving:
+                await self._dispatcher.quiet.park()
         if deadline.cancelled_caught:
             left = self._dispatcher.active
             _log.warning("bundle %s: %d actors were not drained in %g s", self.name, left, timeout_s)
-            await self.abandon(Loss.DEADLINE)
+            self._left_because = Loss.DEADLINE
+
+    def _drain_order(self) -> list[list[Cell]]:
+        return drain_order(reversed(self._cells.values()))
 
     async def _stop(self, group: list[Cell]) -> None:
         alive = [cell for cell in group if not cell.over]
-        while any(not cell.quiet or (cell.merge is not None and len(cell.merge)) for cell in alive):
+        await self._until_drained(alive)
+        try:
             for cell in alive:
-                if cell.merge is not None and cell.quiet:
-                    cell.merge.flush()
-            if any(not cell.quiet for cell in alive):
-                await self._dispatcher.quiet.park()
-        for cell in alive:
-            if cell.running:  # one that waits for its restart has said goodbye already
+                await self._until_drained([cell])  # in a cycle, another one's on_stop may have sent it something
+                cell.suspend()
                 await supervising.say_goodbye(cell)
+        except BaseException:
+            for cell in alive:
+                if not cell.living:  # it has said goodbye, so it cannot go on
+                    cell.stop(self._left_because)
+            raise
         for cell in alive:
             cell.stop(Loss.STOPPED)
-            _leave(cell)
 
-    async def abandon(self, reason: Loss) -> None:
-        """Stop every actor at once and count what was left. For `open_bundle`.
+    async def _until_drained(self, cells: list[Cell]) -> None:
+        while any(not cell.quiet or (cell.merge is not None and len(cell.merge)) for cell in cells):
+            for cell in cells:
+                if cell.merge is not None and cell.quiet:
+                    cell.merge.flush()
+            if any(not cell.quiet for cell in cells):
+                await self._dispatcher.quiet.park()
 
-        Cancellation: it runs in a cancelled scope: a plain `on_stop` runs, an async one until it waits.
+    def halt(self) -> None:
+        """Handle no more messages. For `open_bundle`."""
+        self._closed = True
+        for cell in self._cells.values():
+            cell.suspend()
+            cell.in_hand = self._left_because
+
+    async def abandon(self) -> None:
+        """Say goodbye to every actor that is left, and count what was. For `open_bundle`, once no handler runs any more.
+
+        Cancellation: it runs in cancelled scopes: a plain `on_stop` runs, an async one until it waits.
         """
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            for cell in reversed(self._cells.values()):
-                if not cell.over:
-                    running = cell.running
-                    cell.stop(reason)
-                    if running:
+        for group in self._drain_order():
+            for cell in group:
+                try:
+                    with trio.CancelScope(shield=True) as scope:
+                        scope.cancel()
                         await supervising.say_goodbye(cell)
-
-
-def _leave(cell: Cell) -> None:
-    """An actor that has ended sends nothing more: nobody need wait for it."""
-    for port in (cell.ports or {}).values():
-        port.idle()
+                finally:
+                    cell.stop(self._left_because)
 
 
 def _member(kind: type[E], value: E | str) -> E:
@@ -479,8 +545,9 @@ async def open_bundle(
     Raises:
         ExceptionGroup: on leaving, holding what escalated, and what the body raised.
     """
+    dispatch = _member(Dispatch, dispatch)
     guards = Guards(verifier, debug)
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as last, trio.open_nursery() as nursery:
         bundle = Bundle(
             name,
             nursery,
@@ -490,6 +557,8 @@ async def open_bundle(
             keep_letters=keep_letters,
             seed=seed,
         )
+        last.callback(guards.finish)
+        last.push_async_callback(bundle.abandon)
         nursery.start_soon(bundle._dispatcher.run, name=f"bundle {name}")
         if stall_after_s is not None:
             nursery.start_soon(watch_for_stalls, name, stall_after_s)
@@ -497,6 +566,5 @@ async def open_bundle(
             yield bundle
             await bundle.drain(drain_timeout_s)
         finally:
+            bundle.halt()
             nursery.cancel_scope.cancel()
-            await bundle.abandon(Loss.CANCELLED)  # noqa: ASYNC102 - it waits for nothing
-            guards.finish()

@@ -146,10 +146,14 @@ class Cell:
     """Whether a `tell` has run the mailbox over."""
     pumping: bool = attrs.field(init=False, default=False)
     """Whether the task of an async handler was started."""
-    busy: bool = attrs.field(init=False, default=False)
-    """Whether an async handler has a message in hand."""
     pump: trio.lowlevel.Task | None = attrs.field(init=False, default=None)
     """That task, while it is parked."""
+    pump_scope: trio.CancelScope | None = attrs.field(init=False, default=None)
+    """That task's scope, for a restart that cannot wait for what it has in hand."""
+    living: bool = attrs.field(init=False, default=False)
+    """Whether the actor's `on_start` has been called, and not yet its `on_stop`."""
+    in_hand: Loss = attrs.field(init=False, default=Loss.CANCELLED)
+    """What becomes of a message whose handler is cancelled."""
     waits_for: list[Cell] | tuple[()] = attrs.field(init=False, default=())
     """The actors for which this one waits now, inside its handler, by `send` or `ask`."""
     # The wiring.
@@ -208,9 +212,12 @@ class Cell:
         self.handle = actor.handle
         self.is_async = inspect.iscoroutinefunction(actor.handle)
         self.generation += 1
+        self.living = False
 
     def resume(self) -> None:
-        """Handle messages from now on, those first that are queued already."""
+        """Handle messages from now on, those first that are queued already. A life that has ended stays so."""
+        if self.over:
+            return
         self._enter(ActorState.RUNNING)
         if self.scheduled:
             self.summon()
@@ -218,17 +225,25 @@ class Cell:
             self.rest()
 
     def suspend(self) -> None:
-        """Handle none for now. What comes is queued."""
-        self._enter(ActorState.SUSPENDED)
+        """Handle none for now. What comes is queued. A life that has ended stays so."""
+        if not self.over:
+            self._enter(ActorState.SUSPENDED)
 
     def stop(self, reason: Loss) -> None:
-        """Take no more messages. What is queued becomes dead letters."""
+        """Take no more messages. What is queued becomes dead letters, and nobody waits for this actor any more."""
+        if self.over:
+            return
         self._enter(ActorState.STOPPED)
+        self.in_hand = reason
+        if self.merge is not None:
+            self.merge.flush()
         for message in self.mailbox.close_receive():
             self.lose(message, reason)
         self._relieve()
         self.rest()
         self._wake_pump()
+        for port in (self.ports or {}).values():
+            port.idle()
 
     def _enter(self, state: ActorState) -> None:
         self.state = state
@@ -270,7 +285,7 @@ class Cell:
 
     def run_queued(self, limit: int) -> tuple[int, bool]:
         """Handle at most ``limit`` queued messages with a plain handler; see `Runnable`."""
-        if not self.running:
+        if not self.running or self.is_async:  # it may have failed, or come back with another handler, while in line
             return 0, False
         mailbox, handle = self.mailbox, self.handle
         normal, left = mailbox.normal, limit
@@ -299,7 +314,7 @@ class Cell:
         if handled:
             self.time_handling(perf_counter_ns() - began, handled)
         self._relieve()
-        if self.running and not mailbox.high and not normal:
+        if not mailbox.high and not normal:
             self.rest()
         return handled, self.running and self.scheduled
 
@@ -320,39 +335,44 @@ class Cell:
 
         Cancellation: wherever the handler waits, and between messages; the message in hand is a dead letter then.
         """
+        task = trio.lowlevel.current_task()
+        self.dispatcher.pumps[task] = self
         try:
-            while self.state is not ActorState.STOPPED and self.is_async:
-                if not self.running or not len(self.mailbox):
-                    if self.running:
-                        self.rest()
-                    else:
-                        self.dispatcher.quiet.unpark_all()  # nothing is in hand any more, see Bundle.restart
-                    self.pump = trio.lowlevel.current_task()
-                    await trio.lowlevel.wait_task_rescheduled(self._unpark)
-                    continue
-                message = self.mailbox.pop()
-                self._relieve()
-                await self._handle_async(message if message.__class__ is Envelope else Envelope(message))
-                if self.dispatcher.spent(1):
-                    await self.dispatcher.give_way()
+            with trio.CancelScope() as self.pump_scope:
+                await self._handle_all(task)
         finally:
             self.pumping = False
+            self.pump_scope = None
+            del self.dispatcher.pumps[task]
+            self.dispatcher.quiet.unpark_all()
+
+    async def _handle_all(self, task: trio.lowlevel.Task) -> None:
+        while not self.over and self.is_async:
+            if not self.running or not len(self.mailbox):
+                if not len(self.mailbox):
+                    self.rest()
+                self.pump = task
+                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+                continue
+            message = self.mailbox.pop()
+            self._relieve()
+            await self._handle_async(message if message.__class__ is Envelope else Envelope(message))
+            if self.dispatcher.spent(1):
+                await self.dispatcher.give_way()
 
     async def _handle_async(self, envelope: Envelope) -> None:
         self._before(envelope)
         began = perf_counter_ns()
-        self.busy = True
         try:
             value = await self.handle(envelope.message)
         except Exception as error:  # noqa: BLE001 - the supervisor's
             self.fail(error, envelope.message, envelope.reply)
         except BaseException:
-            self.lose(envelope, Loss.CANCELLED)
+            self.lose(envelope, self.in_hand)
             raise
         else:
             self._after(envelope, value)
         finally:
-            self.busy = False
             self.time_handling(perf_counter_ns() - began, 1)
 
     def _before(self, envelope: Envelope) -> None:
@@ -371,6 +391,8 @@ class Cell:
     def _relieve(self) -> None:
         """There is room again, perhaps: tell those who wait for it."""
         self.mailbox.admit()
+        if self.merge is not None:
+            self.merge.relieve()
         if self.overfull and len(self.mailbox) <= self.mailbox.capacity:
             self.overfull = False
             self.dispatcher.relieved(self)

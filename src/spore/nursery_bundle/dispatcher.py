@@ -8,6 +8,7 @@ is read once a stride, and the stride is fitted so that a time slice never gets 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any, Protocol
 
@@ -37,6 +38,7 @@ class Dispatcher:
 
     __slots__ = (
         "_checked_at",
+        "_clock",
         "_left",
         "_parked",
         "_slice_ends",
@@ -45,22 +47,26 @@ class Dispatcher:
         "depth",
         "line",
         "overfull",
+        "pumps",
         "quiet",
         "relief",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
+        self._clock = clock
         self.depth = 0
         """How many handlers are running inside each other now."""
         self.line: deque[Runnable] = deque()
         self.active = 0
         """How many actors have messages queued or in hand."""
         self.quiet = trio.lowlevel.ParkingLot()
-        """Woken whenever an actor has no more work."""
+        """Woken whenever an actor has no more work, and when something else has ended that a bundle waits for."""
         self.overfull: set[Runnable] = set()
         """The actors whose mailboxes a `tell` has run over."""
         self.relief = trio.lowlevel.ParkingLot()
         """Woken whenever one of them is no longer."""
+        self.pumps: dict[trio.lowlevel.Task, Any] = {}
+        """The tasks that run async handlers, and whose they are."""
         self._parked: trio.lowlevel.Task | None = None
         self._stride = MAX_STRIDE
         self._left = MAX_STRIDE
@@ -79,7 +85,7 @@ class Dispatcher:
         self._left -= messages
         if self._left > 0:
             return False
-        now = perf_counter_ns()
+        now = self._clock()
         handled = self._stride - self._left
         each = max(1, (now - self._checked_at) // handled)
         # A quarter of a slice between two looks at the clock, as far as the past tells.
@@ -89,7 +95,7 @@ class Dispatcher:
 
     def new_slice(self) -> None:
         """Begin a time slice; whoever has just given way calls it."""
-        self._checked_at = perf_counter_ns()
+        self._checked_at = self._clock()
         self._slice_ends = self._checked_at + SLICE_NS
 
     async def give_way(self) -> None:

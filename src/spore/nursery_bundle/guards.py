@@ -22,7 +22,8 @@ from spore.errors import UsageError
 from spore.message import message_type
 from spore.nursery_bundle.cell import Cell, Envelope
 from spore.nursery_bundle.merge import FOREVER
-from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, LocalRef
+from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, LocalRef, Waiting
+from spore.nursery_bundle.wiring import waits_for
 
 if TYPE_CHECKING:
     from spore.nursery_bundle.merge import Place
@@ -106,7 +107,7 @@ class GuardedRef(LocalRef[M]):
         self._turn = Fraction(0)
         self._place: Place | None = None
         if cell.merge is not None:
-            self._place = cell.merge.join(self.sender, port, super().tell)
+            self._place = cell.merge.join(self.sender, port, self._release)
             if owner is None and not self._place.sequence:
                 self._place.past_ns = FOREVER  # nobody waits for the outside until something comes from there
 
@@ -120,7 +121,7 @@ class GuardedRef(LocalRef[M]):
         self._deliver(message, high)
 
     def tell_many(self, messages: Iterable[M]) -> None:
-        for message in messages:
+        for message in tuple(messages):
             self.tell(message)
 
     async def send(self, message: M, high: bool = False) -> None:
@@ -128,23 +129,35 @@ class GuardedRef(LocalRef[M]):
         if self._place is None and not self._guards.debug:
             await super().send(message, high)
             return
-        merge = self._cell.merge
-        if self._place is not None and merge is not None:
-            await merge.wait_for_room(self._place)
-        elif not self._cell.mailbox.has_room(message):
+        cell, sender = self._cell, self._sender()
+        if cell.dispatcher.spent(1):
+            await cell.dispatcher.give_way()
+        if cell.dispatcher.overfull and sender is None:
+            await self._wait_for_relief()
+        if self._place is not None and cell.merge is not None:
+            if sender is None or not waits_for(cell, sender):
+                with Waiting(sender, cell):
+                    await cell.merge.wait_for_room(self._place, cell.mailbox)
+        elif not cell.mailbox.has_room(message, high):
             await self._send_when_room(self._enclose(message), high)
             return
         if self._cell.dispatcher.overfull and self.owner is None:
             await self._wait_for_relief()
         self._deliver(message, high)
-        if self._cell.dispatcher.spent(1):
-            await self._cell.dispatcher.give_way()
 
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         self._inspect(message)
         answer = await super().ask(message, timeout, high)
         self._verify(answer, reply=True)
         return answer
+
+    def leave(self) -> None:
+        super().leave()
+        if self._place is not None and self._cell.merge is not None:
+            if self._place.sequence:
+                self._cell.merge.idle(self._place)
+            else:
+                self._cell.merge.leave(self._place)
 
     def advance(self, event_time_ns: int) -> None:
         if self._place is not None and self._cell.merge is not None:
@@ -172,7 +185,11 @@ class GuardedRef(LocalRef[M]):
         if reply and message is None:
             return
         self.verified += 1
-        if (difference := self._guards.verifier(message)) is not None:
+        try:
+            difference = self._guards.verifier(message)
+        except Exception as error:  # noqa: BLE001 - a message that cannot be encoded is what this looks for
+            difference = f"{type(error).__name__}: {error}"
+        if difference is not None:
             ends = (self.name, self.sender) if reply else (self.sender, self.name)
             self._guards.report(Defect(*ends, message, difference))
 
@@ -181,7 +198,19 @@ class GuardedRef(LocalRef[M]):
             if self._cell.over:
                 raise self._cell.stopped_error()
             self._cell.merge.offer(self._place, message, high)
-        elif self._guards.debug:
+        else:
+            self._hand_over(message, high)
+
+    def _release(self, message: Any, high: bool) -> None:
+        """Hand over a message that was held; its sender has gone on long ago and cannot be told that it is too late."""
+        if self._cell.mailbox.closed:
+            self.sent += 1
+            self._cell.lose(message, self._cell.in_hand)
+        else:
+            self._hand_over(message, high)
+
+    def _hand_over(self, message: Any, high: bool) -> None:
+        if self._guards.debug:
             self._queue(self._enclose(message), high)
         else:
             super().tell(message, high)

@@ -112,7 +112,7 @@ class Mailbox(trio.abc.Channel[T]):
         self.on_arrival: Callable[[], None] | None = None
         """Called when there is something to `pop` and no task waits for it: how the bundle hears of it."""
         self.on_loss = on_loss
-        self._sending: dict[trio.lowlevel.Task, tuple[T, bool]] | None = None
+        self._sending: dict[trio.lowlevel.Task, tuple[T, bool, Callable[[], None] | None]] | None = None
         self._receiving: dict[trio.lowlevel.Task, None] | None = None
         self._send_closed = False
         self._receive_closed = False
@@ -122,6 +122,11 @@ class Mailbox(trio.abc.Channel[T]):
 
     def __bool__(self) -> bool:
         return True  # a channel is no collection: an empty one is not false
+
+    @property
+    def closed(self) -> bool:
+        """Whether either end is closed, so that nothing can be sent."""
+        return self._send_closed or self._receive_closed
 
     def __repr__(self) -> str:
         return f"<Mailbox {len(self)} of {self.capacity}, {self.overflow}>"
@@ -159,14 +164,14 @@ class Mailbox(trio.abc.Channel[T]):
                 self.on_arrival()
         return True
 
-    def has_room(self, value: T | None = None) -> bool:
+    def has_room(self, value: T, high: bool = False) -> bool:
         """Whether a message can be sent at once: always, but under ``block`` and ``conflate`` when full."""
         if len(self.normal) + len(self.high) < self.capacity:
             return True
         if self.overflow is Overflow.BLOCK:
             return False
         if isinstance(self.normal, _Keyed):
-            return value is not None and self.normal.key(value) in self.normal.values
+            return not high and self.normal.key(value) in self.normal.values
         return True
 
     def send_nowait(self, value: T, high: bool = False) -> None:
@@ -178,7 +183,7 @@ class Mailbox(trio.abc.Channel[T]):
         """
         if self._send_closed or self._receive_closed:
             self._refuse()
-        if not self.has_room(value):
+        if not self.has_room(value, high):
             raise trio.WouldBlock
         self.put(value, high)
 
@@ -200,8 +205,13 @@ class Mailbox(trio.abc.Channel[T]):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def send_when_room(self, value: T, high: bool = False) -> None:
+    async def send_when_room(self, value: T, high: bool = False, *, admitted: Callable[[], None] | None = None) -> None:
         """Wait in line to send. To be called when there is no room.
+
+        Args:
+            value: the message.
+            high: as for `send`.
+            admitted: called at the moment when the message is taken, which is before this returns.
 
         Cancellation: a checkpoint. If it is cancelled, the message was not sent.
         """
@@ -209,7 +219,7 @@ class Mailbox(trio.abc.Channel[T]):
         if self._sending is None:
             self._sending = {}
         waiting = self._sending
-        waiting[task] = (value, high)
+        waiting[task] = (value, high, admitted)
 
         def abort(_: Any) -> trio.lowlevel.Abort:
             del waiting[task]
@@ -275,11 +285,13 @@ class Mailbox(trio.abc.Channel[T]):
         waiting = self._sending or {}
         while waiting and len(self) < self.capacity:
             task = next(iter(waiting))
-            value, high = waiting.pop(task)
+            value, high, admitted = waiting.pop(task)
             if isinstance(self.normal, _Keyed) and not high:
                 for older in self.normal.displace(value):
                     self._lose(older, Loss.CONFLATED)
             self._append(value, high)
+            if admitted is not None:
+                admitted()
             trio.lowlevel.reschedule(task)
 
     def receive_nowait(self) -> T:

@@ -14,7 +14,8 @@ from typing import Any
 import attrs
 import trio
 
-from spore.errors import UsageError
+from spore.errors import MailboxFull, UsageError
+from spore.nursery_bundle.mailbox import Mailbox
 
 __all__ = ["FOREVER", "Merge", "Place"]
 
@@ -67,17 +68,27 @@ class Merge:
         place.sequence += 1
         place.held += 1
         heapq.heappush(self._heap, (place.past_ns, place.key, place.sequence, message, high, place))
+        self.release(place)
+
+    def leave(self, place: Place) -> None:
+        """A sender that never sent is none after all."""
+        self._places.pop(place.key, None)
         self.release()
 
-    async def wait_for_room(self, place: Place) -> None:
-        """Wait while as many messages of this sender are held as the mailbox has room for.
+    async def wait_for_room(self, place: Place, mailbox: Mailbox[Any]) -> None:
+        """Wait while as many messages of this sender are held as the mailbox has room for, or the mailbox is run over.
 
         The bound is one for each sender: with one for all, the fastest could lock out the one for whom all wait.
 
         Cancellation: a checkpoint if it waits.
         """
-        while place.held >= self._capacity:
+        while not mailbox.closed and (place.held >= self._capacity or len(mailbox) >= self._capacity):
             await self._relief.park()
+
+    def relieve(self) -> None:
+        """There is room again, perhaps: let those look who wait for it."""
+        if self._relief:
+            self._relief.unpark_all()
 
     def advance(self, place: Place, event_time_ns: int) -> None:
         """The sender will send nothing earlier than this."""
@@ -89,20 +100,31 @@ class Merge:
         place.past_ns = FOREVER
         self.release()
 
-    def release(self) -> None:
-        """Deliver, in order, all that is held for nobody any more."""
+    def release(self, offering: Place | None = None) -> None:
+        """Deliver, in order, all that is held for nobody any more.
+
+        Raises:
+            MailboxFull: if the policy is ``fail`` and refused a message of the sender who offers one now. Those of
+                others are counted as lost, as every refused message is, and there is nobody to tell.
+        """
         if self._releasing:
             return  # a handler that runs inline offers something; the loop below will find it
         self._releasing = True
+        refused: MailboxFull | None = None
         try:
             while self._heap and self._is_next(self._heap[0]):
                 *_, message, high, place = heapq.heappop(self._heap)
                 place.held -= 1
-                place.deliver(message, high)
+                try:
+                    place.deliver(message, high)
+                except MailboxFull as error:
+                    if place is offering:
+                        refused = error
         finally:
             self._releasing = False
-        if self._relief:
-            self._relief.unpark_all()
+            self.relieve()
+        if refused is not None:
+            raise refused
 
     def flush(self) -> None:
         """Deliver, in order, all that is held: no more will come from any sender."""

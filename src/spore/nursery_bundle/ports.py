@@ -12,7 +12,7 @@ from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef, FanOut, LocalRef
 
-__all__ = ["LaterRef", "bind_ports", "bound_ref", "check_ports", "rewire", "unwired_ports"]
+__all__ = ["LaterRef", "bind_ports", "bound_ref", "check_ports", "rewire", "unbind_ports", "unwired_ports"]
 
 M = TypeVar("M", contravariant=True)
 
@@ -91,20 +91,25 @@ def bind_ports(actor: Actor[Any], cell: Cell) -> list[tuple[str, LaterRef[Any]]]
     """Make the references in an actor's fields its own, so that the bundle knows who sends to whom.
 
     Returns:
-        The ports that lead to actors that are not there yet.
+        The ports that lead, themselves or among others, to actors that are not there yet.
     """
-    later = []
+    later: list[tuple[str, LaterRef[Any]]] = []
     for name in _field_names(actor):
         value = getattr(actor, name, None)
         if isinstance(value, (list, tuple)) and value and all(isinstance(item, ActorRef) for item in value):
             value = FanOut(value)
-        if isinstance(value, LaterRef):
-            later.append((name, value))
-        elif isinstance(value, ActorRef):
+        if isinstance(value, ActorRef):
             bound = bound_ref(value, cell, name)
-            if bound is not getattr(actor, name):
-                rewire(actor, name, bound)
+            rewire(actor, name, bound)
+            refs = bound.refs if isinstance(bound, FanOut) else (bound,)
+            later += [(name, ref) for ref in refs if isinstance(ref, LaterRef)]
     return later
+
+
+def unbind_ports(cell: Cell) -> None:
+    """Forget the ports of an actor that was not started after all, but for what has been sent there."""
+    for ref in (cell.ports or {}).values():
+        ref.leave()
 
 
 def rewire(actor: Actor[Any], port: str, ref: ActorRef[Any]) -> None:

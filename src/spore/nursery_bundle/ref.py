@@ -16,11 +16,11 @@ import trio
 from spore.errors import AskTimeout, MailboxFull, UsageError
 from spore.nursery_bundle.cell import Cell, Envelope, Reply
 from spore.nursery_bundle.dispatcher import MAX_DEPTH
-from spore.nursery_bundle.policy import Loss, Overflow
+from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.statistics import SAMPLE_MASK
 from spore.nursery_bundle.wiring import reaches, waits_for
 
-__all__ = ["ASK_TIMEOUT_S", "ActorRef", "FanOut", "LocalRef"]
+__all__ = ["ASK_TIMEOUT_S", "ActorRef", "FanOut", "LocalRef", "Waiting"]
 
 M = TypeVar("M", contravariant=True)
 
@@ -90,8 +90,8 @@ class ActorRef(ABC, Generic[M]):
         """Say that nothing is sent here for now, so that a receiver that merges by event time waits for others only."""
 
     def tell_many(self, messages: Iterable[M]) -> None:
-        """`tell` each message, in order, at a lower price for each."""
-        for message in messages:
+        """`tell` each message, in order, at a lower price for each. What they come from is read to its end first."""
+        for message in tuple(messages):
             self.tell(message)
 
     async def send_many(self, messages: Iterable[M]) -> None:
@@ -141,6 +141,11 @@ class LocalRef(ActorRef[M]):
             owner.ports[key] = type(self)(self._cell, owner, port)
         return owner.ports[key]
 
+    def leave(self) -> None:
+        """Be no edge any more: nothing will be sent here."""
+        if not self.sent:
+            self._cell.edges.remove(self)
+
     def tell(self, message: M, high: bool = False) -> None:
         cell = self._cell
         handle = cell.idle
@@ -175,7 +180,8 @@ class LocalRef(ActorRef[M]):
         cell = self._cell
         dispatcher = cell.dispatcher
         depth = dispatcher.depth
-        rest = iter(messages)
+        # Read first, because what a generator raises is its caller's and not the handler's.
+        rest = iter(messages if isinstance(messages, (list, tuple)) else tuple(messages))
         handle = cell.idle
         while handle is not None and depth < MAX_DEPTH:
             cell.idle = None
@@ -207,12 +213,12 @@ class LocalRef(ActorRef[M]):
     async def send(self, message: M, high: bool = False) -> None:
         cell = self._cell
         dispatcher = cell.dispatcher
+        if dispatcher.spent(1):
+            await dispatcher.give_way()  # before, because nothing may be cancelled once the message is sent
         if dispatcher.overfull and self.owner is None:
             await self._wait_for_relief()
-        if cell.idle is not None or cell.mailbox.has_room(message):
+        if cell.idle is not None or cell.mailbox.has_room(message, high):
             self.tell(message, high)
-            if dispatcher.spent(1):
-                await dispatcher.give_way()
         else:
             await self._send_when_room(message, high)
 
@@ -222,13 +228,14 @@ class LocalRef(ActorRef[M]):
             await trio.lowlevel.checkpoint()
             if cell.idle is not None:
                 return self._ask_inline(message)
-        if self.owner is not None and waits_for(cell, self.owner):
-            what = "itself" if cell is self.owner else f"{cell.name!r}, which waits for it"
-            raise UsageError(f"actor {self.owner.name!r} asks {what}: there could never be an answer")
+        sender = self._sender()
+        if sender is not None and waits_for(cell, sender):
+            what = "itself" if cell is sender else f"{cell.name!r}, which waits for it"
+            raise UsageError(f"actor {sender.name!r} asks {what}: there could never be an answer")
         reply = Reply()
-        with trio.move_on_after(timeout), _Waiting(self.owner, cell):
+        with trio.move_on_after(timeout), Waiting(sender, cell):
             envelope = Envelope(message, reply=reply)
-            if cell.mailbox.has_room(envelope):
+            if cell.mailbox.has_room(envelope, high):
                 self._queue(envelope, high)
                 await trio.lowlevel.checkpoint()
             else:
@@ -252,27 +259,37 @@ class LocalRef(ActorRef[M]):
             raise
         self.sent = number
         mailbox = cell.mailbox
-        if not cell.overfull and mailbox.overflow is Overflow.BLOCK and len(mailbox) > mailbox.capacity:
+        if not cell.overfull and len(mailbox) > mailbox.capacity:
             cell.overfull = True
             cell.dispatcher.overfull.add(cell)
 
     async def _send_when_room(self, message: Any, high: bool) -> None:
         cell = self._cell
-        if self.owner is not None and waits_for(cell, self.owner):
+        sender = self._sender()
+        if sender is not None and waits_for(cell, sender):
             # Each would wait for the other for ever. The mailbox is run over instead.
+            await trio.lowlevel.checkpoint_if_cancelled()
             self._queue(message, high)
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.cancel_shielded_checkpoint()
             return
-        with _Waiting(self.owner, cell):
+        with Waiting(sender, cell):
             try:
-                await cell.mailbox.send_when_room(message, high)
+                await cell.mailbox.send_when_room(message, high, admitted=self._admitted)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 raise cell.stopped_error() from None
+
+    def _admitted(self) -> None:
         self.sent += 1
+
+    def _sender(self) -> Cell | None:
+        """The actor that sends: the owner, or, of a reference that came in a message, the one whose handler this is."""
+        return self.owner or self._cell.dispatcher.pumps.get(trio.lowlevel.current_task())
 
     async def _wait_for_relief(self) -> None:
         """Wait while an actor to which messages lead from here has more than its mailbox holds."""
         dispatcher = self._cell.dispatcher
+        if trio.lowlevel.current_task() in dispatcher.pumps:
+            return  # a handler with a reference from a message is not the outside
         while any(reaches(self._cell, cell) for cell in dispatcher.overfull):
             await dispatcher.relief.park()
 
@@ -306,7 +323,7 @@ def _handle_timed(cell: Cell, handle: Any, message: Any) -> None:
         cell.time_handling(perf_counter_ns() - began, 1)
 
 
-class _Waiting:
+class Waiting:
     """A block in which an actor's handler waits for another actor."""
 
     __slots__ = ("_owner", "_target")
@@ -359,9 +376,18 @@ class FanOut(ActorRef[M]):
             raise errors[0]
 
     async def send(self, message: M, high: bool = False) -> None:
-        """`send` to each receiver in turn. When it is cancelled, those before the one it waited for have got it."""
+        """`send` to each receiver in turn, as `tell` does.
+
+        Cancellation: as `ActorRef.send`. When it is cancelled, those before the one it waited for have got it.
+        """
+        errors = []
         for ref in self._refs:
-            await ref.send(message, high)
+            try:
+                await ref.send(message, high)
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def advance(self, event_time_ns: int) -> None:
         for ref in self._refs:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["call", "decide", "next_wait", "restart", "say_goodbye"]
+__all__ = ["begin", "call", "decide", "next_wait", "restart", "say_goodbye"]
 
 _log = logging.getLogger("spore.supervision")
 
@@ -61,14 +61,37 @@ async def call(method: Any, *args: Any) -> Any:
 
 
 async def say_goodbye(cell: Cell) -> None:
-    """Call an actor's `on_stop`. What it raises is logged: the actor is going anyway.
+    """Call an actor's `on_stop`, once for each actor that was started. What it raises is logged: it is going anyway.
 
     Cancellation: as its `on_stop`.
     """
+    if not cell.living:
+        return
+    cell.living = False
     try:
         await call(cell.actor.on_stop)
     except Exception:  # noqa: BLE001 - logged, with its traceback
         _log.exception("actor %s: on_stop raised", cell.name)
+
+
+async def begin(cell: Cell) -> None:
+    """Put a fresh actor in the place of a failed one, and let it handle messages.
+
+    Cancellation: as the actor's `on_start`.
+
+    Raises:
+        Exception: what the factory or `on_start` raised.
+    """
+    cell.install(cell.build())
+    generation = cell.generation
+    await call(cell.actor.on_start)
+    if cell.generation != generation:
+        return  # the whole bundle was restarted meanwhile
+    cell.living = True
+    cell.restarts += 1
+    cell.resume()
+    if cell.over:
+        await say_goodbye(cell)  # it was stopped meanwhile
 
 
 async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
@@ -89,12 +112,9 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
         if cell.generation != generation or cell.over:
             return  # somebody else has restarted or stopped it in the meantime
         try:
-            cell.install(cell.build())
-            generation = cell.generation
-            await call(cell.actor.on_start)
+            await begin(cell)
         except Exception as second:  # noqa: BLE001 - it counts as one more failure
             error = second
+            generation = cell.generation
         else:
-            cell.restarts += 1
-            cell.resume()
             return

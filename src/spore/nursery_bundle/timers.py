@@ -33,8 +33,8 @@ async def run_every(period_s: float, ref: ActorRef[Any], message: Any) -> None:
     began = trio.current_time()
     ticks = 0
     while True:
-        late = int((trio.current_time() - began) / period_s)
-        ticks = max(ticks + 1, late)
+        now = int((trio.current_time() - began) / period_s)
+        ticks = max(ticks, now) + 1
         await trio.sleep_until(began + ticks * period_s)
         if not await _send(ref, message):
             return
@@ -55,5 +55,5 @@ async def _send(ref: ActorRef[Any], message: Any) -> bool:
     except ActorStopped:
         return False
     except MailboxFull:
-        pass  # counted at the receiver; the next tick may find room
+        pass  # counted where it was refused
     return True

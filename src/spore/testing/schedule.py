@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -41,7 +40,7 @@ def run(main: Callable[..., Awaitable[T]], *args: object, seed: int = 0) -> T:
 def seeded_schedule(seed: int) -> Iterator[None]:
     """A block in which `trio.run` is repeatable. It is for tests that call `trio.run` themselves."""
     # trio shuffles the tasks of each pass on purpose, and keeps these two names for Hypothesis, which does the same.
-    scheduler: Any = sys.modules["trio._core._run"]
+    scheduler: Any = trio._core._run
     state, sorted_first = scheduler._r.getstate(), scheduler._ALLOW_DETERMINISTIC_SCHEDULING
     token = SEEDS.set(random.Random(seed))  # noqa: S311 - for schedules
     scheduler._r.seed(seed)
