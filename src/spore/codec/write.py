@@ -33,9 +33,9 @@ class Writer(Source):
         self.values: list[str] = []
         self.parts: list[str] = []
 
-    def value_function(self, wire: WireType) -> Callable[[Any], bytes]:
-        """``function(value) -> bytes``. The class of the value is checked by the caller."""
-        self.contents(wire, "value")
+    def value_function(self, layout: Record) -> Callable[[Any], bytes]:
+        """``function(message) -> bytes``. The class of the message is checked by the caller."""
+        self.contents(layout, "value")
         return self.build("value", self.result())  # type: ignore[no-any-return]
 
     def result(self) -> str:
@@ -69,13 +69,10 @@ class Writer(Source):
         self.refuse_if(f"type({name}) is not {self.refer('cls', cls)}")
         return name
 
-    def contents(self, wire: WireType, value: str) -> None:
+    def contents(self, layout: Record, value: str) -> None:
         """Like `write`, for a record whose class is known to be right."""
-        if isinstance(wire, Record):
-            for field in wire.fields:
-                self.write(field.wire, f"{value}.{field.name}")
-        else:
-            self.write(wire, value)
+        for field in layout.fields:
+            self.write(field.wire, f"{value}.{field.name}")
 
     def write(self, wire: WireType, value: str) -> None:
         match wire:
