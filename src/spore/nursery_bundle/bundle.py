@@ -426,10 +426,14 @@ class Bundle:
     async def drain(self, timeout_s: float) -> None:
         """Handle what is queued, senders before receivers, and stop every actor. For `open_bundle`.
 
-        Cancellation: a checkpoint while it waits; what is left is counted by `abandon`.
+        Cancellation: always a checkpoint; what is left is counted by `abandon`.
         """
+        await trio.lowlevel.checkpoint()  # a bundle that was cancelled drains nothing, in no dispatch
         for timer in tuple(self._timers):
             timer.cancel()
+        for cell in self._cells.values():
+            if cell.merge is not None:
+                cell.merge.lift_bound()
         with trio.move_on_after(timeout_s) as deadline:
             for group in self._drain_order():
                 await self._stop(group)
