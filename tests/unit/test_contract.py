@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -11,86 +9,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-import spore
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
-from spore.errors import ActorStopped, AskFailed, AskTimeout, MailboxFull, RestartLimit, SporeError, UsageError
+from spore.errors import ActorStopped, AskFailed, AskTimeout, MailboxFull, RestartLimit
 from spore.nursery_bundle import ActorState, Loss
 from spore.testing import run, start_probe
-
-both = pytest.mark.parametrize("dispatch", ["inline", "queued"])
-RESUME = Supervision(on_failure=Directive.RESUME)
-STOP = Supervision(on_failure=Directive.STOP)
-ESCALATE = Supervision(on_failure=Directive.ESCALATE)
-NO_WAIT = Supervision(backoff_s=0)
-
-
-@attrs.define
-class Log(Actor[Any]):
-    """Keeps what happens to it in a list that outlives it, passes messages on, and fails on demand."""
-
-    log: list[Any]
-    out: ActorRef[Any] | None = None
-    who: str = ""
-
-    def say(self, what: Any) -> None:
-        self.log.append((self.who, what) if self.who else what)
-
-    def handle(self, message: Any) -> Any:
-        if isinstance(message, Exception):
-            raise message
-        self.say(message)
-        if self.out is not None:
-            self.out.tell(message)
-        return message
-
-    def on_start(self) -> None:
-        self.say("start")
-
-    def on_stop(self) -> None:
-        self.say("stop")
-
-
-@attrs.define
-class Slow(Actor[Any]):
-    """An async actor that waits for leave before each message."""
-
-    log: list[Any]
-    gate: trio.Semaphore
-    out: ActorRef[Any] | None = None
-
-    async def handle(self, message: Any) -> Any:
-        await self.gate.acquire()
-        if isinstance(message, Exception):
-            raise message
-        self.log.append(message)
-        if self.out is not None:
-            await self.out.send(message)
-        return message
-
-
-def shut() -> trio.Semaphore:
-    return trio.Semaphore(0)
-
-
-def open_gate(gate: trio.Semaphore, times: int = 1_000) -> None:
-    for _ in range(times):
-        gate.release()
-
-
-def balance(bundle: spore.Bundle, name: str) -> dict[str, Any]:
-    """An actor's counts, after checking that they add up."""
-    actor = bundle.statistics().actors[name]
-    assert actor.received == actor.handled + actor.failed + sum(actor.lost.values()) + actor.queued
-    assert min(actor.received, actor.handled, actor.failed, actor.queued) >= 0
-    return {"received": actor.received, "handled": actor.handled, "failed": actor.failed, **actor.lost}
-
-
-def only(group: pytest.ExceptionInfo[BaseException]) -> BaseException:
-    error: BaseException = group.value
-    while isinstance(error, BaseExceptionGroup):
-        (error,) = error.exceptions
-    return error
-
+from tests.actors import ESCALATE, NO_WAIT, RESUME, STOP, Log, Slow, balance, both, only, open_gate, shut
 
 # Order and priority
 

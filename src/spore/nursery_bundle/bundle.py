@@ -146,17 +146,12 @@ class Bundle:
             cell.merge = Merge(name, capacity)
         self._cells[name] = cell
         try:
-            cell.install(cell.build())
-            if state is not None:
-                cell.actor.restore(state)
-            await supervising.call(cell.actor.on_start)
+            await supervising.begin(cell, state)
         except BaseException:
             del self._cells[name]
             unbind_ports(cell)
             raise
-        cell.living = True
         if cell.over:
-            await supervising.say_goodbye(cell)
             raise cell.stopped_error()
         ref = self._ref_to(cell)
         cell.resume()
@@ -204,19 +199,20 @@ class Bundle:
                 cell.suspend()
                 if cell.pump_scope is not None and cell.pump is None:
                     cell.pump_scope.cancel()
-            while any(cell.pump_scope is not None and cell.pump_scope.cancel_called for cell in cells):
+            while any(
+                cell.beginning or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells
+            ):
                 await self._dispatcher.quiet.park()
             for cell in reversed(cells):
+                cell.suspend()
+                cell.generation += 1  # a restart of its own that is due leaves it to this one
                 await supervising.say_goodbye(cell)
             for cell in cells:
-                cell.install(cell.build())
-                await supervising.call(cell.actor.on_start)
-                cell.living = True
-                cell.restarts += 1
+                if not cell.over:
+                    await supervising.begin(cell)
+                    cell.restarts += 1
             for cell in cells:
                 cell.resume()
-                if cell.over:  # it was stopped meanwhile
-                    await supervising.say_goodbye(cell)
 
     async def wait_idle(self) -> None:
         """Wait until no actor has anything queued or in hand.
@@ -430,10 +426,14 @@ class Bundle:
     async def drain(self, timeout_s: float) -> None:
         """Handle what is queued, senders before receivers, and stop every actor. For `open_bundle`.
 
-        Cancellation: a checkpoint while it waits; what is left is counted by `abandon`.
+        Cancellation: always a checkpoint; what is left is counted by `abandon`.
         """
+        await trio.lowlevel.checkpoint()  # a bundle that was cancelled drains nothing, in no dispatch
         for timer in tuple(self._timers):
             timer.cancel()
+        for cell in self._cells.values():
+            if cell.merge is not None:
+                cell.merge.lift_bound()
         with trio.move_on_after(timeout_s) as deadline:
             for group in self._drain_order():
                 await self._stop(group)
@@ -445,7 +445,7 @@ class Bundle:
             self._left_because = Loss.DEADLINE
 
     def _drain_order(self) -> list[list[Cell]]:
-        return drain_order(reversed(self._cells.values()))
+        return drain_order(self._cells.values())
 
     async def _stop(self, group: list[Cell]) -> None:
         alive = [cell for cell in group if not cell.over]

@@ -150,6 +150,8 @@ class Cell:
     """That task, while it is parked."""
     pump_scope: trio.CancelScope | None = attrs.field(init=False, default=None)
     """That task's scope, for a restart that cannot wait for what it has in hand."""
+    beginning: bool = attrs.field(init=False, default=False)
+    """Whether an actor is being built, or is in its `on_start`."""
     living: bool = attrs.field(init=False, default=False)
     """Whether the actor's `on_start` has been called, and not yet its `on_stop`."""
     in_hand: Loss = attrs.field(init=False, default=Loss.CANCELLED)
@@ -201,8 +203,8 @@ class Cell:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is queued and nothing in hand."""
-        return not self.scheduled
+        """Whether nothing is queued and nothing in hand, its start included."""
+        return not self.scheduled and not self.beginning
 
     # The life
 

@@ -126,9 +126,6 @@ class GuardedRef(LocalRef[M]):
 
     async def send(self, message: M, high: bool = False) -> None:
         self._inspect(message)
-        if self._place is None and not self._guards.debug:
-            await super().send(message, high)
-            return
         cell, sender = self._cell, self._sender()
         if cell.dispatcher.spent(1):
             await cell.dispatcher.give_way()
@@ -139,7 +136,7 @@ class GuardedRef(LocalRef[M]):
                 with Waiting(sender, cell):
                     await cell.merge.wait_for_room(self._place, cell.mailbox)
         elif not cell.mailbox.has_room(message, high):
-            await self._send_when_room(self._enclose(message), high)
+            await self._send_when_room(self._enclose(message) if self._guards.debug else message, high)
             return
         if self._cell.dispatcher.overfull and self.owner is None:
             await self._wait_for_relief()

@@ -46,6 +46,7 @@ class Merge:
         self._heap: list[tuple[int, tuple[str, str], int, Any, bool, Place]] = []
         self._relief = trio.lowlevel.ParkingLot()
         self._releasing = False
+        self._bounded = True
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -82,8 +83,14 @@ class Merge:
 
         Cancellation: a checkpoint if it waits.
         """
-        while not mailbox.closed and (place.held >= self._capacity or len(mailbox) >= self._capacity):
+        while self._bounded and not mailbox.closed and (place.held >= self._capacity or len(mailbox) >= self._capacity):
             await self._relief.park()
+
+    def lift_bound(self) -> None:
+        """Nobody waits for room from now on. In a drain, the one for whom all wait may be done, and say nothing more
+        until it is stopped; and what is still to come has an end."""
+        self._bounded = False
+        self.relieve()
 
     def relieve(self) -> None:
         """There is room again, perhaps: let those look who wait for it."""

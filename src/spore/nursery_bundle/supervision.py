@@ -74,24 +74,26 @@ async def say_goodbye(cell: Cell) -> None:
         _log.exception("actor %s: on_stop raised", cell.name)
 
 
-async def begin(cell: Cell) -> None:
-    """Put a fresh actor in the place of a failed one, and let it handle messages.
+async def begin(cell: Cell, state: Any = None) -> None:
+    """Build an actor and put it in its place. It handles nothing yet; whoever would stop it waits until it has begun.
 
     Cancellation: as the actor's `on_start`.
 
     Raises:
         Exception: what the factory or `on_start` raised.
     """
-    cell.install(cell.build())
-    generation = cell.generation
-    await call(cell.actor.on_start)
-    if cell.generation != generation:
-        return  # the whole bundle was restarted meanwhile
-    cell.living = True
-    cell.restarts += 1
-    cell.resume()
+    cell.beginning = True
+    try:
+        cell.install(cell.build())
+        if state is not None:
+            cell.actor.restore(state)
+        await call(cell.actor.on_start)
+        cell.living = True
+    finally:
+        cell.beginning = False
+        cell.dispatcher.quiet.unpark_all()
     if cell.over:
-        await say_goodbye(cell)  # it was stopped meanwhile
+        await say_goodbye(cell)  # a deadline or a cancellation did not wait for it
 
 
 async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
@@ -117,4 +119,6 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
             error = second
             generation = cell.generation
         else:
+            cell.restarts += 1
+            cell.resume()
             return

@@ -48,6 +48,9 @@ def waits_for(cell: Cell, other: Cell) -> bool:
 def drain_order(cells: Iterable[Cell]) -> list[list[Cell]]:
     """The actors in groups, senders before receivers; a group of several is a cycle and must be drained together.
 
+    Where the wiring does not say, those that were started later come first: what it does not show, such as references
+    in messages, usually leads to what was there before.
+
     Source: Tarjan, "Depth-first search and linear graph algorithms" (1972); with a stack of its own, because a chain
     of actors may be longer than Python's.
     """
@@ -85,5 +88,4 @@ def drain_order(cells: Iterable[Cell]) -> list[list[Cell]]:
                     del stack[at:]
                     open_cells.difference_update(group)
                     groups.append(group)
-    groups.reverse()
-    return groups
+    return [group[::-1] for group in reversed(groups)]
