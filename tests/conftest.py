@@ -3,8 +3,10 @@
 A deadline would make a test depend on how busy the machine is, so none has one.
 """
 
+import importlib
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 # One example too large to draw is no finding: layouts with lists of lists draw long ones now and then.
@@ -18,3 +20,17 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate),
 )  # fmt: skip
 settings.load_profile(os.environ.get("SPORE_HYPOTHESIS", "default"))
+
+
+@pytest.fixture(autouse=True)
+def compiled_afresh() -> None:
+    """Under mutmut, each test compiles the codecs that it uses.
+
+    They are cached otherwise: a mutant of the compiler would never run in a test that finds them ready, and mutmut
+    would not know which tests use the compiler.
+    """
+    if os.environ.get("MUTANT_UNDER_TEST"):
+        decode = importlib.import_module("spore.codec.decode")
+        importlib.import_module("spore.codec.compile")._CODECS.clear()
+        importlib.import_module("spore.codec.encode")._WRITERS.clear()
+        decode._KNOWN.__init__(decode.REGISTRY)
