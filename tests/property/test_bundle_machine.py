@@ -167,8 +167,8 @@ async def perform(plan: list[Plan], program: list[Any], dispatch: str, end: str)
                     key=(lambda message: message.number % 2) if actor.overflow == "conflate" else None,
                     supervision=Supervision(on_failure=actor.directive, max_restarts=10_000, backoff_s=0.01),
                 )
-            for number, (step, receiver, hops, poison, high) in enumerate(program):
-                receiver %= len(plan)
+            for number, (step, drawn, hops, poison, high) in enumerate(program):
+                receiver = drawn % len(plan)
                 ref = bundle.ref(f"{receiver}")
                 count = 5 if step.endswith("many") else 1
                 messages = [

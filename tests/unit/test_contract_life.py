@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from tests.actors import NO_WAIT, RESUME, STOP, Log, Slow, balance, both, only, open_gate, shut
 from trio.testing import wait_all_tasks_blocked
 
 import spore
@@ -15,7 +16,6 @@ from spore import Actor, ActorRef, Supervision, open_bundle
 from spore.errors import ActorStopped, AskFailed, UsageError
 from spore.nursery_bundle import ActorState, DeadLetters, Loss
 from spore.testing import run, start_probe
-from tests.actors import NO_WAIT, RESUME, STOP, Log, Slow, balance, both, only, open_gate, shut
 
 # Stop drains
 
@@ -458,7 +458,7 @@ def test_a_stream_of_sends_gives_way() -> None:
 
         async with open_bundle("b") as bundle:
             actor = await bundle.start(Slow, log=[], gate=shut(), capacity=10**9, name="slow")
-            plain = await bundle.start(lambda: Nothing(), name="plain")
+            plain = await bundle.start(Nothing, name="plain")
             for ref in (plain, actor):
                 turns = 0
                 async with trio.open_nursery() as nursery:

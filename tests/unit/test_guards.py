@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from tests.actors import Log, Slow, balance, both, open_gate, shut
 from trio.testing import wait_all_tasks_blocked
 
 from spore import Actor, open_bundle
@@ -16,7 +17,6 @@ from spore.errors import UsageError
 from spore.nursery_bundle import Bundle
 from spore.services.messages.market_data import QuoteUpdate
 from spore.testing import run, start_probe
-from tests.actors import Log, Slow, balance, both, open_gate, shut
 
 
 def verified(bundle: Bundle) -> int:

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from tests.actors import RESUME, STOP, Log, Slow, balance, both, open_gate, shut
 from trio.testing import wait_all_tasks_blocked
 
 from spore import Actor, ActorRef, open_bundle
 from spore.errors import ActorStopped, MailboxFull, UsageError
 from spore.nursery_bundle import Loss
 from spore.testing import run, start_probe
-from tests.actors import RESUME, STOP, Log, Slow, balance, both, open_gate, shut
 
 
 @attrs.frozen

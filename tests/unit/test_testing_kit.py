@@ -63,7 +63,7 @@ def test_other_seeds_show_other_schedules() -> None:
     """Among several seeds there are several schedules."""
     traces = [tuple(run(traced, seed=seed)) for seed in range(4)]
     assert len(set(traces)) > 1
-    assert len({tuple(sorted((entry[:2] for entry in trace))) for trace in traces}) == 1
+    assert len({tuple(sorted(entry[:2] for entry in trace)) for trace in traces}) == 1
 
 
 def test_run_returns_and_raises_what_the_function_does() -> None:
