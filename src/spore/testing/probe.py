@@ -49,8 +49,8 @@ class Probe(Actor[M], Generic[M]):
 
 
 async def start_probe(
-    bundle: Bundle, name: str = "probe", *, answer: Callable[[M], Any] | None = None, **options: Any
-) -> Probe[M]:
+    bundle: Bundle, name: str = "probe", *, answer: Callable[[Any], Any] | None = None, **options: Any
+) -> Probe[Any]:
     """Start a probe.
 
     Args:
@@ -61,6 +61,6 @@ async def start_probe(
 
     Cancellation: as `Bundle.start`.
     """
-    probe: Probe[M] = Probe(answer)
+    probe: Probe[Any] = Probe(answer)
     probe._ref = await bundle.start(lambda: probe, name=name, **options)
     return probe
