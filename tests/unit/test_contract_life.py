@@ -469,7 +469,7 @@ def test_a_stream_of_sends_gives_way() -> None:
                 assert turns == 5
             nursery_left = bundle.statistics().actors["plain"].handled
             assert nursery_left > 5
-            bundle.nursery.cancel_scope.cancel()
+            bundle._nursery.cancel_scope.cancel()
 
     run(main)
 
@@ -752,7 +752,7 @@ def test_ports_of_any_class() -> None:
             assert {edge.sender for edge in bundle.statistics().edges if edge.receiver == "probe"} == {
                 *("outside", "Frozen-1", "Bare-1")
             }
-            assert [repr(edge) for edge in bundle._cells["probe"].edges][1:] == [
+            assert [repr(edge) for edge in bundle._roster.cells["probe"].edges][1:] == [
                 *("<LocalRef Frozen-1.out → probe>", "<LocalRef Bare-1.out → probe>")
             ]
 

@@ -69,7 +69,7 @@ def test_held_until_every_sender_has_moved_on() -> None:
         async with open_bundle("b") as bundle:
             merged = await start_probe(bundle, merge="event_time")
             owners = [await bundle.start(Log, log=[], out=merged.ref, name=name) for name in ("a", "b")]
-            a, b = (bundle._cells[owner.name].actor.out for owner in owners)
+            a, b = (bundle._roster.cells[owner.name].actor.out for owner in owners)
             a.tell(At(5))
             assert (merged.received, balance(bundle, "probe")["received"]) == ([], 1)
             b.advance(4)
@@ -172,7 +172,7 @@ def test_what_is_held_is_counted_when_it_is_lost(dispatch: str, how: str) -> Non
                 await wait_all_tasks_blocked()
                 assert balance(bundle, "m")["handled"] == 0
                 if how == "stop":
-                    bundle._cells["m"].stop(Loss.STOPPED)
+                    bundle._roster.cells["m"].stop(Loss.STOPPED)
                     with pytest.raises(ActorStopped):
                         merged.tell(At(3))
                 else:
@@ -251,7 +251,7 @@ def test_a_merged_send_waits_for_room_in_the_mailbox() -> None:
                         await other.send(At(4))
 
                 await wait_all_tasks_blocked()
-                bundle._cells["other"].stop(Loss.STOPPED)
+                bundle._roster.cells["other"].stop(Loss.STOPPED)
 
     run(main)
 
@@ -296,8 +296,8 @@ def test_a_refused_message_concerns_its_sender_only() -> None:
             b.tell(At(9))
             assert balance(bundle, "b")["failed"] == 0
             assert balance(bundle, "slow")[Loss.FULL] == 2
-            b_port = bundle._cells["b"].actor.out
-            bundle._cells["a"].actor.out.idle()
+            b_port = bundle._roster.cells["b"].actor.out
+            bundle._roster.cells["a"].actor.out.idle()
             with pytest.raises(MailboxFull):
                 b_port.tell(At(10))
             open_gate(gate)

@@ -2,7 +2,8 @@
 
 Read in this order: `policy` (the words), `actor` (what a user writes), `mailbox`, `cell` (one actor's place, and what
 runs its handler), `dispatcher`, `ref` (how messages get there; `LocalRef.tell` is the hot path), `guards`, `merge`,
-`ports` and `wiring`, `supervision`, `timers`, `watchdog`, and `bundle`, which puts them together.
+`ports`, `wiring` and `roster`, `supervision` and `overseer`, `timers`, `watchdog`, `ending`, and `bundle`, which puts them
+together.
 """
 
 from spore.nursery_bundle.actor import Actor
