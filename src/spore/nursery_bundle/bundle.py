@@ -150,7 +150,7 @@ class Bundle:
         )
         if merge is not None:
             cell.merge = Merge(name, capacity)
-        roster.cells[name] = cell
+        roster.add(cell)
         try:
             await supervising.begin(cell, state)
         except BaseException:

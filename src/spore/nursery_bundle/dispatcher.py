@@ -124,7 +124,8 @@ class Dispatcher:
                 handled, more = actor.run_queued(self._stride)
                 if more:
                     line.append(actor)
-                if self.spent(handled):
+                self._left -= handled
+                if self._left <= 0 and self.spent(0):
                     await self.give_way()
             self._parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._unpark)

@@ -22,7 +22,7 @@ from spore.errors import UsageError
 from spore.message import message_type
 from spore.nursery_bundle.cell import Cell, Envelope
 from spore.nursery_bundle.merge import FOREVER
-from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, LocalRef, Waiting
+from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef, LocalRef, Waiting
 from spore.nursery_bundle.wiring import waits_for
 
 if TYPE_CHECKING:
@@ -138,9 +138,10 @@ class GuardedRef(LocalRef[M]):
         elif not cell.mailbox.has_room(message, high):
             await self._send_when_room(self._enclose(message) if self._guards.debug else message, high)
             return
-        if self._cell.dispatcher.overfull and self.owner is None:
-            await self._wait_for_relief()
         self._deliver(message, high)
+
+    async def send_many(self, messages: Iterable[M]) -> None:
+        await ActorRef.send_many(self, messages)
 
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         self._inspect(message)

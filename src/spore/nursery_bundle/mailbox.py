@@ -78,7 +78,6 @@ class Mailbox(trio.abc.Channel[T]):
         "_receive_closed",
         "_receiving",
         "_send_closed",
-        "_sending",
         "capacity",
         "high",
         "lost",
@@ -86,6 +85,7 @@ class Mailbox(trio.abc.Channel[T]):
         "on_arrival",
         "on_loss",
         "overflow",
+        "sending",
     )
 
     def __init__(
@@ -112,7 +112,7 @@ class Mailbox(trio.abc.Channel[T]):
         self.on_arrival: Callable[[], None] | None = None
         """Called when there is something to `pop` and no task waits for it: how the bundle hears of it."""
         self.on_loss = on_loss
-        self._sending: dict[trio.lowlevel.Task, tuple[T, bool, Callable[[], None] | None]] | None = None
+        self.sending: dict[trio.lowlevel.Task, tuple[T, bool, Callable[[], None] | None]] | None = None
         self._receiving: dict[trio.lowlevel.Task, None] | None = None
         self._send_closed = False
         self._receive_closed = False
@@ -135,7 +135,7 @@ class Mailbox(trio.abc.Channel[T]):
         return MailboxStatistics(
             current_buffer_used=len(self),
             max_buffer_size=self.capacity,
-            tasks_waiting_send=len(self._sending or ()),
+            tasks_waiting_send=len(self.sending or ()),
             tasks_waiting_receive=len(self._receiving or ()),
             lost=dict(self.lost),
         )
@@ -216,9 +216,9 @@ class Mailbox(trio.abc.Channel[T]):
         Cancellation: a checkpoint. If it is cancelled, the message was not sent.
         """
         task = trio.lowlevel.current_task()
-        if self._sending is None:
-            self._sending = {}
-        waiting = self._sending
+        if self.sending is None:
+            self.sending = {}
+        waiting = self.sending
         waiting[task] = (value, high, admitted)
 
         def abort(_: Any) -> trio.lowlevel.Abort:
@@ -276,13 +276,13 @@ class Mailbox(trio.abc.Channel[T]):
         if not self.high and not self.normal:
             raise IndexError("pop from an empty mailbox")
         value: T = self.high.popleft() if isinstance(self.high, deque) and self.high else self.normal.popleft()
-        if self._sending:
+        if self.sending:
             self.admit()
         return value
 
     def admit(self) -> None:
         """Let those who wait to send do so, as far as there is room."""
-        waiting = self._sending or {}
+        waiting = self.sending or {}
         while waiting and len(self) < self.capacity:
             task = next(iter(waiting))
             value, high, admitted = waiting.pop(task)
@@ -368,7 +368,7 @@ class Mailbox(trio.abc.Channel[T]):
     def close_send(self) -> None:
         """No more messages will come. Those that wait are still received, then comes `trio.EndOfChannel`."""
         self._send_closed = True
-        self._wake_all(self._sending, trio.ClosedResourceError)
+        self._wake_all(self.sending, trio.ClosedResourceError)
         self._wake_all(self._receiving, trio.EndOfChannel)
 
     def close_receive(self) -> list[T]:
@@ -382,7 +382,7 @@ class Mailbox(trio.abc.Channel[T]):
         while self.normal:
             left.append(self.normal.popleft())
         self.high = ()
-        self._wake_all(self._sending, trio.BrokenResourceError)
+        self._wake_all(self.sending, trio.BrokenResourceError)
         self._wake_all(self._receiving, trio.ClosedResourceError)
         return left
 

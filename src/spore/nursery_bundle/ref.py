@@ -14,8 +14,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from spore.errors import AskTimeout, MailboxFull, UsageError
-from spore.nursery_bundle.cell import Cell, Envelope, Reply
-from spore.nursery_bundle.dispatcher import MAX_DEPTH
+from spore.nursery_bundle.cell import Cell, Envelope, Reply, TooDeep
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.statistics import SAMPLE_MASK
 from spore.nursery_bundle.wiring import reaches, waits_for
@@ -150,52 +149,56 @@ class LocalRef(ActorRef[M]):
         cell = self._cell
         handle = cell.idle
         if handle is None:
-            self._queue(message, high)
-            return
-        dispatcher = cell.dispatcher
-        depth = dispatcher.depth
-        if depth >= MAX_DEPTH:
-            self._queue(message, high)
+            inbox = cell.inbox
+            if inbox is None or high or len(inbox) >= cell.capacity:
+                self._queue(message, high)
+                return
+            number = self.sent + 1
+            if number & SAMPLE_MASK:
+                inbox.append(message)
+                self.sent = number
+            else:
+                self._queue(message, high)
             return
         # From here to the end, what `run_queued` does for one message; written out, because this is the hot path.
         cell.idle = None
-        dispatcher.depth = depth + 1
         self.sent = sent = self.sent + 1
         try:
             if sent & SAMPLE_MASK:
                 handle(message)
             else:
                 _handle_timed(cell, handle, message)
+        except TooDeep:
+            self.sent = sent - 1
+            self._queue(message, high)
         except Exception as error:  # noqa: BLE001 - the supervisor's
             cell.fail(error, message)
         except BaseException:
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
-            dispatcher.depth = depth
-            if not cell.held:
-                cell.idle = handle
+            cell.idle = cell.ready
 
     def tell_many(self, messages: Iterable[M]) -> None:
         cell = self._cell
-        dispatcher = cell.dispatcher
-        depth = dispatcher.depth
         # Read first, because what a generator raises is its caller's and not the handler's.
         rest = iter(messages if isinstance(messages, (list, tuple)) else tuple(messages))
         handle = cell.idle
-        while handle is not None and depth < MAX_DEPTH:
+        while handle is not None:
             cell.idle = None
-            dispatcher.depth = depth + 1
             message = None
             handled = 0
             try:
                 for message in rest:
                     handled += 1
                     handle(message)
-                    if cell.held:
+                    if cell.ready is None:
                         break
                 else:
                     return
+            except TooDeep:
+                handled -= 1
+                self._queue(message, False)
             except Exception as error:  # noqa: BLE001 - the supervisor's
                 cell.fail(error, message)
             except BaseException:
@@ -203,12 +206,18 @@ class LocalRef(ActorRef[M]):
                 raise
             finally:
                 self.sent += handled
-                dispatcher.depth = depth
-                if not cell.held:
-                    cell.idle = handle
+                cell.idle = cell.ready
             handle = cell.idle
-        for message in rest:
-            self._queue(message, False)
+        left = tuple(rest)
+        while left:  # the first of them tells the actor, and so does one to be timed, or that runs the mailbox over
+            self._queue(left[0], False)
+            fit = 1
+            if cell.inbox is not None:
+                free = cell.capacity - len(cell.inbox)
+                fit += max(0, min(len(left) - 1, free, SAMPLE_MASK - (self.sent & SAMPLE_MASK)))
+                cell.inbox.extend(left[1:fit])
+                self.sent += fit - 1
+            left = left[fit:]
 
     async def send(self, message: M, high: bool = False) -> None:
         cell = self._cell
@@ -222,9 +231,23 @@ class LocalRef(ActorRef[M]):
         else:
             await self._send_when_room(message, high)
 
+    async def send_many(self, messages: Iterable[M]) -> None:
+        await trio.lowlevel.checkpoint()
+        cell = self._cell
+        dispatcher, mailbox, tell = cell.dispatcher, cell.mailbox, self.tell
+        for message in messages:  # `send`, without a coroutine for each
+            if dispatcher.spent(1):
+                await dispatcher.give_way()
+            if dispatcher.overfull and self.owner is None:
+                await self._wait_for_relief()
+            if cell.idle is not None or mailbox.has_room(message):
+                tell(message)
+            else:
+                await self._send_when_room(message, False)
+
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         cell = self._cell
-        if cell.idle is not None and cell.dispatcher.depth < MAX_DEPTH:
+        if cell.idle is not None:
             await trio.lowlevel.checkpoint()
             if cell.idle is not None:
                 return self._ask_inline(message)
@@ -233,11 +256,12 @@ class LocalRef(ActorRef[M]):
             what = "itself" if cell is sender else f"{cell.name!r}, which waits for it"
             raise UsageError(f"actor {sender.name!r} asks {what}: there could never be an answer")
         reply = Reply()
+        envelope = Envelope(message, reply=reply)
         with trio.move_on_after(timeout), Waiting(sender, cell):
-            envelope = Envelope(message, reply=reply)
             if cell.mailbox.has_room(envelope, high):
                 self._queue(envelope, high)
-                await trio.lowlevel.checkpoint()
+                if reply.done:  # it is lost already; otherwise the wait is the checkpoint
+                    await trio.lowlevel.checkpoint()
             else:
                 await self._send_when_room(envelope, high)
             await reply.wait()
@@ -295,11 +319,10 @@ class LocalRef(ActorRef[M]):
 
     def _ask_inline(self, message: M) -> Any:
         cell = self._cell
-        handle, dispatcher = cell.idle, cell.dispatcher
+        handle = cell.idle
         if handle is None:
             raise AssertionError
         cell.idle = None
-        dispatcher.depth += 1
         self.sent += 1
         try:
             return handle(message)
@@ -310,9 +333,7 @@ class LocalRef(ActorRef[M]):
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
-            dispatcher.depth -= 1
-            if not cell.held:
-                cell.idle = handle
+            cell.idle = cell.ready
 
 
 def _handle_timed(cell: Cell, handle: Any, message: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from spore.errors import UsageError
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell
+from spore.nursery_bundle.dispatcher import MAX_DEPTH
 from spore.nursery_bundle.guards import GuardedRef
 from spore.nursery_bundle.ports import LaterRef, bind_ports, bound_ref, rewire
 from spore.nursery_bundle.ref import ActorRef, LocalRef
@@ -23,6 +24,8 @@ class Roster:
         self.cells: dict[str, Cell] = {}
         """In the order of their start."""
         self._bundle = bundle
+        self._numbers: dict[str, int] = {}
+        """The last number that was given to an actor without a name, by its class's."""
         self._later: dict[str, list[tuple[Cell, str]]] = {}
         """The ports, with their owners, that were wired to a name that nobody has yet."""
 
@@ -60,7 +63,22 @@ class Roster:
     def free_name(self, factory: Callable[..., Actor[Any]]) -> str:
         """A name for an actor that was given none: its class's, and the first number that is free."""
         base = getattr(factory, "__name__", type(factory).__name__)
-        return next(name for n in range(1, len(self.cells) + 2) if (name := f"{base}-{n}") not in self.cells)
+        while True:
+            self._numbers[base] = number = self._numbers.get(base, 0) + 1
+            if (name := f"{base}-{number}") not in self.cells:
+                return name
+
+    def add(self, cell: Cell) -> None:
+        """Enter an actor.
+
+        Handlers nest at most once an actor, so that their depth need not be counted before there are very many.
+        """
+        self.cells[cell.name] = cell
+        if len(self.cells) > MAX_DEPTH:
+            cell.bound()
+        if len(self.cells) == MAX_DEPTH + 1:
+            for other in self.cells.values():
+                other.bound()
 
     def wire(self, actor: Actor[Any], cell: Cell) -> Actor[Any]:
         """Make the references in a fresh actor's fields its own ports.
