@@ -5,6 +5,7 @@ A deadline would make a test depend on how busy the machine is, so none has one.
 
 import importlib
 import os
+import re
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -20,6 +21,16 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate),
 )  # fmt: skip
 settings.load_profile(os.environ.get("SPORE_HYPOTHESIS", "default"))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names of cases without brackets, colons and escapes, so that each can be run by its name (as mutmut does)."""
+    return plain_id(val) if isinstance(val, (str, bytes)) else None
+
+
+def plain_id(value: object) -> str:
+    """The words of a value, cut short."""
+    return "_".join(re.findall(r"\w+", str(value)))[:40]
 
 
 @pytest.fixture(autouse=True)

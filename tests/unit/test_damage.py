@@ -654,7 +654,7 @@ class Word:
         Wrong(Fixed(True, Side.BUY, -1), "maybe.number", f"-1: u64 holds 0 to {2**64 - 1}", -1),
         Wrong((Fixed(True, 9, 0),), "rows[0].side", "9: needs a member of Side: BUY, SELL", 9),  # type: ignore[arg-type]
     ],
-    ids=lambda wrong: f"{wrong.field} {wrong.words[:30]}",
+    ids=lambda wrong: wrong.field.replace("[", ".").replace("]", ""),
 )
 def test_a_value_without_a_wire_form(wrong: Wrong) -> None:
     """Each kind of wrong value is refused by message, field and value, in words that say what is needed."""

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import pickle
+import re
 import typing
 from typing import Annotated, Any, NamedTuple, Union
 
@@ -66,6 +67,11 @@ def define(
     """A message class with one field, ``field``, of some annotation, in a registry of its own."""
     made = type(name, (), {"__annotations__": {"field": hint}, "__module__": __name__, **body})
     return spore.message(type_id=type_id, domain=domain, registry=Registry())(made)
+
+
+def plain_id(value: object) -> str:
+    """A name for a case, without brackets."""
+    return "_".join(re.findall(r"\w+", str(value)))[:60]
 
 
 def refusal(hint: object, **more: Any) -> DefinitionError:
@@ -191,7 +197,7 @@ USE_A_TUPLE = "a list is mutable and messages are shared by reference; use tuple
         ),
         (tuple[list[spore.U8], ...], USE_A_TUPLE),
     ],
-    ids=str,
+    ids=plain_id,
 )
 def test_a_field_without_a_wire_form_is_refused(hint: object, reason: str) -> None:
     """A field that cannot travel is refused while its module is imported, with what to write instead."""
@@ -228,7 +234,7 @@ def test_a_field_without_a_wire_form_is_refused(hint: object, reason: str) -> No
         (Level, "{price: price, size: u64}"),
         (Quote, "{instrument_id: u64, bid: optional {price: price, size: u64}, venue: u16, tags: list of str}"),
     ],
-    ids=str,
+    ids=plain_id,
 )
 def test_a_field_has_a_canonical_text(hint: object, text: str) -> None:
     """What a field can be has one text, the same on every machine, with nested types written out."""
