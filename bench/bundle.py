@@ -3,7 +3,7 @@
 tell     inline: a handler called bare, through its bound method, and through `tell`; what `tell` adds to it is the
          difference, taken in turns; `tell_many` in batches of 100
 send     from outside to an idle receiver, inline; trio's memory channel, `await send` against `async for`
-burst    queued: n messages handed over by `tell`, and the last one handled; for each message
+burst    queued: n messages handed over by `tell`, or all at once by `tell_many`, and the last one handled; for each
 ask      one question and its answer; trio: a request through one channel, the answer through another
 chain    plain actors that pass on what they get; for each hop
 fan-out  one actor that passes on what it gets to ten; for each delivery
@@ -132,8 +132,14 @@ EXPECTATIONS = [
         limit=1 / 40,
     ),
     Expectation(
-        "queued, bursts of 100: at most half of asyncio.Queue",
+        "queued, bursts of 100, message by message: at most half of asyncio.Queue",
         "burst of 100: spore",
+        ("burst of 100: asyncio.Queue",),
+        limit=0.5,
+    ),
+    Expectation(
+        "queued, bursts of 100, by tell_many: at most half of asyncio.Queue",
+        "burst of 100: spore, tell_many",
         ("burst of 100: asyncio.Queue",),
         limit=0.5,
     ),
@@ -260,6 +266,7 @@ def burst_cases(size: int) -> list[Case]:
     group, peer = f"burst of {size:,}", f"burst of {size:,}: asyncio.Queue"
     cases = [
         Case(f"{group}: spore", in_trio(burst, size, CounterActor), per=size, baseline=peer),
+        Case(f"{group}: spore, tell_many", in_trio(burst, size, CounterActor, True), per=size, baseline=peer),
         Case(f"{group}: spore, async handler", in_trio(burst, size, AsyncCounterActor), per=size, baseline=peer),
         Case(f"{group}: trio channel", in_trio(trio_burst, size), per=size, baseline=peer),
         Case(peer, in_asyncio(queue_burst, size), per=size),
@@ -273,15 +280,19 @@ def burst_cases(size: int) -> list[Case]:
 
 
 @asynccontextmanager
-async def burst(size: int, kind: type[Any]) -> AsyncIterator[Once]:
+async def burst(size: int, kind: type[Any], whole: bool = False) -> AsyncIterator[Once]:
     latch = Latch()
     async with spore.open_bundle("bench", dispatch=QUEUED) as bundle:
-        tell = (await bundle.start(kind, every=size, done=latch.open)).tell
+        ref = await bundle.start(kind, every=size, done=latch.open)
+        tell, tell_many = ref.tell, ref.tell_many
         messages = quotes(size)
 
         async def once() -> None:
-            for message in messages:
-                tell(message)
+            if whole:
+                tell_many(messages)
+            else:
+                for message in messages:
+                    tell(message)
             await latch.wait()
 
         yield once
