@@ -35,8 +35,6 @@ def load_messages(modules: list[str]) -> Registry:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise
             reason = f"there is no module {error.name} here or among the installed packages"
             raise UsageError(f"--module {name}: {reason}") from None
     return REGISTRY

@@ -208,16 +208,22 @@ class LocalRef(ActorRef[M]):
                 self.sent += handled
                 cell.idle = cell.ready
             handle = cell.idle
-        left = tuple(rest)
-        while left:  # the first of them tells the actor, and so does one to be timed, or that runs the mailbox over
-            self._queue(left[0], False)
-            fit = 1
-            if cell.inbox is not None:
-                free = cell.capacity - len(cell.inbox)
-                fit += max(0, min(len(left) - 1, free, SAMPLE_MASK - (self.sent & SAMPLE_MASK)))
-                cell.inbox.extend(left[1:fit])
-                self.sent += fit - 1
-            left = left[fit:]
+        self._queue_all(tuple(rest))
+
+    def _queue_all(self, messages: tuple[M, ...]) -> None:
+        cell = self._cell
+        at = 0
+        while at < len(messages):
+            self._queue(messages[at], False)
+            at += 1
+            inbox = cell.inbox
+            if inbox is not None:
+                # As many as nobody need hear of: none that is to be timed, and none that runs the mailbox over.
+                few = min(cell.capacity - len(inbox), SAMPLE_MASK - (self.sent & SAMPLE_MASK))
+                batch = messages[at : at + max(0, few)]
+                inbox.extend(batch)
+                self.sent += len(batch)
+                at += len(batch)
 
     async def send(self, message: M, high: bool = False) -> None:
         cell = self._cell

@@ -1,0 +1,55 @@
+"""Parts of the command line that are hard to see from outside."""
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+import spore.cli
+from spore.cli import progress
+from spore.cli.modules import load_messages
+from spore.errors import UsageError
+
+
+def bar(monkeypatch, *, terminal):
+    """What a job of 4 s shows that advances once a second."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    shown = []
+    console = Console(file=out, force_terminal=terminal, width=80)
+    with progress.LateProgress("decoding", 4_000, console=console) as late:
+        for _ in range(4):
+            now[0] += 1
+            late.advance(1_000)
+            shown.append(bool(late._bar))
+    return shown, out.getvalue()
+
+
+def test_progress_shows_after_two_seconds(monkeypatch):
+    """A short job prints nothing; a long one gets a bar."""
+    shown, text = bar(monkeypatch, terminal=True)
+    assert shown == [False, True, True, True]
+    assert "decoding" in text
+
+
+def test_progress_is_for_people_only(monkeypatch):
+    """Where stderr is no terminal there is no bar at all."""
+    assert bar(monkeypatch, terminal=False) == ([False] * 4, "")
+
+
+def test_a_users_module_that_lacks_something_is_named_with_it(tmp_path, monkeypatch):
+    """The module is there, but not what it imports: both are in the error."""
+    (tmp_path / "lacking.py").write_text("import nothing_of_that_name\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    with pytest.raises(UsageError, match="--module lacking: there is no module nothing_of_that_name"):
+        load_messages(["lacking"])
+
+
+def test_a_defect_of_the_command_line_itself_is_not_taken_for_a_missing_extra(monkeypatch):
+    """Only what the extra brings is asked for; another missing module is a defect and shows itself."""
+    monkeypatch.setitem(sys.modules, "spore.cli.app", None)
+    with pytest.raises(ModuleNotFoundError, match=r"spore\.cli\.app"):
+        spore.cli.main()
