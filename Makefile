@@ -74,7 +74,7 @@ fuzz: $(VENV)/.fuzz  ## Feed the decoder a million inputs, guided by coverage.
 	@$(BIN)/python -m tests.fuzz.decoder -runs=$(FUZZ_RUNS)
 
 mutate: $(VENV)/.test $(VENV)/.mutate  ## Break the codec in every small way and see whether a test notices.
-	@$(BIN)/mutmut run; $(BIN)/mutmut results
+	@SPORE_HYPOTHESIS=light $(BIN)/mutmut run; $(BIN)/mutmut results
 
 docs: $(VENV)/.run  ## Bring the generated parts of the documentation up to date.
 	@sed -i '/<!-- catalogue -->/q' docs/reference/wire.md
