@@ -1,9 +1,9 @@
 """The runtime: supervised actors in one trio nursery, handing each other messages by reference. It knows no codec.
 
 Read in this order: `policy` (the words), `actor` (what a user writes), `mailbox`, `cell` (one actor's place, and what
-runs its handler), `dispatcher`, `ref` (how messages get there; `LocalRef.tell` is the hot path), `guards`, `merge`,
-`ports`, `wiring` and `roster`, `supervision` and `overseer`, `timers`, `watchdog`, `ending`, and `bundle`, which puts them
-together.
+runs its handler), `dispatcher`, `ref` and `local` (how messages get there; `LocalRef.tell` is the hot path), `guards`,
+`merge`, `ports`, `wiring` and `roster`, `supervision` and `overseer`, `timers`, `watchdog`, `ending`, and `bundle`,
+which puts them together.
 """
 
 from spore.nursery_bundle.actor import Actor

@@ -17,10 +17,11 @@ import trio
 from spore.errors import UsageError
 from spore.nursery_bundle import supervision as supervising
 from spore.nursery_bundle.actor import Actor
-from spore.nursery_bundle.cell import Cell, EdgeOptions, Envelope
+from spore.nursery_bundle.cell import Cell, EdgeOptions
 from spore.nursery_bundle.chance import chances, slice_clock
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.ending import Ending
+from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.guards import Defect, Guards, Verifier
 from spore.nursery_bundle.letters import DeadLetters
 from spore.nursery_bundle.mailbox import Mailbox

@@ -20,9 +20,11 @@ import attrs
 
 from spore.errors import UsageError
 from spore.message import message_type
-from spore.nursery_bundle.cell import Cell, Envelope
+from spore.nursery_bundle.cell import Cell
+from spore.nursery_bundle.envelope import Envelope
+from spore.nursery_bundle.local import LocalRef, Waiting
 from spore.nursery_bundle.merge import FOREVER
-from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef, LocalRef, Waiting
+from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.nursery_bundle.wiring import waits_for
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import attrs
 from spore.errors import UsageError
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell
-from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef, FanOut, LocalRef
+from spore.nursery_bundle.local import LocalRef
+from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef, FanOut
 
 __all__ = ["LaterRef", "bind_ports", "bound_ref", "check_ports", "rewire", "unbind_ports", "unwired_ports"]
 

@@ -1,30 +1,27 @@
-"""References: how messages get to an actor. Each one is an edge, from one sender to one receiver.
+"""References: how messages get to an actor. `ActorRef` is what users see and name in annotations.
 
-`ActorRef` is what users see and name in annotations. `LocalRef` is the one whose receiver is in the same
-bundle; its `tell` is the hot path. References that do more are subclasses, so that it pays for none of that.
+Each kind of reference is a subclass, so that the commonest, `spore.nursery_bundle.local.LocalRef`, pays for nothing
+that others do.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from time import perf_counter_ns
 from typing import Any, Generic, TypeVar
 
 import trio
 
-from spore.errors import AskTimeout, MailboxFull, UsageError
-from spore.nursery_bundle.cell import Cell, Envelope, Reply, TooDeep
-from spore.nursery_bundle.policy import Loss
-from spore.nursery_bundle.statistics import SAMPLE_MASK
-from spore.nursery_bundle.wiring import reaches, waits_for
+from spore.errors import UsageError
 
-__all__ = ["ASK_TIMEOUT_S", "ActorRef", "FanOut", "LocalRef", "Waiting"]
+__all__ = ["ASK_TIMEOUT_S", "OUTSIDE", "ActorRef", "FanOut"]
 
 M = TypeVar("M", contravariant=True)
 
 ASK_TIMEOUT_S = 5.0
+"""How long an ask waits unless it is told otherwise."""
 OUTSIDE = "outside"
+"""The sender, in statistics and reports, of what no actor of the bundle sent."""
 
 
 class ActorRef(ABC, Generic[M]):
@@ -102,272 +99,6 @@ class ActorRef(ABC, Generic[M]):
         await trio.lowlevel.checkpoint()
         for message in messages:
             await self.send(message)
-
-
-class LocalRef(ActorRef[M]):
-    """A reference to an actor of the same bundle."""
-
-    __slots__ = ("_cell", "owner", "port", "sent", "verified")
-
-    def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "") -> None:
-        self._cell = cell
-        self.owner = owner
-        """The sender, where the reference is one of its ports; None for what the bundle does not know."""
-        self.port = port
-        self.sent = 0
-        self.verified = 0
-        cell.edges.append(self)
-
-    @property
-    def cell(self) -> Cell:
-        """The receiver's place in the bundle. For Spore's own use."""
-        return self._cell
-
-    @property
-    def name(self) -> str:
-        return self._cell.name
-
-    def __repr__(self) -> str:
-        sender = f"{self.owner.name}.{self.port} → " if self.owner is not None else ""
-        return f"<{type(self).__name__} {sender}{self._cell.name}>"
-
-    def for_port(self, owner: Cell, port: str) -> LocalRef[M]:
-        """The reference to the same receiver that belongs to a field of an actor."""
-        if owner.ports is None:
-            owner.ports = {}
-        key = (port, self._cell.name)
-        if key not in owner.ports:
-            owner.ports[key] = type(self)(self._cell, owner, port)
-        return owner.ports[key]
-
-    def leave(self) -> None:
-        """Be no edge any more: nothing will be sent here."""
-        if not self.sent:
-            self._cell.edges.remove(self)
-
-    def tell(self, message: M, high: bool = False) -> None:
-        cell = self._cell
-        handle = cell.idle
-        if handle is None:
-            inbox = cell.inbox
-            if inbox is None or high or len(inbox) >= cell.capacity:
-                self._queue(message, high)
-                return
-            number = self.sent + 1
-            if number & SAMPLE_MASK:
-                inbox.append(message)
-                self.sent = number
-            else:
-                self._queue(message, high)
-            return
-        # From here to the end, what `run_queued` does for one message; written out, because this is the hot path.
-        cell.idle = None
-        self.sent = sent = self.sent + 1
-        try:
-            if sent & SAMPLE_MASK:
-                handle(message)
-            else:
-                _handle_timed(cell, handle, message)
-        except TooDeep:
-            self.sent = sent - 1
-            self._queue(message, high)
-        except Exception as error:  # noqa: BLE001 - the supervisor's
-            cell.fail(error, message)
-        except BaseException:
-            cell.lose(message, Loss.CANCELLED)
-            raise
-        finally:
-            cell.idle = cell.ready
-
-    def tell_many(self, messages: Iterable[M]) -> None:
-        cell = self._cell
-        # Read first, because what a generator raises is its caller's and not the handler's.
-        rest = iter(messages if isinstance(messages, (list, tuple)) else tuple(messages))
-        handle = cell.idle
-        while handle is not None:
-            cell.idle = None
-            message = None
-            handled = 0
-            try:
-                for message in rest:
-                    handled += 1
-                    handle(message)
-                    if cell.ready is None:
-                        break
-                else:
-                    return
-            except TooDeep:
-                handled -= 1
-                self._queue(message, False)
-            except Exception as error:  # noqa: BLE001 - the supervisor's
-                cell.fail(error, message)
-            except BaseException:
-                cell.lose(message, Loss.CANCELLED)
-                raise
-            finally:
-                self.sent += handled
-                cell.idle = cell.ready
-            handle = cell.idle
-        self._queue_all(tuple(rest))
-
-    def _queue_all(self, messages: tuple[M, ...]) -> None:
-        cell = self._cell
-        at = 0
-        while at < len(messages):
-            self._queue(messages[at], False)
-            at += 1
-            inbox = cell.inbox
-            if inbox is not None:
-                # As many as nobody need hear of: none that is to be timed, and none that runs the mailbox over.
-                few = min(cell.capacity - len(inbox), SAMPLE_MASK - (self.sent & SAMPLE_MASK))
-                batch = messages[at : at + max(0, few)]
-                inbox.extend(batch)
-                self.sent += len(batch)
-                at += len(batch)
-
-    async def send(self, message: M, high: bool = False) -> None:
-        cell = self._cell
-        dispatcher = cell.dispatcher
-        if dispatcher.spent(1):
-            await dispatcher.give_way()  # before, because nothing may be cancelled once the message is sent
-        if dispatcher.overfull and self.owner is None:
-            await self._wait_for_relief()
-        if cell.idle is not None or cell.mailbox.has_room(message, high):
-            self.tell(message, high)
-        else:
-            await self._send_when_room(message, high)
-
-    async def send_many(self, messages: Iterable[M]) -> None:
-        await trio.lowlevel.checkpoint()
-        cell = self._cell
-        dispatcher, mailbox, tell = cell.dispatcher, cell.mailbox, self.tell
-        for message in messages:  # `send`, without a coroutine for each
-            if dispatcher.spent(1):
-                await dispatcher.give_way()
-            if dispatcher.overfull and self.owner is None:
-                await self._wait_for_relief()
-            if cell.idle is not None or mailbox.has_room(message):
-                tell(message)
-            else:
-                await self._send_when_room(message, False)
-
-    async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
-        cell = self._cell
-        if cell.idle is not None:
-            await trio.lowlevel.checkpoint()
-            if cell.idle is not None:
-                return self._ask_inline(message)
-        sender = self._sender()
-        if sender is not None and waits_for(cell, sender):
-            what = "itself" if cell is sender else f"{cell.name!r}, which waits for it"
-            raise UsageError(f"actor {sender.name!r} asks {what}: there could never be an answer")
-        reply = Reply()
-        envelope = Envelope(message, reply=reply)
-        with trio.move_on_after(timeout), Waiting(sender, cell):
-            if cell.mailbox.has_room(envelope, high):
-                self._queue(envelope, high)
-                if reply.done:  # it is lost already; otherwise the wait is the checkpoint
-                    await trio.lowlevel.checkpoint()
-            else:
-                await self._send_when_room(envelope, high)
-            await reply.wait()
-        if reply.error is not None:
-            raise reply.error
-        if not reply.done:
-            raise AskTimeout(cell.name, f"no answer in {timeout:g} s to {type(message).__name__}")
-        return reply.value
-
-    def _queue(self, message: Any, high: bool) -> None:
-        cell = self._cell
-        number = self.sent + 1
-        if not number & SAMPLE_MASK and message.__class__ is not Envelope:
-            message = Envelope(message, queued_ns=perf_counter_ns())
-        try:
-            cell.queue(message, high)
-        except MailboxFull:
-            self.sent = number  # it counts among what was lost, so it counts here
-            raise
-        self.sent = number
-        mailbox = cell.mailbox
-        if not cell.overfull and len(mailbox) > mailbox.capacity:
-            cell.overfull = True
-            cell.dispatcher.overfull.add(cell)
-
-    async def _send_when_room(self, message: Any, high: bool) -> None:
-        cell = self._cell
-        sender = self._sender()
-        if sender is not None and waits_for(cell, sender):
-            # Each would wait for the other for ever. The mailbox is run over instead.
-            await trio.lowlevel.checkpoint_if_cancelled()
-            self._queue(message, high)
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
-        with Waiting(sender, cell):
-            try:
-                await cell.mailbox.send_when_room(message, high, admitted=self._admitted)
-            except (trio.ClosedResourceError, trio.BrokenResourceError):
-                raise cell.stopped_error() from None
-
-    def _admitted(self) -> None:
-        self.sent += 1
-
-    def _sender(self) -> Cell | None:
-        """The actor that sends: the owner, or, of a reference that came in a message, the one whose handler this is."""
-        return self.owner or self._cell.dispatcher.pumps.get(trio.lowlevel.current_task())
-
-    async def _wait_for_relief(self) -> None:
-        """Wait while an actor to which messages lead from here has more than its mailbox holds."""
-        dispatcher = self._cell.dispatcher
-        if trio.lowlevel.current_task() in dispatcher.pumps:
-            return  # a handler with a reference from a message is not the outside
-        while any(reaches(self._cell, cell) for cell in dispatcher.overfull):
-            await dispatcher.relief.park()
-
-    def _ask_inline(self, message: M) -> Any:
-        cell = self._cell
-        handle = cell.idle
-        if handle is None:
-            raise AssertionError
-        cell.idle = None
-        self.sent += 1
-        try:
-            return handle(message)
-        except Exception as error:
-            cell.fail(error, message)
-            raise cell.ask_failed(error) from error
-        except BaseException:
-            cell.lose(message, Loss.CANCELLED)
-            raise
-        finally:
-            cell.idle = cell.ready
-
-
-def _handle_timed(cell: Cell, handle: Any, message: Any) -> None:
-    began = perf_counter_ns()
-    try:
-        handle(message)
-    finally:
-        cell.time_handling(perf_counter_ns() - began, 1)
-
-
-class Waiting:
-    """A block in which an actor's handler waits for another actor."""
-
-    __slots__ = ("_owner", "_target")
-
-    def __init__(self, owner: Cell | None, target: Cell) -> None:
-        self._owner = owner
-        self._target = target
-
-    def __enter__(self) -> None:
-        if self._owner is not None:
-            self._owner.waits_for = [*self._owner.waits_for, self._target]
-
-    def __exit__(self, *_: object) -> None:
-        if self._owner is not None:
-            left = list(self._owner.waits_for)
-            left.remove(self._target)
-            self._owner.waits_for = left
 
 
 class FanOut(ActorRef[M]):

@@ -10,8 +10,9 @@ from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.dispatcher import MAX_DEPTH
 from spore.nursery_bundle.guards import GuardedRef
+from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.ports import LaterRef, bind_ports, bound_ref, rewire
-from spore.nursery_bundle.ref import ActorRef, LocalRef
+from spore.nursery_bundle.ref import ActorRef
 from spore.nursery_bundle.statistics import ActorState
 
 __all__ = ["Roster"]
