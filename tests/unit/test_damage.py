@@ -3,7 +3,7 @@
 Each test damages one good frame in one place, and the checksum is put right again unless the test is about it.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 from zlib import crc32
 
 import attrs
@@ -365,6 +365,27 @@ def test_an_optional_of_neither(byte: int) -> None:
     check_field(error, Damage.VALUE, at, "Loose", "maybe", f"the byte before an optional is 0 or 1, and this is {byte}")
 
 
+@pytest.mark.parametrize("byte", [2, 128, 255])
+@pytest.mark.parametrize("field", ["text", "number"])
+def test_an_optional_of_neither_where_the_bytes_would_fit(byte: int, field: str) -> None:
+    """The byte before an optional is judged by itself, not by whether what follows could be read."""
+    registry = Registry()
+
+    @spore.message(type_id=1, domain=Domain.MARKET_DATA, registry=registry)
+    class Maybes:
+        text: spore.Str | None
+        number: spore.U8 | None
+        rest: spore.Bytes
+
+    right = encode(Maybes("a", 1, bytes(250)), sequence=0, timestamp_ns=0)
+    assert decode(right, registry=registry).message == Maybes("a", 1, bytes(250))
+    value = right[HEADER_SIZE + 5 :]
+    at = {"text": 0, "number": 4}[field]
+    wrong = patched(value, at, bytes([byte]))
+    error = refusal(frame_of(b"\xff\0\x01" + len(wrong).to_bytes(2, "little") + wrong), registry)
+    assert (error.damage, error.field, error.offset) == (Damage.VALUE, field, HEADER_SIZE + 5 + at)
+
+
 def test_an_unknown_enum() -> None:
     """A number that no member has is refused with those that are known."""
     error = refusal(frame_of(b"\x01\x0a" + patched(FIXED, 1, b"\x03")))
@@ -618,6 +639,18 @@ class Wrong:
 REGISTRY_OF_WORDS = Registry()
 
 
+@spore.record
+class FixedToo:
+    """A record with the fields of another."""
+
+    yes: spore.Bool
+    side: Side
+    number: spore.U64
+
+
+TOO: Any = FixedToo(True, Side.BUY, 1)
+
+
 @spore.message(type_id=1, domain=Domain.MARKET_DATA, registry=REGISTRY_OF_WORDS)
 class Word:
     """One field of each kind, so that each kind of mistake has a place."""
@@ -656,6 +689,9 @@ class Word:
         Wrong(None, "inner", "None: needs a Fixed, not NoneType"),
         Wrong(Fixed(2, Side.BUY, 0), "inner.yes", "2: bool needs True or False", 2),  # type: ignore[arg-type]
         Wrong(5, "maybe", "5: needs a Fixed, not int"),
+        Wrong(TOO, "inner", f"{TOO}: needs a Fixed, not FixedToo"),
+        Wrong(TOO, "maybe", f"{TOO}: needs a Fixed, not FixedToo"),
+        Wrong((TOO,), "rows[0]", f"{TOO}: needs a Fixed, not FixedToo", TOO),
         Wrong(Fixed(True, Side.BUY, -1), "maybe.number", f"-1: u64 holds 0 to {2**64 - 1}", -1),
         Wrong((Fixed(True, 9, 0),), "rows[0].side", "9: needs a member of Side: BUY, SELL", 9),  # type: ignore[arg-type]
     ],
@@ -664,6 +700,7 @@ class Word:
 def test_a_value_without_a_wire_form(wrong: Wrong) -> None:
     """Each kind of wrong value is refused by message, field and value, in words that say what is needed."""
     name = wrong.field.partition("[")[0].partition(".")[0]
+    encode(Word(), sequence=1, timestamp_ns=2)  # so that compiled code is asked first
     with pytest.raises(EncodeError) as caught:
         encode(Word(**{name: wrong.value}), sequence=1, timestamp_ns=2)  # type: ignore[arg-type]
     assert str(caught.value) == f"Word.{wrong.field} = {wrong.words}"
