@@ -7,6 +7,7 @@ fields, so that a program never has to parse the sentence that a person reads.
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 __all__ = [
     "ActorError",
@@ -28,7 +29,16 @@ __all__ = [
 
 
 class SporeError(Exception):
-    """The root: ``except SporeError`` catches whatever Spore itself found wrong."""
+    """The root: ``except SporeError`` catches whatever Spore itself found wrong. It can be pickled, facts and all."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuild(cls: type[SporeError], args: tuple[object, ...], facts: dict[str, object]) -> SporeError:
+    error = cls.__new__(cls, *args)  # not by the constructor, which would make the sentence anew from the facts
+    error.__dict__.update(facts)
+    return error
 
 
 class UsageError(SporeError):

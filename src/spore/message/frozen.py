@@ -8,6 +8,7 @@ change of `__class__`, before anybody else can hold a reference to it.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypeVar, dataclass_transform
 
 import attrs
@@ -33,6 +34,10 @@ def freeze(cls: type[T]) -> type[T]:
     name = cls.__name__
     if cls.__bases__ != (object,):
         raise DefinitionError(name, "a message inherits from nothing; nest a record instead")
+    if "self" in inspect.get_annotations(cls):
+        raise DefinitionError(
+            name, "Python's constructors call the instance by this name; choose another", field="self"
+        )
     if attrs.has(cls):
         raise DefinitionError(name, "already an attrs class; drop the other decorator, this one makes it")
     own_init = "__init__" in cls.__dict__
