@@ -8,12 +8,16 @@ from typing import TypeAlias, Union
 from spore.services.messages.execution import ExecutionReport, OrderCancel, OrderRequest, OrderStatus
 from spore.services.messages.market_data import (
     BookLevel,
+    ChainReorg,
     GasPrice,
+    InstrumentListed,
     OrderBook,
+    PoolListed,
     PoolSwap,
     PoolSync,
     QuoteUpdate,
     Trade,
+    TransactionEnd,
     VolumeUpdate,
 )
 from spore.services.messages.shared import EventRef, MarketRef, Side
@@ -22,10 +26,12 @@ from spore.services.messages.signals import ArbitrageSignal, LiquidationSignal, 
 __all__ = [
     "ArbitrageSignal",
     "BookLevel",
+    "ChainReorg",
     "EventRef",
     "ExecutionMessage",
     "ExecutionReport",
     "GasPrice",
+    "InstrumentListed",
     "LiquidationSignal",
     "MarketMessage",
     "MarketRef",
@@ -34,15 +40,29 @@ __all__ = [
     "OrderCancel",
     "OrderRequest",
     "OrderStatus",
+    "PoolListed",
     "PoolSwap",
     "PoolSync",
     "QuoteUpdate",
     "Side",
     "SignalMessage",
     "Trade",
+    "TransactionEnd",
     "VolumeUpdate",
 ]
 
-MarketMessage: TypeAlias = Union[Trade, OrderBook, VolumeUpdate, PoolSwap, PoolSync, QuoteUpdate, GasPrice]
+MarketMessage: TypeAlias = Union[
+    Trade,
+    OrderBook,
+    VolumeUpdate,
+    PoolSwap,
+    PoolSync,
+    QuoteUpdate,
+    GasPrice,
+    PoolListed,
+    InstrumentListed,
+    TransactionEnd,
+    ChainReorg,
+]
 SignalMessage: TypeAlias = Union[ArbitrageSignal, MomentumSignal, LiquidationSignal]
 ExecutionMessage: TypeAlias = Union[OrderRequest, OrderCancel, ExecutionReport]

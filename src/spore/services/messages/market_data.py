@@ -10,7 +10,20 @@ from __future__ import annotations
 import spore
 from spore.services.messages.shared import Side
 
-__all__ = ["BookLevel", "GasPrice", "OrderBook", "PoolSwap", "PoolSync", "QuoteUpdate", "Trade", "VolumeUpdate"]
+__all__ = [
+    "BookLevel",
+    "ChainReorg",
+    "GasPrice",
+    "InstrumentListed",
+    "OrderBook",
+    "PoolListed",
+    "PoolSwap",
+    "PoolSync",
+    "QuoteUpdate",
+    "Trade",
+    "TransactionEnd",
+    "VolumeUpdate",
+]
 
 
 @spore.message(type_id=1, domain=spore.Domain.MARKET_DATA)
@@ -49,6 +62,38 @@ class OrderBook:
     asks: tuple[BookLevel, ...]
 
 
+@spore.message(type_id=4, domain=spore.Domain.MARKET_DATA)
+class PoolListed:
+    """A pool that a feed will tell about: what its amounts mean. Comes before anything else about the pool."""
+
+    event_time_ns: spore.TimestampNs
+    pool: spore.Address
+    venue: spore.U16
+    venue_name: spore.Str
+    token0: spore.Address
+    token1: spore.Address
+    symbol0: spore.Str
+    """Empty where the feed does not know."""
+    symbol1: spore.Str
+    decimals0: spore.U8
+    decimals1: spore.U8
+    fee_numerator: spore.U32
+    """Of what goes in, this share of ``fee_denominator`` is traded: 997 of 1000 in Uniswap V2."""
+    fee_denominator: spore.U32
+
+
+@spore.message(type_id=5, domain=spore.Domain.MARKET_DATA)
+class InstrumentListed:
+    """An instrument of an exchange that a feed will tell about. The same ``instrument_id`` on two venues is the same
+    thing to trade."""
+
+    event_time_ns: spore.TimestampNs
+    instrument_id: spore.U64
+    symbol: spore.Str
+    venue: spore.U16
+    venue_name: spore.Str
+
+
 @spore.message(type_id=9, domain=spore.Domain.MARKET_DATA)
 class VolumeUpdate:
     """What was traded in a window of event time that ends at ``event_time_ns``."""
@@ -61,6 +106,15 @@ class VolumeUpdate:
     base_volume: spore.U128
     """Native units of token0 for a pool, 8 decimals for an exchange."""
     quote_volume: spore.U128
+
+
+@spore.message(type_id=10, domain=spore.Domain.MARKET_DATA)
+class ChainReorg:
+    """The chain has taken another branch: what was told of later blocks has not happened."""
+
+    event_time_ns: spore.TimestampNs
+    block_number: spore.U64
+    """The last block that still stands."""
 
 
 @spore.message(type_id=11, domain=spore.Domain.MARKET_DATA)
@@ -77,6 +131,16 @@ class PoolSwap:
     amount1_in: spore.U128
     amount0_out: spore.U128
     amount1_out: spore.U128
+
+
+@spore.message(type_id=14, domain=spore.Domain.MARKET_DATA)
+class TransactionEnd:
+    """All events of a transaction have been told: the state of its pools is one that existed."""
+
+    event_time_ns: spore.TimestampNs
+    block_number: spore.U64
+    tx_index: spore.U32
+    tx_hash: spore.Bytes32
 
 
 @spore.message(type_id=16, domain=spore.Domain.MARKET_DATA)
