@@ -21,7 +21,10 @@ __all__ = [
     "DecodeError",
     "DefinitionError",
     "EncodeError",
+    "LinkDenied",
     "MailboxFull",
+    "RelayError",
+    "RelayRefused",
     "RestartLimit",
     "SporeError",
     "UsageError",
@@ -110,6 +113,29 @@ class AskFailed(AskError):
 
 class RestartLimit(ActorError):
     """The actor failed more often than its supervision allows; the cause is its last failure."""
+
+
+class LinkDenied(ActorError):
+    """The actor is in another process, and the two cannot talk: their messages differ, say. The reason names what."""
+
+
+class RelayError(SporeError):
+    """A connection to the relay, or of the relay's, cannot go on. A client comes again by itself."""
+
+
+class RelayRefused(RelayError):
+    """The relay has refused the client, and why.
+
+    Attributes:
+        reason: one word: ``protocol``, ``token``, ``damage``, ``limit``, ``name``, ``schema``, ``replaced`` or
+            ``silence``.
+        text: what is wrong, for people.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        self.text = text
+        super().__init__(f"the relay refuses this client ({reason}): {text}")
 
 
 class CodecError(SporeError):

@@ -288,7 +288,7 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
     def of(value: Any) -> Hashable:
         if value.__class__ is not Envelope:
             return key(value)
-        return value if value.reply is not None else key(value.message)
+        return value if value.reply is not None and value.reply.awaited else key(value.message)
 
     return of
 

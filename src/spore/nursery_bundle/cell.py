@@ -24,7 +24,7 @@ import trio
 from spore.errors import ActorStopped, AskFailed, MailboxFull
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.dispatcher import MAX_DEPTH
-from spore.nursery_bundle.envelope import Envelope, Reply
+from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.mailbox import Mailbox
 from spore.nursery_bundle.policy import Loss, Overflow, Supervision
 from spore.nursery_bundle.statistics import ActorState, Sampled
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from spore.nursery_bundle.dispatcher import Dispatcher
     from spore.nursery_bundle.local import LocalRef
     from spore.nursery_bundle.merge import Merge
+    from spore.nursery_bundle.wiring import Outlet
 
 __all__ = ["Cell", "EdgeOptions", "Keeper", "TooDeep"]
 
@@ -129,6 +130,8 @@ class Cell:
     """The references to this actor."""
     ports: dict[tuple[str, str], LocalRef[Any]] | None = attrs.field(init=False, default=None)
     """This actor's own references, by field and receiver's name."""
+    outlets: dict[tuple[str, str], Outlet] | None = attrs.field(init=False, default=None)
+    """This actor's references to actors of other processes, by field and receiver's name."""
     merge: Merge | None = attrs.field(init=False, default=None)
     # The counts.
     failures: int = attrs.field(init=False, default=0)
@@ -215,6 +218,8 @@ class Cell:
         self._wake_pump()
         for port in (self.ports or {}).values():
             port.idle()
+        for outlet in (self.outlets or {}).values():
+            outlet.idle()
 
     def _enter(self, state: ActorState) -> None:
         self.state = state
@@ -446,7 +451,7 @@ class Cell:
 
     # What goes wrong
 
-    def fail(self, error: Exception, message: Any, reply: Reply | None = None) -> None:
+    def fail(self, error: Exception, message: Any, reply: Receipt | None = None) -> None:
         """A handler raised. Its supervisor decides; whoever sent the message does not see it, but an ask does.
 
         What is no `Exception` (cancellation, an interrupt) is none of the actor's: whoever runs a handler counts the
@@ -468,7 +473,7 @@ class Cell:
         self.lost[reason] = self.lost.get(reason, 0) + 1
         if message.__class__ is Envelope:
             if message.reply is not None:
-                message.reply.fail(AskFailed(self.name, f"the message was lost: {reason}"))
+                message.reply.lose(self.name, reason)
             message = message.message
         self.keeper.lost(self, message, reason)
 

@@ -61,8 +61,8 @@ class Dispatcher:
         """How many actors have messages queued or in hand."""
         self.quiet = trio.lowlevel.ParkingLot()
         """Woken whenever an actor has no more work, and when something else has ended that a bundle waits for."""
-        self.overfull: set[Runnable] = set()
-        """The actors whose mailboxes a `tell` has run over."""
+        self.overfull: set[object] = set()
+        """The actors whose mailboxes a `tell` has run over, and the outlets whose links it has."""
         self.relief = trio.lowlevel.ParkingLot()
         """Woken whenever one of them is no longer."""
         self.pumps: dict[trio.lowlevel.Task, Any] = {}
@@ -106,8 +106,8 @@ class Dispatcher:
         await trio.lowlevel.checkpoint()
         self.new_slice()
 
-    def relieved(self, actor: Runnable) -> None:
-        """A mailbox that was overfull no longer is: let those look who wait for it."""
+    def relieved(self, actor: object) -> None:
+        """A mailbox, or a link, that was overfull no longer is: let those look who wait for it."""
         self.overfull.discard(actor)
         self.relief.unpark_all()
 

@@ -7,13 +7,34 @@ from typing import Any
 
 import trio
 
-__all__ = ["Envelope", "Reply"]
+from spore.errors import AskFailed
+from spore.nursery_bundle.policy import Loss
+
+__all__ = ["Envelope", "Receipt", "Reply"]
 
 
-class Reply:
+class Receipt:
+    """Hears, once, what has become of a message."""
+
+    __slots__ = ()
+    awaited = False
+    """Whether somebody waits for an answer, so that no other message can stand in for this one."""
+
+    def answer(self, value: Any) -> None:
+        """It was handled, and this is what the handler returned."""
+
+    def fail(self, error: Exception) -> None:
+        """Its handler raised."""
+
+    def lose(self, actor: str, reason: Loss) -> None:
+        """It will not be handled; it is counted, and a dead letter."""
+
+
+class Reply(Receipt):
     """Where the answer to one ask goes. The first outcome counts."""
 
     __slots__ = ("done", "error", "task", "value")
+    awaited = True
 
     def __init__(self) -> None:
         self.done = False
@@ -30,6 +51,9 @@ class Reply:
         if not self.done:
             self.done, self.error = True, error
             self._wake()
+
+    def lose(self, actor: str, reason: Loss) -> None:
+        self.fail(AskFailed(actor, f"the message was lost: {reason}"))
 
     def _wake(self) -> None:
         if self.task is not None:
@@ -56,7 +80,7 @@ class Envelope:
     __slots__ = ("check", "message", "queued_ns", "reply")
 
     def __init__(
-        self, message: Any, *, reply: Reply | None = None, check: Callable[[], None] | None = None, queued_ns: int = 0
+        self, message: Any, *, reply: Receipt | None = None, check: Callable[[], None] | None = None, queued_ns: int = 0
     ) -> None:
         self.message = message
         self.reply = reply

@@ -102,21 +102,16 @@ class GuardedRef(LocalRef[M]):
 
     __slots__ = ("_guards", "_place", "_share", "_turn")
 
-    def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "") -> None:
-        super().__init__(cell, owner, port)
+    def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
+        super().__init__(cell, owner, port, sender)
         self._guards: Guards = cell.options.guards
         self._share = Fraction(cell.options.verify).limit_denominator(1_000_000)
         self._turn = Fraction(0)
         self._place: Place | None = None
         if cell.merge is not None:
             self._place = cell.merge.join(self.sender, port, self._release)
-            if owner is None and not self._place.sequence:
+            if self.sender == OUTSIDE and not self._place.sequence:
                 self._place.past_ns = FOREVER  # nobody waits for the outside until something comes from there
-
-    @property
-    def sender(self) -> str:
-        """The sender's name, or ``outside``."""
-        return self.owner.name if self.owner is not None else OUTSIDE
 
     def tell(self, message: M, high: bool = False) -> None:
         self._inspect(message)
@@ -167,6 +162,26 @@ class GuardedRef(LocalRef[M]):
         if self._place is not None and self._cell.merge is not None:
             self._cell.merge.idle(self._place)
 
+    def has_room(self, message: Any, high: bool) -> bool:
+        if self._place is not None and self._cell.merge is not None:
+            return self._cell.merge.has_room(self._place, self._cell.mailbox)
+        return super().has_room(message, high)
+
+    async def enclosed_when_room(self, envelope: Envelope, high: bool) -> None:
+        await self._cell.dispatcher.give_way()
+        await self._wait_for_relief()
+        if self._place is not None and self._cell.merge is not None:
+            await self._cell.merge.wait_for_room(self._place, self._cell.mailbox)
+        elif not self.has_room(envelope, high):
+            self._inspect(envelope.message)
+            await self._send_when_room(envelope, high)
+            return
+        self.enclosed(envelope, high)
+
+    def enclosed(self, envelope: Envelope, high: bool) -> None:
+        self._inspect(envelope.message)
+        self._deliver(envelope, high)
+
     def _inspect(self, message: Any) -> None:
         if self._cell.options.portable:
             try:
@@ -210,7 +225,11 @@ class GuardedRef(LocalRef[M]):
             self._hand_over(message, high)
 
     def _hand_over(self, message: Any, high: bool) -> None:
-        if self._guards.debug:
+        if message.__class__ is Envelope:
+            if self._guards.debug:
+                message.check = self._guards.watch(self.sender, self.name, message.message)
+            self._queue(message, high)
+        elif self._guards.debug:
             self._queue(self._enclose(message), high)
         else:
             super().tell(message, high)

@@ -15,7 +15,7 @@ from spore.errors import AskTimeout, MailboxFull, UsageError
 from spore.nursery_bundle.cell import Cell, TooDeep
 from spore.nursery_bundle.envelope import Envelope, Reply
 from spore.nursery_bundle.policy import Loss
-from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef
+from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.nursery_bundle.statistics import SAMPLE_MASK
 from spore.nursery_bundle.wiring import reaches, waits_for
 
@@ -27,13 +27,15 @@ M = TypeVar("M", contravariant=True)
 class LocalRef(ActorRef[M]):
     """A reference to an actor of the same bundle."""
 
-    __slots__ = ("_cell", "owner", "port", "sent", "verified")
+    __slots__ = ("_cell", "owner", "port", "sender", "sent", "verified")
 
-    def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "") -> None:
+    def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
         self._cell = cell
         self.owner = owner
         """The sender, where the reference is one of its ports; None for what the bundle does not know."""
         self.port = port
+        self.sender = owner.name if owner is not None else sender
+        """The sender's name: an actor of this bundle or of another process, or ``outside``."""
         self.sent = 0
         self.verified = 0
         cell.edges.append(self)
@@ -48,7 +50,7 @@ class LocalRef(ActorRef[M]):
         return self._cell.name
 
     def __repr__(self) -> str:
-        sender = f"{self.owner.name}.{self.port} → " if self.owner is not None else ""
+        sender = f"{self.sender}.{self.port} → " if self.sender != OUTSIDE else ""
         return f"<{type(self).__name__} {sender}{self._cell.name}>"
 
     def for_port(self, owner: Cell, port: str) -> LocalRef[M]:
@@ -170,6 +172,33 @@ class LocalRef(ActorRef[M]):
                 tell(message)
             else:
                 await self._send_when_room(message, False)
+
+    def has_room(self, message: Any, high: bool) -> bool:
+        """Whether the mailbox takes a message at once. For what brings messages from other processes."""
+        return self._cell.mailbox.has_room(message, high)
+
+    async def enclosed_when_room(self, envelope: Envelope, high: bool) -> None:
+        """The same; wait until there is room, and nothing that messages lead to from here is overfull.
+
+        Cancellation: always a checkpoint. If it is cancelled, the message was not taken.
+
+        Raises:
+            ActorStopped, MailboxFull: as `tell`.
+        """
+        await self._cell.dispatcher.give_way()
+        await self._wait_for_relief()
+        if self.has_room(envelope, high):
+            self.enclosed(envelope, high)
+        else:
+            await self._send_when_room(envelope, high)
+
+    def enclosed(self, envelope: Envelope, high: bool) -> None:
+        """Take a message of another process, with its receipt.
+
+        Raises:
+            ActorStopped, MailboxFull: as `tell`.
+        """
+        self._queue(envelope, high)
 
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         cell = self._cell

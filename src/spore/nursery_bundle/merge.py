@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from spore.errors import MailboxFull, UsageError
+from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.mailbox import Mailbox
 
 __all__ = ["FOREVER", "Merge", "Place"]
@@ -61,9 +62,10 @@ class Merge:
         Raises:
             UsageError: if the message has no ``event_time_ns``.
         """
-        time_ns = getattr(message, "event_time_ns", None)
+        bare = message.message if message.__class__ is Envelope else message
+        time_ns = getattr(bare, "event_time_ns", None)
         if type(time_ns) is not int:
-            reason = f"{type(message).__name__} has no event_time_ns, by which its messages are merged"
+            reason = f"{type(bare).__name__} has no event_time_ns, by which its messages are merged"
             raise UsageError(f"actor {self._actor!r}: {reason}")
         place.past_ns = max(time_ns, place.past_ns if place.past_ns < FOREVER else -1)
         place.sequence += 1
@@ -76,6 +78,12 @@ class Merge:
         self._places.pop(place.key, None)
         self.release()
 
+    def has_room(self, place: Place, mailbox: Mailbox[Any]) -> bool:
+        """Whether this sender need not wait; see `wait_for_room`."""
+        if not self._bounded or mailbox.closed:
+            return True
+        return place.held < self._capacity and len(mailbox) < self._capacity
+
     async def wait_for_room(self, place: Place, mailbox: Mailbox[Any]) -> None:
         """Wait while as many messages of this sender are held as the mailbox has room for, or the mailbox is run over.
 
@@ -83,7 +91,7 @@ class Merge:
 
         Cancellation: a checkpoint if it waits.
         """
-        while self._bounded and not mailbox.closed and (place.held >= self._capacity or len(mailbox) >= self._capacity):
+        while not self.has_room(place, mailbox):
             await self._relief.park()
 
     def lift_bound(self) -> None:

@@ -10,7 +10,6 @@ import attrs
 from spore.errors import UsageError
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell
-from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef, FanOut
 
 __all__ = ["LaterRef", "bind_ports", "bound_ref", "check_ports", "rewire", "unbind_ports", "unwired_ports"]
@@ -134,7 +133,7 @@ def bound_ref(ref: ActorRef[Any], cell: Cell, port: str) -> ActorRef[Any]:
             ref = ref.found()
         except UsageError:
             return ref
-    return ref.for_port(cell, port) if isinstance(ref, LocalRef) else ref
+    return ref.for_port(cell, port)
 
 
 def _field_names(actor: Actor[Any]) -> list[str]:

@@ -85,6 +85,10 @@ class ActorRef(ABC, Generic[M]):
     def idle(self) -> None:
         """Say that nothing is sent here for now, so that a receiver that merges by event time waits for others only."""
 
+    def for_port(self, owner: Any, port: str) -> ActorRef[M]:
+        """The reference to the same receiver that belongs to a field of an actor. For Spore's own use."""
+        return self
+
     def tell_many(self, messages: Iterable[M]) -> None:
         """`tell` each message, in order, at a lower price for each. What they come from is read to its end first."""
         for message in tuple(messages):

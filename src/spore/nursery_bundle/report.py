@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.dispatcher import Dispatcher
-from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.statistics import ActorStatistics, BundleStatistics, EdgeStatistics, Sampled
 
 __all__ = ["report"]
@@ -49,5 +48,4 @@ def _actor(cell: Cell) -> ActorStatistics:
 def _edges(cells: tuple[Cell, ...]) -> Iterable[EdgeStatistics]:
     for cell in cells:
         for edge in cell.edges:
-            sender = edge.owner.name if edge.owner is not None else OUTSIDE
-            yield EdgeStatistics(sender, edge.port, cell.name, edge.sent, edge.verified)
+            yield EdgeStatistics(edge.sender, edge.port, cell.name, edge.sent, edge.verified)

@@ -12,7 +12,7 @@ from spore.nursery_bundle.dispatcher import MAX_DEPTH
 from spore.nursery_bundle.guards import GuardedRef
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.ports import LaterRef, bind_ports, bound_ref, rewire
-from spore.nursery_bundle.ref import ActorRef
+from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.nursery_bundle.statistics import ActorState
 
 __all__ = ["Roster"]
@@ -54,7 +54,7 @@ class Roster:
 
     def ref_to(self, cell: Cell) -> LocalRef[Any]:
         """The one reference of a cell for use outside of actors."""
-        outside = next((edge for edge in cell.edges if edge.owner is None), None)
+        outside = next((edge for edge in cell.edges if edge.sender == OUTSIDE), None)
         if outside is not None:
             return outside
         options = cell.options

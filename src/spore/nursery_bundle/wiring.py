@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["drain_order", "reaches", "receivers", "waits_for"]
+__all__ = ["Outlet", "drain_order", "reaches", "receivers", "waits_for"]
+
+
+class Outlet(Protocol):
+    """A reference, in an actor's port, to an actor of another process."""
+
+    @property
+    def owner(self) -> Cell | None:
+        """Whose port it is."""
+        ...
+
+    def idle(self) -> None:
+        """As `ActorRef.idle`."""
+        ...
 
 
 def receivers(cell: Cell) -> list[Cell]:
@@ -17,7 +30,8 @@ def receivers(cell: Cell) -> list[Cell]:
 
 
 def reaches(start: Cell, goal: object) -> bool:
-    """Whether messages to ``start`` can lead to messages to ``goal``, over any number of actors."""
+    """Whether messages to ``start`` can lead to messages to ``goal``, an actor or an outlet, over any number of actors."""
+    goal = getattr(goal, "owner", goal)
     seen = {start}
     ahead = [start]
     while ahead:

@@ -1,0 +1,476 @@
+"""The client: what a process needs to have actors behind the relay, and to reach those of others.
+
+It keeps one connection, and makes a new one, with backoff and jitter, whenever that is lost; until then senders feel
+backpressure. Everything that it was told, and everything that was not acknowledged, outlives a connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import trio
+
+from spore.codec import UnknownTlv
+from spore.errors import ActorStopped, AskFailed, MailboxFull, RelayError, RelayRefused, UsageError
+from spore.message import message_type
+from spore.nursery_bundle.chance import chances, slice_clock
+from spore.nursery_bundle.dispatcher import Dispatcher
+from spore.nursery_bundle.envelope import Receipt
+from spore.nursery_bundle.inbound import Inbound
+from spore.nursery_bundle.local import LocalRef
+from spore.nursery_bundle.policy import Loss, Overflow, Supervision
+from spore.nursery_bundle.ref import OUTSIDE, ActorRef
+from spore.relay import carrier as carriers
+from spore.relay.address import Address
+from spore.relay.carrier import Carrier
+from spore.relay.control import Advance, Ask, Idle, Policy, Reason
+from spore.relay.incoming import Arrival, Incoming
+from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions
+from spore.relay.remote import RemoteRef
+from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
+
+__all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "open_client"]
+
+_log = logging.getLogger("spore.relay")
+
+ACK_DELAY_S = 0.01
+"""An acknowledgement that is not urgent waits so long for others."""
+BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
+"""How long to wait before another attempt to connect."""
+LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower()}
+"""Refusals that coming again does not change."""
+_NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
+_ASK = message_type(Ask).type_id
+
+
+class Client:
+    """One process's end of the relay. Made by `open_client`."""
+
+    def __init__(self, session: Session, connect: Callable[[], Awaitable[Carrier]], nursery: trio.Nursery) -> None:
+        self.session = session
+        self.turns = Dispatcher(slice_clock())
+        """Time slices for senders outside of bundles."""
+        self.reconnects = 0
+        self._connect = connect
+        self._nursery = nursery
+        self._carrier: Carrier | None = None
+        self._chances = chances(None)
+        self._holding = False
+        """Whether what is to be written is left until the work in hand is done."""
+        self._written = False
+        """Whether something was written in this tick."""
+        self._rest = b""
+        """What the socket did not take."""
+        self._flush_wanted = trio.lowlevel.ParkingLot()
+        self._flush_due = False
+        self._ack_wanted = trio.Event()
+        self._changed = trio.lowlevel.ParkingLot()
+        self._receivers: dict[str, ActorRef[Any]] = {}
+        self._inbound: dict[Incoming, Inbound] = {}
+        self._pumps: set[Incoming] = set()
+        self._refs: list[RemoteRef[Any]] = []
+        self._refusal: RelayError | None = None
+        session.on_send = self._kick
+        session.on_announced = self._announced
+        session.on_closed = self._closed
+
+    # For the application
+
+    def ref(
+        self,
+        *receivers: str,
+        capacity: int = DEFAULT_CAPACITY,
+        key: Callable[[Any], Hashable] | None = None,
+        source: int = 0,
+        feedback: bool = False,
+        sender: str = OUTSIDE,
+    ) -> RemoteRef[Any]:
+        """A reference to an actor by name, or to several, each of which gets every message.
+
+        Args:
+            receivers: names under which clients have attached actors, or will.
+            capacity: how many messages wait while the receiver has not said how many it lets be under way.
+            key: for a receiver that conflates: what tells a message's kind, so that what waits here is conflated, too.
+            source: stands in the header of every frame, a u8.
+            feedback: whether the reference closes a cycle of actors; nobody then waits for room in it.
+            sender: whose messages these are, for receivers that merge, and for statistics. A port of an actor has its
+                own name.
+
+        Raises:
+            UsageError: without a receiver.
+        """
+        if not receivers:
+            raise UsageError("a reference needs at least one receiver")
+        options = LinkOptions(capacity=capacity, key=key, source=source, feedback=feedback)
+        return self._remember(RemoteRef(self, receivers=receivers, options=options, sender=sender))
+
+    def topic(self, topic: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
+        """A reference to whoever has subscribed a topic. What is published while nobody has is counted, and gone."""
+        return self._remember(RemoteRef(self, topic=topic, options=LinkOptions(source=source), sender=sender))
+
+    def attach(self, ref: ActorRef[Any], *, name: str | None = None, topics: tuple[str, ...] = ()) -> None:
+        """Let an actor of this process have messages from others.
+
+        Args:
+            ref: as `spore.Bundle.start` returns it.
+            name: under which others know it; by default its own.
+            topics: have it get what is published there.
+
+        Raises:
+            UsageError: if it is not in this process, or the name is taken here.
+        """
+        name = name or ref.name
+        if not isinstance(ref, LocalRef):
+            raise UsageError(f"{ref!r} cannot be attached: it is no reference to an actor of a bundle in this process")
+        if name in self._receivers:
+            raise UsageError(f"this client has attached {name!r} already")
+        self._receivers[name] = ref
+        cell = ref.cell
+        lossy = cell.mailbox.overflow not in {Overflow.BLOCK, Overflow.FAIL}
+        # What may be lost is lost in the mailbox, by its own rules; the link only has to be fast enough for that.
+        window = max(cell.capacity, DEFAULT_CAPACITY) if lossy else cell.capacity
+        self.session.attach(name, topics=topics, window=window, policy=Policy[cell.mailbox.overflow.name])
+
+    def detach(self, name: str, *, leave: bool = False) -> None:
+        """Let it have none any more. What is not handled yet, its senders keep for its successor.
+
+        Args:
+            name: as it was attached.
+            leave: there will be no successor: publishers to its topics forget it.
+        """
+        self._receivers.pop(name, None)
+        self.session.detach(name, leave=leave)
+
+    async def wait_connected(self) -> None:
+        """Wait until the relay has welcomed this client.
+
+        Cancellation: a checkpoint if it waits.
+
+        Raises:
+            RelayRefused: if it never will.
+        """
+        while not self.session.ready:
+            if self._refusal is not None:
+                raise self._refusal
+            await self._changed.park()
+
+    async def drain(self) -> None:
+        """Wait until everything that was sent from here has been handled.
+
+        Cancellation: a checkpoint; what is not acknowledged yet stays so.
+        """
+        await trio.lowlevel.checkpoint()
+        while any(link.outstanding and link.denied is None for link in self.session.outgoing.values()):
+            await self._changed.park()
+
+    # The connection
+
+    async def run(self) -> None:
+        """Keep a connection, until cancelled.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            RelayRefused: if the relay will never have this client.
+        """
+        attempt = 0
+        while True:
+            try:
+                carrier = await self._connect()
+            except (OSError, trio.BrokenResourceError) as error:
+                attempt += 1
+                if attempt in {1, 10} or attempt % 100 == 0:
+                    _log.warning("%s: no relay (attempt %d): %s", self.session.name, attempt, error)
+            else:
+                before = self.session.connections
+                await self._converse(carrier)
+                if self.session.connections > before:
+                    attempt = 0
+                attempt += 1
+                self.reconnects += 1
+            await trio.sleep(BACKOFF.backoff(attempt, self._chances.random()))
+
+    async def _converse(self, carrier: Carrier) -> None:
+        """Talk over one connection until it is lost."""
+        session = self.session
+        self._carrier = carrier
+        self._rest = b""
+        error: BaseException | None = None
+        try:
+            session.connected(trio.current_time())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._flush, carrier)
+                nursery.start_soon(self._watch)
+                nursery.start_soon(self._acknowledge)
+                self._kick()
+                await self._read(carrier)
+        except* (RelayError, trio.BrokenResourceError) as lost:
+            error = _first(lost)
+        finally:
+            self._carrier = None
+            carrier.close()
+            session.disconnected()
+            self._changed.unpark_all()
+        if isinstance(error, RelayRefused) and error.reason in LASTING:
+            self._refusal = error
+            self._changed.unpark_all()
+            raise error
+        _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
+
+    async def _read(self, carrier: Carrier) -> None:
+        session, turns = self.session, self.turns
+        while data := await carrier.receive():
+            self._holding = True
+            try:
+                for link in session.receive(data, trio.current_time()):
+                    self._deliver(link)
+            finally:
+                self._holding = False
+            self._write()
+            if self._changed:
+                self._changed.unpark_all()
+            if turns.spent(32):
+                await turns.give_way()
+        raise RelayError("the relay has closed it")
+
+    async def _watch(self) -> None:
+        while True:
+            await trio.sleep_until(self.session.on_time(trio.current_time()))
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await self._ack_wanted.wait()
+            await trio.sleep(ACK_DELAY_S)
+            self._ack_wanted = trio.Event()
+            self.session.acknowledge()
+            self._kick()
+
+    # Writing: at once for the first in a tick, the rest with the next pass of the scheduler
+
+    def _kick(self) -> None:
+        """There is something to write."""
+        if self._holding or self._carrier is None:
+            return
+        if self._written:
+            self._flush_due = True
+            return
+        self._write()
+        self._flush_wanted.unpark_all()
+
+    def _write(self) -> None:
+        carrier = self._carrier
+        if carrier is None or self._rest:
+            return
+        data = self.session.data_to_send(trio.current_time())
+        if not data:
+            return
+        self._written = True
+        try:
+            done = carrier.send_nowait(data)
+        except trio.BrokenResourceError:
+            carrier.close()  # whoever reads will notice
+            return
+        if done < len(data):
+            self._rest = data[done:]
+        self._flush_wanted.unpark_all()
+
+    async def _flush(self, carrier: Carrier) -> None:
+        while True:
+            if self._rest:
+                await carrier.send_all(self._rest)
+                self._rest = b""
+                self._flush_due = True
+            elif not self._flush_due:
+                self._written = False
+                await self._flush_wanted.park()
+                await trio.lowlevel.checkpoint()  # what is told in this tick goes out together
+                continue
+            self._flush_due = False
+            self._write()
+            await trio.lowlevel.checkpoint()
+
+    # Delivering
+
+    def _announced(self, link: Incoming) -> None:
+        ref = self._receivers.get(link.receiver)
+        if ref is not None and link not in self._inbound:
+            self._inbound[link] = Inbound(ref, link.sender, link.port)
+
+    def _closed(self, link: Incoming) -> None:
+        inbound = self._inbound.pop(link, None)
+        if inbound is not None and not any(
+            (other.receiver, other.sender, other.port) == (link.receiver, link.sender, link.port)
+            for other in self._inbound
+        ):
+            inbound.leave()
+
+    def _deliver(self, link: Incoming) -> None:
+        """Hand over what has arrived; where that has to wait, a task of its own goes on."""
+        inbound = self._inbound.get(link)
+        if inbound is None or link in self._pumps:
+            return
+        if not self._hand_over_all(link, inbound):
+            self._pumps.add(link)
+            self._nursery.start_soon(self._pump, link, inbound)
+
+    def _hand_over_all(self, link: Incoming, inbound: Inbound) -> bool:
+        """Hand over what has arrived, as far as there is room and time; return whether that was all."""
+        arrived = link.arrived
+        while arrived:
+            if inbound.pressed or inbound.spent():
+                return False
+            arrival = arrived[0]
+            if len(arrival.frame.items) == 1 and not link.high and type(arrival.item) not in _NO_MESSAGES:
+                arrived.popleft()
+                if inbound.handle(arrival.item):
+                    self._done(link, arrival.sequence)
+                    continue
+                arrived.appendleft(arrival)
+            receipt = self._prepare(link, inbound, arrival)
+            if receipt is not None:
+                try:
+                    if not inbound.take(arrival.item, receipt, link.high):
+                        return False
+                except (MailboxFull, ActorStopped) as error:
+                    self._refuse(link, arrival, receipt, error)
+            arrived.popleft()
+        return True
+
+    async def _pump(self, link: Incoming, inbound: Inbound) -> None:
+        """Hand over the rest, giving way and waiting for room."""
+        try:
+            await inbound.give_way()
+            while not self._hand_over_all(link, inbound):
+                arrival = link.arrived[0]
+                receipt = self._prepare(link, inbound, arrival)
+                if receipt is not None:
+                    try:
+                        await inbound.take_when_room(arrival.item, receipt, link.high)
+                    except (MailboxFull, ActorStopped) as error:
+                        self._refuse(link, arrival, receipt, error)
+                link.arrived.popleft()
+        finally:
+            self._pumps.discard(link)
+
+    def _prepare(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> _Receipt | None:
+        """The receipt for a message; None for what is no message, and is dealt with here."""
+        item = arrival.item
+        kind = type(item)
+        if kind is Advance:
+            inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
+        elif kind is Idle:
+            inbound.idle()
+        elif item is None or kind is UnknownTlv:
+            _log.warning("%s: message %d from %s is not known here", link.receiver, arrival.sequence, link.client_name)
+        else:
+            return _Receipt(self, link, arrival.sequence, _is_ask(arrival))
+        self._done(link, arrival.sequence)
+        return None
+
+    def _refuse(self, link: Incoming, arrival: Arrival, receipt: _Receipt, error: Exception) -> None:
+        """The actor does not take the message; it is counted there."""
+        if isinstance(error, ActorStopped):
+            ref = self._receivers[link.receiver]
+            if isinstance(ref, LocalRef):
+                ref.cell.lose(arrival.item, Loss.STOPPED)
+            receipt.lose(link.receiver, Loss.STOPPED)
+            self.session.deny(link, Reason.STOPPED, error.reason)
+
+    def _done(self, link: Incoming, sequence: int) -> None:
+        if self.session.done(link, sequence):
+            self.session.acknowledge()
+            self._kick()
+        elif not self._ack_wanted.is_set():
+            self._ack_wanted.set()
+
+    def _remember(self, ref: RemoteRef[Any]) -> RemoteRef[Any]:
+        self._refs.append(ref)
+        return ref
+
+
+@attrs.define(eq=False)
+class _Receipt(Receipt):
+    """Acknowledges a message when it is done with, and answers it if that is wanted."""
+
+    client: Client
+    link: Incoming
+    sequence: int
+    awaited: bool
+
+    def answer(self, value: Any) -> None:
+        if self.awaited:
+            self.client.session.answer(self.link, self.sequence, value, None)
+        self.client._done(self.link, self.sequence)
+
+    def fail(self, error: Exception) -> None:
+        if self.awaited:
+            text = error.reason if isinstance(error, AskFailed) else str(error)
+            self.client.session.answer(self.link, self.sequence, None, text)
+        self.client._done(self.link, self.sequence)
+
+    def lose(self, actor: str, reason: Loss) -> None:
+        if reason in {Loss.CANCELLED, Loss.DEADLINE}:
+            return  # this process ends: its successor is to have the message
+        self.fail(AskFailed(actor, f"the message was lost: {reason}"))
+
+
+def _is_ask(arrival: Arrival) -> bool:
+    return any(isinstance(item, UnknownTlv) and item.type_id == _ASK for item in arrival.frame.items[1:])
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@asynccontextmanager
+async def open_client(
+    address: Address | str,
+    *,
+    name: str,
+    token: str = "",
+    tls: ssl.SSLContext | None = None,
+    heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+    connect: Callable[[], Awaitable[Carrier]] | None = None,
+    session: Session | None = None,
+) -> AsyncIterator[Client]:
+    """A client of a relay for the length of a block. It need not be there yet: the client comes until it is.
+
+    Args:
+        address: ``unix:PATH`` or ``tcp:HOST:PORT``.
+        name: the process's, for people.
+        token: what the relay asks for, if it does.
+        tls: for TCP.
+        heartbeat_s: say something at least this often.
+        connect: makes a connection in place of ``address``; for tests.
+        session: in place of a new one; for tests.
+
+    Cancellation: entering is no checkpoint; leaving is one. What was not acknowledged by then is given up: `Client.drain`
+    first.
+
+    Raises:
+        ExceptionGroup: on leaving, with `RelayRefused` if the relay will never have this client.
+    """
+    where = Address.parse(address) if isinstance(address, str) else address
+
+    async def connect_there() -> Carrier:
+        return await carriers.connect(where, tls)
+
+    async with trio.open_nursery() as nursery:
+        client = Client(
+            session or Session(name, token=token, heartbeat_s=heartbeat_s), connect or connect_there, nursery
+        )
+        nursery.start_soon(client.run, name=f"relay client {name}")
+        try:
+            yield client
+            client.session.leave()
+            client._write()
+        finally:
+            nursery.cancel_scope.cancel()

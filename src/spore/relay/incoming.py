@@ -1,0 +1,208 @@
+"""The receiver's end of a link: takes each message once and in order, and knows what has been handled.
+
+Invariants:
+- every number up to `received` was taken exactly once, and nothing above it;
+- every number up to `handled` is done with: handled, failed or lost, and counted where it was;
+- ``handled <= received``, and neither ever goes back.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+import attrs
+
+from spore.codec import Flags, Frame, encode_frame
+from spore.errors import EncodeError
+from spore.message import Domain, message_type
+from spore.relay.control import Accept, Ack, Announce, Policy, Reply, Resend
+
+__all__ = ["KEPT_ANSWERS", "Arrival", "Incoming"]
+
+KEPT_ANSWERS = 1_024
+"""So many answers of a link are kept, to be sent again if the ask comes again."""
+
+
+@attrs.frozen(eq=False)
+class Arrival:
+    """A message that was taken and is to be handed to its actor."""
+
+    sequence: int
+    item: object
+    """The message, or an in-link control message."""
+    frame: Frame
+
+    @property
+    def redelivered(self) -> bool:
+        return bool(self.frame.flags & Flags.REDELIVERED)
+
+
+@attrs.define
+class IncomingCounts:
+    """What has come over a link."""
+
+    received: int = 0
+    duplicates: int = 0
+    """Came again, and were dropped."""
+    gaps: int = 0
+    redelivered: int = 0
+    """Had been sent to a predecessor that died, and may have been handled by it."""
+
+
+class Incoming:
+    """One link, at its receiver's end."""
+
+    def __init__(self, announce: Announce, *, window: int, policy: Policy) -> None:
+        self.client = announce.client
+        self.link = announce.link
+        self.receiver = announce.receiver
+        self.sender = announce.sender
+        self.port = announce.port
+        self.high = announce.high
+        self.client_name = announce.name
+        self.channel = announce.channel
+        self.window = window
+        self.policy = policy
+        self.received = 0
+        self.handled = 0
+        self.arrived: deque[Arrival] = deque()
+        """Taken, and not handed to the actor yet. The window bounds it."""
+        self.counts = IncomingCounts()
+        self.open = False
+        """Whether the sender has said, on this connection, with what it goes on."""
+        self._known = False
+        self._acked = 0
+        self._asked_again = False
+        self._damaged_after = -1
+        self._done: set[int] = set()
+        """Numbers above `handled` that are done with."""
+        self._answers: OrderedDict[int, bytes] = OrderedDict()
+
+    @property
+    def plain(self) -> bool:
+        """Whether the sender speaks frames and nothing else. They are numbered here, and the relay keeps the window."""
+        return self.client == 0
+
+    # What comes
+
+    def announced(self, announce: Announce) -> None:
+        """The link was opened, perhaps again, over another connection."""
+        self.channel = announce.channel
+        self.open = self.plain
+        self._asked_again = False
+
+    def accept(self, incarnation: int) -> Accept:
+        """Where this end stands."""
+        self._acked = self.handled
+        return Accept(
+            self.channel,
+            0,
+            self.receiver,
+            incarnation,
+            self._known,
+            self.received,
+            self.handled,
+            self.window,
+            self.policy,
+        )
+
+    def begin(self, sequence: int) -> None:
+        """The sender goes on with this number.
+
+        Raises:
+            ValueError: if what is between has been lost, which the protocol does not allow.
+        """
+        if not self._known:
+            self._known = True
+            self.received = self.handled = self._acked = sequence - 1
+        elif sequence > self.received + 1:
+            raise ValueError(f"{self.received + 1} was expected, and the sender goes on with {sequence}")
+        self.open = True
+        self._asked_again = False
+
+    def take(self, frame: Frame, item: object) -> Resend | bytes | None:
+        """Take a frame, if it is the next one.
+
+        Returns:
+            What to say to the sender: that there is a gap, or, once more, the answer to an ask that came again.
+        """
+        sequence = self.received + 1 if self.plain else frame.sequence
+        if not self.open:
+            return None
+        if sequence <= self.received:
+            self.counts.duplicates += 1
+            return self._answers.get(sequence)
+        if sequence > self.received + 1:
+            return self._gap()
+        self.received = sequence
+        self._asked_again = False
+        self.counts.received += 1
+        if frame.flags is not Flags.NONE and frame.flags & Flags.REDELIVERED:
+            self.counts.redelivered += 1
+        self.arrived.append(Arrival(sequence, item, frame))
+        return None
+
+    def damaged(self) -> Resend | None:
+        """A frame of this link could not be read: ask for it again, unless this is the second time."""
+        if self._damaged_after == self.received:
+            return None
+        self._damaged_after = self.received
+        return self._gap(again=True)
+
+    def position(self, sent: int) -> Resend | None:
+        """The sender has sent up to this number."""
+        return self._gap(again=True) if self.open and sent > self.received else None
+
+    def _gap(self, *, again: bool = False) -> Resend | None:
+        if self._asked_again and not again:
+            return None
+        self._asked_again = True
+        self.counts.gaps += 1
+        return Resend(self.channel, 0, self.received)
+
+    # What becomes of it
+
+    def done(self, sequence: int) -> None:
+        """A message was handled, has failed, or was lost, and is counted."""
+        if sequence != self.handled + 1:
+            self._done.add(sequence)
+            return
+        self.handled = sequence
+        while self._done and self.handled + 1 in self._done:
+            self.handled += 1
+            self._done.discard(self.handled)
+
+    @property
+    def ack_due(self) -> bool:
+        """Whether there is something to acknowledge."""
+        return self.handled > self._acked
+
+    @property
+    def ack_urgent(self) -> bool:
+        """Whether the sender may soon have to wait for the acknowledgement."""
+        return self.handled - self._acked >= max(1, self.window // 4)
+
+    def ack(self) -> Ack:
+        """The acknowledgement of all that was handled."""
+        self._acked = self.handled
+        return Ack(self.channel, 0, self.handled)
+
+    def answer(self, sequence: int, value: object, failure: str | None, clock: Callable[[], int]) -> bytes:
+        """The frame with the answer to an ask, which is also kept, to be sent again."""
+        frame = _answer(sequence, value, failure, clock())
+        self._answers[sequence] = frame
+        if len(self._answers) > KEPT_ANSWERS:
+            self._answers.popitem(last=False)
+        return frame
+
+
+def _answer(sequence: int, value: object, failure: str | None, now_ns: int) -> bytes:
+    reply = Reply(sequence, failure is not None, (failure or "")[:1_000])
+    if failure is None and value is not None:
+        try:
+            domain = message_type(value).domain
+            return encode_frame(Frame(domain, 0, Flags.REPLY, sequence, now_ns, (value, reply)))
+        except (TypeError, EncodeError) as error:
+            reply = Reply(sequence, True, f"the answer cannot travel: {error}"[:1_000])
+    return encode_frame(Frame(Domain.SYSTEM, 0, Flags.REPLY, sequence, now_ns, (reply,)))

@@ -1,0 +1,385 @@
+"""The sender's end of a link: numbers messages, keeps each until it is acknowledged, and sends again what was lost.
+
+A link leads from one sender to one actor, to several that all get every message, or to the subscribers of a topic.
+
+Invariants:
+- ``kept`` holds the frames ``base + 1 … last`` and nothing else: all that have a number and that some receiver has
+  not acknowledged. `to_send` is its tail from what has not been written to this connection.
+- What has no number yet waits in `waiting`; while anything waits there, nothing overtakes it.
+- A number is given only while the window has room, so what a receiver, and the relay, must hold is bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from itertools import islice
+from time import time_ns
+from typing import Any
+from zlib import crc32
+
+import attrs
+
+from spore.codec import HEADER_SIZE, Flags, Frame, encode, encode_frame
+from spore.codec.header import SUMMED_SIZE
+from spore.errors import ActorError, ActorStopped, AskFailed, EncodeError, LinkDenied
+from spore.message import message_type
+from spore.nursery_bundle.envelope import Receipt
+from spore.nursery_bundle.policy import Loss, Overflow
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.relay.control import Accept, Ask, Begin, Open, Position, Reason, Reply
+from spore.relay.waiting import Waiting, WaitingRoom
+
+__all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
+
+DEFAULT_CAPACITY = 1_000
+WINDOW_BYTES = 4 * 1024 * 1024
+"""At most so many bytes of a link are under way, but always one frame."""
+
+
+@attrs.frozen(kw_only=True)
+class LinkOptions:
+    """What can be configured about a link at its sender's end. The overflow policy is the receiver's."""
+
+    capacity: int = attrs.field(default=DEFAULT_CAPACITY, validator=attrs.validators.ge(1))
+    """How many messages may wait before the receiver has said how many it lets be under way."""
+    key: Callable[[Any], Hashable] | None = None
+    """What tells a message's kind, for a receiver that conflates. Without it nothing is conflated before it gets there."""
+    source: int = 0
+    """Stands in the header of every frame; see `spore.codec.Frame.source`."""
+    feedback: bool = False
+    """Whether the link closes a cycle of actors. Then nobody waits for room in it, because the wait could be for
+    oneself; and its window does not bound what is kept."""
+
+
+@attrs.define(eq=False)
+class Member:
+    """A receiver of the link, as the sender knows it."""
+
+    name: str
+    index: int | None = None
+    """The relay's number for it on this connection; None while it is not there."""
+    incarnation: int = 0
+    acked: int = 0
+    window: int = 0
+
+
+@attrs.define
+class OutgoingCounts:
+    """What has become of the messages of a link."""
+
+    sent: int = 0
+    """Accepted from the sender, or given up by the policy."""
+    frames: int = 0
+    """Frames written, those sent again included."""
+    bytes: int = 0
+    resent: int = 0
+    redelivered: int = 0
+    """Sent again to the successor of a receiver that has died; they carry the flag."""
+    unheard: int = 0
+    """Published to a topic that nobody has subscribed."""
+    lost: dict[Loss, int] = attrs.field(factory=dict)
+    """Given up by the policy before they got a number."""
+
+
+class Outgoing:
+    """One link, at its sender's end."""
+
+    def __init__(
+        self,
+        channel: int,
+        *,
+        sender: str = OUTSIDE,
+        port: str = "",
+        high: bool = False,
+        receivers: tuple[str, ...] = (),
+        topic: str = "",
+        options: LinkOptions | None = None,
+        clock: Callable[[], int] = time_ns,
+    ) -> None:
+        self.channel = channel
+        self.sender = sender
+        self.port = port
+        self.high = high
+        self.topic = topic
+        self.name = topic or ", ".join(receivers)
+        self.options = options or LinkOptions()
+        self.members = {name: Member(name) for name in receivers}
+        self.counts = OutgoingCounts()
+        self.denied: ActorError | None = None
+        """Why no more messages are taken."""
+        self.to_send: deque[bytes] = deque()
+        self.on_change: Callable[[], None] = _nothing
+        """Called when there is something to send, or room again, or the link was denied."""
+        self.asks: dict[int, Receipt] = {}
+        self._clock = clock
+        self._flags = int(Flags.HIGH_PRIORITY) if high else 0
+        self._kept: deque[bytes] = deque()
+        self._kept_bytes = 0
+        self._base = 0
+        self._last = 0
+        self._written = 0
+        """The highest number that was ever written to a connection."""
+        self._window = self.options.capacity
+        self._active = 0
+        self.waiting = WaitingRoom(self.name, self.options.capacity, self._lose)
+
+    # For the application
+
+    @property
+    def outstanding(self) -> int:
+        """Messages that were accepted and not acknowledged."""
+        return len(self._kept) + len(self.waiting)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether a sender waits where there is no room."""
+        return self.waiting.overflow is Overflow.BLOCK
+
+    @property
+    def accepted(self) -> bool:
+        """Whether every receiver is there."""
+        return bool(self.members) and all(member.index is not None for member in self.members.values())
+
+    def has_room(self, message: Any) -> bool:
+        """Whether `send` need not wait."""
+        if not self.lossless:
+            return self.waiting.has_room(self._key(message))
+        if self.options.feedback:
+            return True
+        return self.outstanding < self._window and self._kept_bytes < WINDOW_BYTES
+
+    @property
+    def overfull(self) -> bool:
+        """Whether `queue` has run over what may be outstanding, so that what leads here should pause."""
+        return self.lossless and not self.options.feedback and len(self.waiting) > 0
+
+    def queue(self, message: Any, *, ask: Receipt | None = None, with_: tuple[object, ...] = ()) -> None:
+        """Take a message; it is written when the connection allows.
+
+        Args:
+            message: one that is registered, or an in-link control message.
+            ask: where the answer goes, if one is wanted.
+            with_: messages of the system domain that accompany it.
+
+        Raises:
+            EncodeError: if it cannot travel. Nothing was taken.
+            MailboxFull: under the policy ``fail``.
+            LinkDenied, ActorStopped: if the other end takes nothing.
+        """
+        if self.denied is not None:
+            raise self.denied
+        if self.topic and not self.members:
+            self.counts.sent += 1
+            self.counts.unheard += 1
+            return
+        if not self.waiting and self._window_has_room():
+            frame = self._encode(message, self._last + 1, ask, with_)
+            self.counts.sent += 1
+            self._number(frame, ask)
+            if self._active:
+                self.on_change()
+            return
+        frame = self._encode(message, 0, ask, with_)
+        self.counts.sent += 1
+        self.waiting.put(Waiting(frame, ask, self._key(message)))
+
+    def _key(self, message: Any) -> Hashable:
+        return self.options.key(message) if self.options.key is not None else None
+
+    def _window_has_room(self) -> bool:
+        if self.lossless:
+            if self.options.feedback:
+                return True
+        elif not self._active:
+            return False  # what has a number cannot be given up any more
+        return len(self._kept) < self._window and (self._kept_bytes < WINDOW_BYTES or not self._kept)
+
+    def _encode(self, message: Any, sequence: int, ask: Receipt | None, with_: tuple[object, ...]) -> bytes:
+        if ask is None and not with_:
+            return encode(
+                message, sequence=sequence, timestamp_ns=self._clock(), source=self.options.source, flags=self._flags
+            )
+        try:
+            domain = message_type(message).domain
+        except TypeError as error:
+            raise EncodeError(type(message).__name__, str(error)) from None
+        items = (message, *((Ask(),) if ask is not None else ()), *with_)
+        return encode_frame(Frame(domain, self.options.source, Flags(self._flags), sequence, self._clock(), items))
+
+    def _number(self, frame: bytes, ask: Receipt | None) -> None:
+        """Give the next number to a frame that has it in its header already."""
+        self._last += 1
+        self._kept.append(frame)
+        self._kept_bytes += len(frame)
+        if ask is not None:
+            self.asks[self._last] = ask
+        if self._active:
+            self.to_send.append(frame)
+
+    def _promote(self) -> None:
+        """Give numbers to what waits, as far as the window has room."""
+        while self.waiting and self._window_has_room():
+            waiting = self.waiting.pop()
+            self._number(renumbered(waiting.frame, self._last + 1), waiting.ask)
+
+    def _lose(self, waiting: Waiting, reason: Loss) -> None:
+        self.counts.lost[reason] = self.counts.lost.get(reason, 0) + 1
+        if waiting.ask is not None:
+            waiting.ask.fail(AskFailed(self.name, f"the message was lost: {reason}"))
+
+    # For the session: what goes out
+
+    @property
+    def opening(self) -> Open:
+        receivers = () if self.topic else tuple(self.members)
+        return Open(self.channel, self.sender, self.port, self.high, receivers, self.topic)
+
+    def take(self) -> list[bytes]:
+        """The frames to write now."""
+        frames = list(self.to_send)
+        self.to_send.clear()
+        if frames:
+            self._written = max(self._written, self._last)
+            self.counts.frames += len(frames)
+            self.counts.bytes += sum(map(len, frames))
+        return frames
+
+    def position(self) -> Position | None:
+        """How far this end has come, if the other may not know."""
+        if self._active and self._kept and not self.to_send:
+            return Position(self.channel, self._last)
+        return None
+
+    # For the session: what comes in
+
+    def disconnected(self) -> None:
+        """The connection is lost. What was written may have got there or not."""
+        for member in self.members.values():
+            member.index = None
+        self._active = 0
+        self.to_send.clear()
+
+    def accept(self, accept: Accept) -> Begin:
+        """A receiver is there, and has told where it stands; go on from there."""
+        member = self.members.get(accept.receiver)
+        if member is None:  # a topic has a new subscriber: it gets what comes from now on
+            member = self.members[accept.receiver] = Member(accept.receiver, acked=self._last)
+            start = self._last + 1
+        elif accept.known and accept.incarnation == member.incarnation:
+            member.acked = max(member.acked, min(accept.handled, self._last))
+            start = accept.received + 1
+        else:  # a successor, or one that has forgotten
+            start = member.acked + 1
+            if member.incarnation:
+                self._mark_redelivered(start)
+        member.incarnation = accept.incarnation
+        if member.index is None:
+            self._active += 1
+        member.index = accept.member
+        if not self.topic:
+            self.denied = None
+        member.window = max(1, accept.window)
+        self._window = min(other.window for other in self.members.values() if other.index is not None)
+        self.waiting.adopt(Overflow[accept.policy.name], self._window, keyed=self.options.key is not None)
+        self._forget_acked()
+        self._rewind(start)
+        self._promote()
+        self.on_change()
+        return Begin(self.channel, accept.member, start)
+
+    def _mark_redelivered(self, start: int) -> None:
+        for number in range(max(start, self._base + 1), self._written + 1):
+            at = number - self._base - 1
+            self._kept[at] = renumbered(self._kept[at], number, flags=self._flags | Flags.REDELIVERED)
+            self.counts.redelivered += 1
+
+    def _rewind(self, start: int) -> None:
+        """Write everything from this number on again."""
+        frames = deque(islice(self._kept, max(0, start - self._base - 1), None))
+        if len(frames) > len(self.to_send):
+            self.counts.resent += max(0, self._written - start + 1)
+            self.to_send = frames
+
+    def acked(self, index: int, handled: int) -> None:
+        """A receiver has handled everything up to this number."""
+        member = next((member for member in self.members.values() if member.index == index), None)
+        if member is None or not member.acked < handled <= self._last:
+            return
+        member.acked = handled
+        self._forget_acked()
+        self._promote()
+        self.on_change()
+
+    def _forget_acked(self) -> None:
+        base = min((member.acked for member in self.members.values()), default=self._last)
+        kept = self._kept
+        while self._base < base:
+            self._base += 1
+            self._kept_bytes -= len(kept.popleft())
+        while len(self.to_send) > len(kept):
+            self.to_send.popleft()
+
+    def resend(self, index: int, after: int) -> None:
+        """A receiver has noticed a gap."""
+        if any(member.index == index for member in self.members.values()):
+            self._rewind(after + 1)
+            self.on_change()
+
+    def gone(self, index: int, left: bool) -> None:
+        """A receiver's connection is lost, or it has left for good."""
+        for member in list(self.members.values()):
+            if member.index == index:
+                member.index = None
+                self._active -= 1
+                if left and self.topic:
+                    del self.members[member.name]
+        if not self._active:
+            self.to_send.clear()
+        self._forget_acked()
+        self._promote()
+        self.on_change()
+
+    def deny(self, receiver: str, reason: Reason, text: str) -> None:
+        """A receiver does not want this link."""
+        member = self.members.get(receiver)
+        if member is not None and member.index is not None:
+            member.index = None
+            self._active -= 1
+        if self.topic:
+            self.members.pop(receiver, None)
+            self._forget_acked()
+        else:
+            self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
+            for ask in self.asks.values():
+                ask.fail(AskFailed(receiver, text))
+            self.asks.clear()
+        self.on_change()
+
+    def replied(self, reply: Reply, value: object) -> None:
+        """The answer to an ask has come."""
+        ask = self.asks.pop(reply.sequence, None)
+        if ask is None:
+            return  # it has timed out, or this is an answer that was sent again
+        if reply.failed:
+            ask.fail(AskFailed(self.name, reply.text))
+        else:
+            ask.answer(value)
+
+    def forget_ask(self, ask: Receipt) -> None:
+        """Nobody waits for this answer any more."""
+        self.asks = {sequence: other for sequence, other in self.asks.items() if other is not ask}
+
+
+def renumbered(frame: bytes, sequence: int, flags: int | None = None) -> bytes:
+    """The same frame with another sequence number, and perhaps other flags."""
+    head = bytearray(frame[:SUMMED_SIZE])
+    if flags is not None:
+        head[7] = flags
+    head[8:16] = sequence.to_bytes(8, "little")
+    payload = frame[HEADER_SIZE:]
+    return b"".join((head, crc32(payload, crc32(head)).to_bytes(4, "little"), payload))
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,273 @@
+"""The relay with trio: sockets around a `Switchboard`."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import ssl
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import perf_counter_ns
+
+import trio
+
+from spore.errors import UsageError
+from spore.relay.address import Address
+from spore.relay.carrier import Carrier, SocketCarrier, StreamCarrier
+from spore.relay.switchboard import HIGH_WATER, Peer, Switchboard
+
+__all__ = ["Relay", "open_relay"]
+
+_log = logging.getLogger("spore.relay")
+GREETING_S = 10.0
+"""So long a connection may take for the handshake of TLS."""
+SLICE_NS = 500_000
+MAX_CONNECTIONS = 4_096
+BACKLOG = 128
+
+
+class Relay:
+    """A relay that runs. Made by `open_relay`."""
+
+    def __init__(self, board: Switchboard, nursery: trio.Nursery) -> None:
+        self.board = board
+        self.addresses: list[Address] = []
+        """Where it listens; with the port that the system chose, where it was to choose."""
+        self._nursery = nursery
+        self._carriers: dict[Peer, Carrier] = {}
+        self._blocked: set[Peer] = set()
+        """Those whose sockets take nothing more for now; a task of their own writes."""
+        self._drained = trio.lowlevel.ParkingLot()
+        """Woken when somebody has less queued."""
+        self._until = 0
+
+    async def serve(self, carrier: Carrier) -> None:
+        """Serve one connection to its end.
+
+        Cancellation: between chunks of what comes; the connection is closed.
+        """
+        board = self.board
+        if len(self._carriers) >= MAX_CONNECTIONS:
+            carrier.close()
+            _log.warning("refused a connection: there are %d already", len(self._carriers))
+            return
+        peer = board.connect(trio.current_time())
+        self._carriers[peer] = carrier
+        try:
+            while not peer.closing:
+                data = await carrier.receive()
+                if not data:
+                    break
+                board.receive(peer, data, trio.current_time())
+                self._write_touched()
+                while not peer.closing and any(peer.congested):
+                    await self._drained.park()
+                if perf_counter_ns() > self._until:
+                    await trio.lowlevel.checkpoint()
+                    self._until = perf_counter_ns() + SLICE_NS
+            if peer in self._blocked or peer.out:
+                with trio.move_on_after(GREETING_S):
+                    await self._write_rest(peer, carrier)
+        except trio.BrokenResourceError:
+            pass
+        finally:
+            self._carriers.pop(peer, None)
+            board.disconnect(peer)
+            carrier.close()
+            self._report(peer)
+            self._write_touched()
+            self._drained.unpark_all()
+
+    async def watch(self) -> None:
+        """Look at the clock for the heartbeats.
+
+        Cancellation: always a checkpoint.
+        """
+        while True:
+            await trio.sleep(self.board.heartbeat_s / 2)
+            self.board.on_time(trio.current_time())
+            self._write_touched()
+
+    def _report(self, peer: Peer) -> None:
+        if peer.refused is not None:
+            _log.warning("refused %s: %s", peer.name or f"connection {peer.number}", peer.refused.text)
+
+    def _write_touched(self) -> None:
+        """Write to everybody for whom something was queued, as far as that needs no waiting."""
+        touched = self.board.touched
+        while touched:
+            peer, _ = touched.popitem()
+            carrier = self._carriers.get(peer)
+            if carrier is None or peer in self._blocked:
+                continue
+            try:
+                data = b"".join(peer.take())
+                done = carrier.send_nowait(data) if data else 0
+            except trio.BrokenResourceError:
+                peer.closing = True
+                carrier.close()
+                continue
+            peer.out_bytes -= done
+            if done < len(data):
+                self._blocked.add(peer)
+                self._nursery.start_soon(self._write_later, peer, carrier, data[done:])
+            elif peer.closing:
+                carrier.close()
+        if self._drained:
+            self._drained.unpark_all()
+
+    async def _write_later(self, peer: Peer, carrier: Carrier, data: bytes) -> None:
+        try:
+            while data:
+                await carrier.send_all(data)
+                peer.out_bytes -= len(data)
+                if peer.out_bytes < HIGH_WATER // 2:
+                    self._drained.unpark_all()
+                data = b"".join(peer.take())
+        except trio.BrokenResourceError:
+            peer.closing = True
+        finally:
+            self._blocked.discard(peer)
+            if peer.closing:
+                carrier.close()
+
+    async def _write_rest(self, peer: Peer, carrier: Carrier) -> None:
+        while peer in self._blocked:
+            await self._drained.park()
+        data = b"".join(peer.take())
+        if data:
+            await carrier.send_all(data)
+
+
+@asynccontextmanager
+async def open_relay(
+    addresses: list[Address],
+    *,
+    board: Switchboard | None = None,
+    tls: ssl.SSLContext | None = None,
+    plain_tcp: bool = False,
+) -> AsyncIterator[Relay]:
+    """A relay for the length of a block.
+
+    Args:
+        addresses: where to listen. Unix sockets get mode 0600; port 0 lets the system choose.
+        board: with which token, limits and heartbeat.
+        tls: for TCP; clients must show certificates. Without it TCP is for the loopback.
+        plain_tcp: allow TCP without TLS off the loopback. Everybody on the way can read and change what passes.
+
+    Cancellation: a checkpoint; sockets are closed, and socket files removed, in any case.
+
+    Raises:
+        UsageError: for an address that would be open to the world, or is taken.
+        OSError: if the system does not let it listen.
+    """
+    board = board or Switchboard()
+    for address in addresses:
+        if tls is None and not address.is_loopback and not plain_tcp:
+            reason = "can be reached from other machines, and has neither TLS nor your word that this is meant"
+            raise UsageError(f"{address} {reason}; give certificates, or allow plain TCP")
+    async with trio.open_nursery() as nursery:
+        relay = Relay(board, nursery)
+        listeners: list[socket.socket] = []
+        try:
+            for address in addresses:
+                sock, bound = await _listen(address)
+                listeners.append(sock)
+                relay.addresses.append(bound)
+                nursery.start_soon(_accept, relay, sock, tls if address.path is None else None, nursery)
+            nursery.start_soon(relay.watch)
+            yield relay
+        finally:
+            for sock, bound in zip(listeners, relay.addresses, strict=False):
+                sock.close()
+                if bound.path is not None:
+                    _remove(bound.path)
+            nursery.cancel_scope.cancel()
+
+
+async def _accept(relay: Relay, listener: socket.socket, tls: ssl.SSLContext | None, nursery: trio.Nursery) -> None:
+    while True:
+        await trio.lowlevel.wait_readable(listener)
+        try:
+            sock, _ = listener.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                _log.error("cannot take a connection: %s", error.strerror)
+                await trio.sleep(0.1)
+            continue
+        nursery.start_soon(_serve, relay, sock, tls)
+
+
+async def _serve(relay: Relay, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+    if tls is None:
+        await relay.serve(SocketCarrier(sock))
+        return
+    stream = trio.SSLStream(
+        trio.SocketStream(trio.socket.from_stdlib_socket(sock)), tls, server_side=True, https_compatible=True
+    )
+    try:
+        with trio.fail_after(GREETING_S):
+            await stream.do_handshake()
+    except (trio.BrokenResourceError, trio.TooSlowError) as error:
+        _log.warning("refused a connection: no handshake of TLS: %s", error.__cause__ or error)
+        await trio.aclose_forcefully(stream)
+        return
+    await relay.serve(StreamCarrier(stream))
+
+
+async def _listen(address: Address) -> tuple[socket.socket, Address]:
+    if address.path is None:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            host = "127.0.0.1" if address.host == "localhost" else address.host
+            sock.bind((host, address.port))
+            sock.listen(BACKLOG)
+        except OSError as error:
+            sock.close()
+            raise UsageError(f"cannot listen at {address}: {error.strerror}") from None
+        sock.setblocking(False)
+        return sock, Address(host=address.host, port=sock.getsockname()[1])
+    await _make_room(address.path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)  # so that there is no moment at which somebody else could connect
+    try:
+        sock.bind(address.path)
+    except OSError as error:
+        sock.close()
+        raise UsageError(f"cannot listen at {address}: {error.strerror or error}") from None
+    finally:
+        os.umask(mask)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return sock, address
+
+
+async def _make_room(path: str) -> None:
+    """Remove the socket file of a relay that has died."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise UsageError(f"{path} exists and is no socket; nothing was changed")
+    probe = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await probe.connect(path)
+    except ConnectionRefusedError:
+        _remove(path)
+    except OSError as error:
+        raise UsageError(f"cannot tell whether a relay listens at {path}: {error.strerror}") from None
+    else:
+        raise UsageError(f"a relay listens at {path} already")
+    finally:
+        probe.close()
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,515 @@
+"""A client's end of a connection to the relay, sans-IO: bytes and the time in, bytes and events out.
+
+It outlives connections: links and what they keep stay when one is lost, and go on over the next one. Life of a
+connection: `connected` → `Hello` out → `Welcome` in → every receiver and every link is told again → messages, until
+`disconnected`.
+
+Limits: an Announce, and each thing that the relay may make this end remember, is bounded by what this end has attached.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from time import time_ns
+from typing import Any
+
+import attrs
+
+from spore.codec import MAX_FRAME_SIZE, UnknownTlv, decode
+from spore.errors import DecodeError, RelayError, RelayRefused
+from spore.message import REGISTRY, Domain, Registry, Schema
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.relay.control import (
+    ANNOUNCED,
+    FIRST_ACCOMPANYING,
+    PROTOCOL,
+    Accept,
+    Ack,
+    Announce,
+    Attach,
+    Begin,
+    Bye,
+    Close,
+    Deny,
+    Detach,
+    Gone,
+    Heartbeat,
+    Hello,
+    Policy,
+    Position,
+    Reason,
+    Refused,
+    Reply,
+    Resend,
+    Route,
+    SchemaLine,
+    Welcome,
+    control_frame,
+    control_of,
+    read_control,
+)
+from spore.relay.framing import FrameSplitter
+from spore.relay.incoming import Incoming
+from spore.relay.outgoing import LinkOptions, Outgoing
+
+__all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "Session"]
+
+DEFAULT_HEARTBEAT_S = 2.0
+SILENT_BEATS = 3
+"""After so many of the other end's heartbeats without a word the connection counts as lost."""
+FORGOTTEN_LINKS = 4_096
+"""The links that are remembered without a sender there; the oldest of more are forgotten."""
+
+
+@attrs.frozen
+class Attached:
+    """A receiver that this client has."""
+
+    name: str
+    topics: tuple[str, ...]
+    window: int
+    policy: Policy
+
+
+class Session:
+    """What a client knows of its links. One for the life of a process.
+
+    Args:
+        name: the client's, for people.
+        token: what the relay asks for, if it does.
+        registry: the messages that may travel; their schema is what the other end's is compared with.
+        heartbeat_s: say something at least this often, in seconds.
+        client: the number that tells this process from all others; drawn at random if left out.
+        max_frame_size: the largest frame to accept, in bytes.
+        clock: for the headers' timestamps, in nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        token: str = "",
+        registry: Registry = REGISTRY,
+        heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+        client: int | None = None,
+        max_frame_size: int = MAX_FRAME_SIZE,
+        clock: Callable[[], int] = time_ns,
+    ) -> None:
+        self.name = name
+        self.client = client if client is not None else random.SystemRandom().getrandbits(63) | 1
+        self.ready = False
+        """Whether the relay has welcomed this connection."""
+        self.relay = 0
+        """The number of the relay process at the other end."""
+        self.connections = 0
+        """How many times the relay has welcomed this client."""
+        self.on_send: Callable[[], None] = _nothing
+        """Called when there is something to write."""
+        self.on_announced: Callable[[Incoming], None] = _nothing_of
+        """Called with each link that was opened to this client, or opened again."""
+        self.on_closed: Callable[[Incoming], None] = _nothing_of
+        """Called with each link that its sender has closed, or that was forgotten."""
+        self.denied: list[Deny] = []
+        """Links from others that this end, or the relay, has refused; the last hundred."""
+        self.outgoing: dict[int, Outgoing] = {}
+        self.attached: dict[str, Attached] = {}
+        self.damaged = 0
+        """Frames that could not be read."""
+        self._token = token
+        self._registry = registry
+        self._heartbeat_s = heartbeat_s
+        self._max_frame_size = max_frame_size
+        self._clock = clock
+        self._splitter = FrameSplitter(max_frame_size)
+        self._out: list[bytes] = []
+        self._dirty: dict[Outgoing, None] = {}
+        self._channel = 0
+        self._sending_over = 0
+        """The channel of the last `Route` that was written."""
+        self._receiving_over: Incoming | Outgoing | None = None
+        self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
+        """All links to this client, by the sender's client and link, and the receiver."""
+        self._announced: dict[int, Incoming] = {}
+        self._to_ack: dict[Incoming, None] = {}
+        self._silent_after_s = heartbeat_s * SILENT_BEATS
+        self._heard_at = 0.0
+        self._spoke_at = 0.0
+
+    # For the application
+
+    def open(
+        self,
+        *,
+        sender: str = OUTSIDE,
+        port: str = "",
+        high: bool = False,
+        receivers: tuple[str, ...] = (),
+        topic: str = "",
+        options: LinkOptions | None = None,
+    ) -> Outgoing:
+        """A new link from here, to actors or to a topic."""
+        self._channel += 1
+        link = Outgoing(
+            self._channel,
+            sender=sender,
+            port=port,
+            high=high,
+            receivers=receivers,
+            topic=topic,
+            options=options,
+            clock=self._clock,
+        )
+        self.outgoing[link.channel] = link
+        if self.ready:
+            self._say(link.opening)
+        return link
+
+    def close(self, link: Outgoing) -> None:
+        """Be done with a link. What it has not delivered is given up."""
+        if self.outgoing.pop(link.channel, None) is not None and self.ready:
+            self._say(Close(link.channel))
+
+    def attach(
+        self, name: str, *, topics: tuple[str, ...] = (), window: int = 1_000, policy: Policy = Policy.BLOCK
+    ) -> None:
+        """Have a receiver from now on: an actor, or, with topics, a subscriber."""
+        self.attached[name] = Attached(name, topics, window, policy)
+        if self.ready:
+            self._say(Attach(name, topics))
+
+    def detach(self, name: str, *, leave: bool = False) -> None:
+        """Take no more for a receiver. Its senders keep what is not acknowledged."""
+        if self.attached.pop(name, None) is not None and self.ready:
+            self.acknowledge()
+            self._say(Detach(name, leave))
+        for channel, link in list(self._announced.items()):
+            if link.receiver == name:
+                link.open = False
+                del self._announced[channel]
+
+    def queued(self, link: Outgoing) -> None:
+        """A link has something to write."""
+        self._dirty[link] = None
+        self.on_send()
+
+    def done(self, link: Incoming, sequence: int) -> bool:
+        """A message was handled; return whether its acknowledgement is urgent."""
+        link.done(sequence)
+        if link.ack_due:
+            self._to_ack[link] = None
+        return link.ack_urgent
+
+    def answer(self, link: Incoming, sequence: int, value: object, failure: str | None) -> None:
+        """Answer an ask."""
+        frame = link.answer(sequence, value, failure, self._clock)
+        self._reply(link, frame)
+
+    def deny(self, link: Incoming, reason: Reason, text: str) -> None:
+        """Take no more messages from a link, and tell its sender why."""
+        denial = Deny(link.channel, link.receiver, reason, text[:1_000])
+        self.denied = [*self.denied[-99:], denial]
+        link.open = False
+        if self.ready and self._announced.get(link.channel) is link:
+            self._say(denial)
+
+    def acknowledge(self) -> None:
+        """Acknowledge all that was handled."""
+        for link in self._to_ack:
+            if link.ack_due and self.ready and self._announced.get(link.channel) is link:
+                self._out.append(control_frame(link.ack()))
+        self._to_ack.clear()
+
+    @property
+    def ack_waits(self) -> bool:
+        """Whether something was handled and is not acknowledged."""
+        return bool(self._to_ack)
+
+    @property
+    def incoming(self) -> tuple[Incoming, ...]:
+        """The links to this client."""
+        return tuple(self._links.values())
+
+    def leave(self) -> None:
+        """Say goodbye for good."""
+        if self.ready:
+            self.acknowledge()
+            self._say(Bye())
+
+    # The connection
+
+    def connected(self, now_s: float) -> None:
+        """A new connection is there: introduce this end."""
+        self.disconnected()
+        schema = Schema.of(self._registry)
+        lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
+        self._heard_at = now_s
+        self._say(
+            Hello(
+                PROTOCOL,
+                self.client,
+                self.name,
+                self._token,
+                bytes.fromhex(schema.digest),
+                lines,
+                round(self._heartbeat_s * 1_000),
+            )
+        )
+
+    def disconnected(self) -> None:
+        """The connection is lost. Everything that was not acknowledged is kept."""
+        self.ready = False
+        self._splitter = FrameSplitter(self._max_frame_size)
+        self._out.clear()
+        self._dirty.clear()
+        self._announced.clear()
+        self._sending_over = 0
+        self._receiving_over = None
+        for link in self.outgoing.values():
+            link.disconnected()
+        for incoming in self._links.values():
+            incoming.open = False
+
+    def receive(self, data: bytes, now_s: float) -> list[Incoming]:
+        """Bytes have come.
+
+        Returns:
+            The links that have new arrivals.
+
+        Raises:
+            RelayRefused: the relay does not go on with this client.
+            RelayError: the other end does not keep to the protocol; the connection has to be given up.
+        """
+        self._heard_at = now_s
+        touched: dict[Incoming, None] = {}
+        splitter = self._splitter
+        try:
+            splitter.feed(data)
+            for start, end, kind in splitter.frames():
+                whole = splitter.data[start:end]
+                if kind:
+                    self._control(control_of(whole))
+                elif type(route := self._receiving_over) is Incoming:
+                    self._take(route, whole)
+                    touched[route] = None
+                elif type(route) is Outgoing:
+                    self._replied(route, whole)
+        except DecodeError as error:
+            raise RelayError(f"damaged bytes from the relay: {error}") from error
+        return list(touched)
+
+    def _take(self, link: Incoming, whole: bytes) -> None:
+        """Take a frame of a link. One that cannot be read is asked for again, once; then the link is given up."""
+        try:
+            frame = decode(whole, self._registry)
+            items = frame.items
+            item = items[0] if items else None
+            if type(item) is UnknownTlv and frame.domain is Domain.SYSTEM and item.type_id < FIRST_ACCOMPANYING:
+                item = read_control(item)
+            answer = link.take(frame, item)
+        except DecodeError as error:
+            self.damaged += 1
+            if link.plain or not link.open:
+                return  # nobody to ask for another copy
+            answer = link.damaged()
+            if answer is None:
+                self.deny(link, Reason.POISON, f"message {link.received + 1} cannot be read: {error}")
+                return
+        if isinstance(answer, bytes):
+            self._reply(link, answer)
+        elif answer is not None:
+            self._say(answer)
+
+    def data_to_send(self, now_s: float) -> bytes:
+        """All that is to be written now. It counts as written."""
+        if self._dirty:
+            # High priority first; the sort is stable, so each keeps its turn.
+            links = sorted(self._dirty, key=_urgency) if len(self._dirty) > 1 else list(self._dirty)
+            self._dirty.clear()
+            for link in links:
+                frames = link.take()
+                if frames:
+                    if self._sending_over != link.channel:
+                        self._sending_over = link.channel
+                        self._out.append(control_frame(Route(link.channel)))
+                    self._out += frames
+        if not self._out:
+            return b""
+        self._spoke_at = now_s
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def on_time(self, now_s: float) -> float:
+        """Look at the clock; return when to look again.
+
+        Raises:
+            RelayError: the other end has been silent for too long.
+        """
+        if now_s - self._heard_at >= self._silent_after_s:
+            raise RelayError(f"nothing from the relay for {now_s - self._heard_at:.1f} s")
+        if self.ready and now_s - self._spoke_at >= self._heartbeat_s:
+            self._spoke_at = now_s
+            for link in self.outgoing.values():
+                position = link.position()
+                if position is not None:
+                    self._out.append(control_frame(position))
+            self._say(Heartbeat())
+        return min(self._spoke_at + self._heartbeat_s, self._heard_at + self._silent_after_s)
+
+    # What comes in
+
+    def _control(self, control: object) -> None:
+        handler = _HANDLERS.get(type(control))
+        if handler is None:
+            raise RelayError(f"the relay said {type(control).__name__}, which is not for it to say")
+        handler(self, control)
+
+    def _welcome(self, welcome: Welcome) -> None:
+        if welcome.protocol != PROTOCOL or self.ready:
+            raise RelayError(f"a welcome for protocol {welcome.protocol}, and this is {PROTOCOL}")
+        self.ready = True
+        self.relay = welcome.relay
+        self.connections += 1
+        self._silent_after_s = max(self._heartbeat_s, welcome.heartbeat_ms / 1_000) * SILENT_BEATS
+        for attached in self.attached.values():
+            self._out.append(control_frame(Attach(attached.name, attached.topics)))
+        for link in self.outgoing.values():
+            self._out.append(control_frame(link.opening))
+        self.on_send()
+
+    def _refused(self, refused: Refused) -> None:
+        raise RelayRefused(refused.reason.name.lower(), refused.text)
+
+    def _heartbeat(self, _: Heartbeat) -> None:
+        pass
+
+    def _announce(self, announce: Announce) -> None:
+        attached = self.attached.get(announce.receiver)
+        if attached is None:
+            return  # it was detached meanwhile
+        key = (announce.client, announce.link, announce.receiver)
+        link = self._links.get(key)
+        if link is None or link.plain:
+            link = self._links[key] = Incoming(announce, window=attached.window, policy=attached.policy)
+        self._links.move_to_end(key)
+        self._forget_old_links()
+        link.announced(announce)
+        self._announced[announce.channel] = link
+        self.on_announced(link)
+        self._say(link.accept(self.client))
+
+    def _forget_old_links(self) -> None:
+        if len(self._links) > FORGOTTEN_LINKS:
+            present = set(self._announced.values())
+            for key, link in list(self._links.items()):
+                if link not in present:
+                    del self._links[key]
+                    self.on_closed(link)
+                    return
+
+    def _begin(self, begin: Begin) -> None:
+        link = self._announced.get(begin.channel)
+        if link is not None:
+            try:
+                link.begin(begin.sequence)
+            except ValueError as error:
+                raise RelayError(f"messages of {link.client_name}.{link.sender} were lost: {error}") from None
+
+    def _route(self, route: Route) -> None:
+        if route.channel >= ANNOUNCED:
+            self._receiving_over = self._announced.get(route.channel)
+        else:
+            self._receiving_over = self.outgoing.get(route.channel)
+
+    def _position(self, position: Position) -> None:
+        link = self._announced.get(position.channel)
+        if link is not None and (resend := link.position(position.sent)) is not None:
+            self._say(resend)
+
+    def _closed(self, close: Close) -> None:
+        link = self._announced.pop(close.channel, None)
+        if link is not None:
+            link.open = False
+            self._links.pop((link.client, link.link, link.receiver), None)
+            self.on_closed(link)
+
+    def _accept(self, accept: Accept) -> None:
+        link = self.outgoing.get(accept.channel)
+        if link is not None:
+            self._say(link.accept(accept))
+
+    def _ack(self, ack: Ack) -> None:
+        link = self.outgoing.get(ack.channel)
+        if link is not None:
+            link.acked(ack.member, ack.handled)
+
+    def _resend(self, resend: Resend) -> None:
+        link = self.outgoing.get(resend.channel)
+        if link is not None:
+            link.resend(resend.member, resend.after)
+
+    def _gone(self, gone: Gone) -> None:
+        link = self.outgoing.get(gone.channel)
+        if link is not None:
+            link.gone(gone.member, gone.left)
+
+    def _deny(self, deny: Deny) -> None:
+        if deny.channel >= ANNOUNCED:
+            self.denied = [*self.denied[-99:], deny]
+            link = self._announced.pop(deny.channel, None)
+            if link is not None:
+                link.open = False
+        elif (outgoing := self.outgoing.get(deny.channel)) is not None:
+            outgoing.deny(deny.receiver, deny.reason, deny.text)
+
+    def _replied(self, link: Outgoing, whole: bytes) -> None:
+        frame = decode(whole, self._registry)
+        reply = read_control(frame.items[-1]) if frame.items and type(frame.items[-1]) is UnknownTlv else None
+        if not isinstance(reply, Reply):
+            raise RelayError("an answer that does not say to what")
+        link.replied(reply, frame.items[0] if len(frame.items) > 1 else None)
+
+    # What goes out
+
+    def _reply(self, link: Incoming, frame: bytes) -> None:
+        if self.ready and self._announced.get(link.channel) is link:
+            if self._sending_over != link.channel:
+                self._sending_over = link.channel
+                self._out.append(control_frame(Route(link.channel)))
+            self._out.append(frame)
+            self.on_send()
+
+    def _say(self, control: object) -> None:
+        self._out.append(control_frame(control))
+        self.on_send()
+
+
+_HANDLERS: dict[type, Callable[[Any, Any], None]] = {
+    Welcome: Session._welcome,
+    Refused: Session._refused,
+    Heartbeat: Session._heartbeat,
+    Announce: Session._announce,
+    Begin: Session._begin,
+    Route: Session._route,
+    Position: Session._position,
+    Close: Session._closed,
+    Accept: Session._accept,
+    Ack: Session._ack,
+    Resend: Session._resend,
+    Gone: Session._gone,
+    Deny: Session._deny,
+}
+
+
+def _urgency(link: Outgoing) -> bool:
+    return not link.high
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_: Incoming) -> None:
+    pass

@@ -1,0 +1,563 @@
+"""The relay's side of all connections, sans-IO: who has which receivers, who has opened which links, and what goes where.
+
+It remembers nothing that its clients could not tell again: after a restart they come back, say what they have, and
+senders go on from where their receivers stand. It looks at headers, and at control messages, never at a message.
+
+Invariants:
+- bytes of a link go to a receiver only after a `Begin` for it has passed, so that none overtakes it;
+- what is queued for a connection is bounded by the windows of the links to it, and by `HIGH_WATER` for those who do not
+  keep to windows: they are not read while it is exceeded.
+"""
+
+from __future__ import annotations
+
+import hmac
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from spore.codec import MAX_FRAME_SIZE
+from spore.errors import DecodeError, RelayRefused
+from spore.message import Domain, Schema
+from spore.relay.control import (
+    ANNOUNCED,
+    PROTOCOL,
+    Accept,
+    Ack,
+    Announce,
+    Attach,
+    Begin,
+    Bye,
+    Close,
+    Deny,
+    Detach,
+    Gone,
+    Heartbeat,
+    Hello,
+    Open,
+    Position,
+    Reason,
+    Refused,
+    Resend,
+    Route,
+    Welcome,
+    control_frame,
+    control_of,
+)
+from spore.relay.framing import FrameSplitter
+from spore.relay.session import DEFAULT_HEARTBEAT_S, SILENT_BEATS
+
+__all__ = ["HIGH_WATER", "Limits", "Peer", "Switchboard"]
+
+HIGH_WATER = 16 * 1024 * 1024
+"""Bytes queued for one connection beyond which whoever sends to it is not read."""
+DOMAIN_TOPICS = {int(domain): domain.label for domain in Domain}
+"""The topic to which a frame belongs that comes without a link, by the domain in its header."""
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one client may make the relay remember."""
+
+    frame_size: int = MAX_FRAME_SIZE
+    channels: int = 10_000
+    receivers: int = 10_000
+    names: int = 200
+    """Bytes of a name, in UTF-8."""
+    messages: int = 1_000
+    """Messages in a schema."""
+
+
+@attrs.define(eq=False)
+class Member:
+    """A receiver of a link that is there now."""
+
+    peer: Peer
+    receiver: str
+    channel: int
+    """The number of the link on the receiver's connection."""
+    index: int
+    begun: bool = False
+    window: int = 0
+    outstanding: int = 0
+    """Frames of a plain sender that were passed on and not acknowledged."""
+    handled: int = 0
+
+
+@attrs.define(eq=False)
+class Link:
+    """A link that a client has opened."""
+
+    peer: Peer
+    opening: Open
+    members: dict[str, Member] = attrs.field(factory=dict)
+    next_index: int = 1
+    plain: bool = False
+
+
+class Peer:
+    """One connection."""
+
+    def __init__(self, number: int, now_s: float, limits: Limits) -> None:
+        self.number = number
+        self.client = 0
+        self.name = ""
+        self.hello: Hello | None = None
+        self.plain = False
+        """Whether it speaks frames and nothing else."""
+        self.closing = False
+        """Whether it is to be closed once what is queued has been written."""
+        self.out: list[bytes] = []
+        self.out_bytes = 0
+        self.heard_at = now_s
+        self.spoke_at = now_s
+        self.splitter = FrameSplitter(limits.frame_size)
+        self.channels: dict[int, Link] = {}
+        self.announced: dict[int, tuple[Link, Member]] = {}
+        self.receivers: dict[str, tuple[str, ...]] = {}
+        self.route: Link | tuple[Link, Member] | None = None
+        """Where the frames of messages from here go."""
+        self.sending_over = 0
+        self.next_channel = ANNOUNCED
+        self.refused: RelayRefused | None = None
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.number} {self.name or 'unknown'}>"
+
+    @property
+    def congested(self) -> Iterator[Peer]:
+        """Those to whom frames from here go and who have too much queued already."""
+        route = self.route
+        if isinstance(route, Link):
+            for member in route.members.values():
+                full = route.plain and member.outstanding >= member.window > 0
+                if member.peer.out_bytes > HIGH_WATER or full:
+                    yield member.peer
+
+    def take(self) -> list[bytes]:
+        """What is to be written now."""
+        out, self.out = self.out, []
+        return out
+
+
+@attrs.define
+class RelayCounts:
+    """What has gone through the relay."""
+
+    frames: int = 0
+    """Frames of messages that came in."""
+    bytes: int = 0
+    unheard: int = 0
+    """Frames that came without a link, and to whose topic nobody has subscribed."""
+    refused: int = 0
+
+
+class Switchboard:
+    """All connections of one relay.
+
+    Args:
+        token: what a client has to know; None to ask for nothing.
+        heartbeat_s: say something to each client at least this often, in seconds.
+        limits: what one client may make the relay remember.
+    """
+
+    def __init__(
+        self, *, token: str | None = None, heartbeat_s: float = DEFAULT_HEARTBEAT_S, limits: Limits | None = None
+    ) -> None:
+        self.relay = random.SystemRandom().getrandbits(63) | 1
+        self.counts = RelayCounts()
+        self.peers: dict[int, Peer] = {}
+        self.touched: dict[Peer, None] = {}
+        """Those for whom something was queued, or who are to be closed, since the caller last cleared it."""
+        self._token = token
+        self.heartbeat_s = heartbeat_s
+        self._limits = limits or Limits()
+        self._numbers = 0
+        self._clients: dict[int, Peer] = {}
+        self._receivers: dict[str, Peer] = {}
+        self._links_to: dict[str, dict[Link, None]] = {}
+        """The links to each actor, whether it is there or not."""
+        self._topics: dict[str, dict[str, Peer]] = {}
+        """Subscribers by topic."""
+        self._links_on: dict[str, dict[Link, None]] = {}
+
+    # Connections
+
+    def connect(self, now_s: float) -> Peer:
+        """A new connection, of which nothing is known."""
+        self._numbers += 1
+        peer = self.peers[self._numbers] = Peer(self._numbers, now_s, self._limits)
+        return peer
+
+    def receive(self, peer: Peer, data: bytes, now_s: float) -> None:
+        """Bytes have come over a connection. What goes out in consequence is queued; see `touched`."""
+        if peer.closing:
+            return
+        peer.heard_at = now_s
+        splitter = peer.splitter
+        run = at = count = 0
+        try:
+            splitter.feed(data)
+            for start, end, kind in splitter.frames():
+                if kind:
+                    if run < start:
+                        self._forward(peer, splitter.data[run:start], count)
+                    run, count = end, 0
+                    self._control(peer, control_of(splitter.data[start:end]), now_s)
+                    if peer.closing:
+                        return
+                else:
+                    count += 1
+                    if peer.hello is None:
+                        self._plain(peer, splitter.data[start:end])
+                        run, count = end, 0
+                at = end
+            if run < at:
+                self._forward(peer, splitter.data[run:at], count)
+        except DecodeError as error:
+            if run < at:
+                self._forward(peer, splitter.data[run:at], count)
+            self.refuse(peer, Reason.DAMAGE, f"{error}")
+        except RelayRefused as refused:
+            self.refuse(peer, Reason[refused.reason.upper()], refused.text)
+
+    def disconnect(self, peer: Peer) -> None:
+        """A connection is lost."""
+        if self.peers.pop(peer.number, None) is None:
+            return
+        peer.closing = True
+        if self._clients.get(peer.client) is peer:
+            del self._clients[peer.client]
+        for link in list(peer.channels.values()):
+            self._drop_link(link, close=False)
+        for name in list(peer.receivers):
+            self._detach(peer, name, leave=False)
+        peer.out.clear()
+        peer.out_bytes = 0
+
+    def refuse(self, peer: Peer, reason: Reason, text: str) -> None:
+        """Tell a client why not, and close its connection."""
+        self.counts.refused += 1
+        peer.refused = RelayRefused(reason.name.lower(), text)
+        if not peer.plain:
+            self._say(peer, Refused(reason, text[:1_000]))
+        peer.closing = True
+        self.touched[peer] = None
+
+    def on_time(self, now_s: float) -> None:
+        """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
+        for peer in list(self.peers.values()):
+            if peer.closing or peer.plain:
+                continue
+            beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
+            if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
+                self.refuse(peer, Reason.SILENCE, f"nothing was heard for {now_s - peer.heard_at:.1f} s")
+            elif peer.hello is not None and now_s - peer.spoke_at >= self.heartbeat_s:
+                peer.spoke_at = now_s
+                self._say(peer, Heartbeat())
+
+    # What goes through
+
+    def _forward(self, peer: Peer, run: bytes, count: int) -> None:
+        """Pass frames on as they are, to wherever the frames from this connection go now."""
+        self.counts.frames += count
+        self.counts.bytes += len(run)
+        route = peer.route
+        if type(route) is Link:
+            for member in route.members.values():
+                if member.begun:
+                    self._pass_on(member.peer, member.channel, run)
+                    if route.plain:
+                        member.outstanding += count
+        elif type(route) is tuple:  # answers, on their way back
+            link, _ = route
+            self._pass_on(link.peer, link.opening.channel, run)
+
+    def _pass_on(self, peer: Peer, channel: int, run: bytes) -> None:
+        if peer.sending_over != channel:
+            peer.sending_over = channel
+            self._say(peer, Route(channel))
+        peer.out.append(run)
+        peer.out_bytes += len(run)
+        self.touched[peer] = None
+
+    def _plain(self, peer: Peer, frame: bytes) -> None:
+        """A frame from somebody who has not introduced himself: publish it in its domain."""
+        peer.plain = True
+        domain = frame[4]
+        topic = DOMAIN_TOPICS[domain]
+        link = peer.channels.get(domain)
+        if link is None:
+            opening = Open(domain, peer.name, "", False, (), topic)
+            link = peer.channels[domain] = Link(peer, opening, plain=True)
+            self._links_on.setdefault(topic, {})[link] = None
+            for name, subscriber in self._topics.get(topic, {}).items():
+                self._announce(link, name, subscriber)
+        peer.route = link
+        if not any(member.begun for member in link.members.values()):
+            self.counts.unheard += 1
+        self._forward(peer, frame, 1)
+
+    # What is said
+
+    def _control(self, peer: Peer, control: object, now_s: float) -> None:
+        if peer.hello is None and type(control) is not Hello:
+            raise RelayRefused("damage", f"{type(control).__name__} before Hello")
+        handler = _HANDLERS.get(type(control))
+        if handler is None:
+            raise RelayRefused("damage", f"a client does not say {type(control).__name__}")
+        handler(self, peer, control)
+
+    def _hello(self, peer: Peer, hello: Hello) -> None:
+        if hello.protocol != PROTOCOL:
+            raise RelayRefused("protocol", f"you speak protocol {hello.protocol}, and this relay speaks {PROTOCOL}")
+        if self._token is not None and not _same(self._token, hello.token):
+            raise RelayRefused("token", "the token is wrong; ask whoever runs the relay")
+        if peer.hello is not None or peer.plain or not hello.client:
+            raise RelayRefused("damage", "Hello comes first, and once")
+        self._check_name(hello.name)
+        if len(hello.schema) > self._limits.messages:
+            raise RelayRefused("limit", f"{len(hello.schema):,} messages, and {self._limits.messages:,} is the most")
+        older = self._clients.get(hello.client)
+        if older is not None:
+            self.refuse(older, Reason.REPLACED, "the same client has come again")
+            self.disconnect(older)
+        peer.hello, peer.client, peer.name = hello, hello.client, hello.name
+        self._clients[peer.client] = peer
+        self._say(peer, Welcome(PROTOCOL, self.relay, round(self.heartbeat_s * 1_000)))
+
+    def _check_name(self, name: str) -> None:
+        if not name or len(name.encode()) > self._limits.names:
+            raise RelayRefused("limit", f"a name of {len(name.encode())} bytes; 1 to {self._limits.names} are allowed")
+
+    def _bye(self, peer: Peer, _: Bye) -> None:
+        for link in list(peer.channels.values()):
+            self._drop_link(link, close=True)
+        peer.closing = True
+        self.touched[peer] = None
+
+    def _heartbeat(self, peer: Peer, _: Heartbeat) -> None:
+        pass
+
+    def _attach(self, peer: Peer, attach: Attach) -> None:
+        name = attach.receiver
+        for each in (name, *attach.topics):
+            self._check_name(each)
+        if len(peer.receivers) >= self._limits.receivers:
+            raise RelayRefused("limit", f"more than {self._limits.receivers:,} receivers")
+        holder = self._receivers.get(name)
+        if holder is peer:
+            raise RelayRefused("damage", f"receiver {name!r} is attached already")
+        if holder is not None:
+            raise RelayRefused("name", f"receiver {name!r} belongs to client {holder.name!r}, which is alive")
+        self._receivers[name] = peer
+        peer.receivers[name] = attach.topics
+        for link in self._links_to.get(name, {}):
+            self._announce(link, name, peer)
+        for topic in attach.topics:
+            self._topics.setdefault(topic, {})[name] = peer
+            for link in self._links_on.get(topic, {}):
+                self._announce(link, name, peer)
+
+    def _detached(self, peer: Peer, detach: Detach) -> None:
+        if detach.receiver in peer.receivers:
+            self._detach(peer, detach.receiver, leave=detach.leave)
+
+    def _detach(self, peer: Peer, name: str, *, leave: bool) -> None:
+        topics = peer.receivers.pop(name)
+        del self._receivers[name]
+        for topic in topics:
+            subscribers = self._topics[topic]
+            del subscribers[name]
+            if not subscribers:
+                del self._topics[topic]
+        for channel, (link, member) in list(peer.announced.items()):
+            if member.receiver == name:
+                del peer.announced[channel]
+                del link.members[name]
+                if not link.plain:
+                    self._say(link.peer, Gone(link.opening.channel, member.index, leave))
+
+    def _open(self, peer: Peer, opening: Open) -> None:
+        if len(peer.channels) >= self._limits.channels:
+            raise RelayRefused("limit", f"more than {self._limits.channels:,} channels")
+        if not 0 < opening.channel < ANNOUNCED or opening.channel in peer.channels:
+            raise RelayRefused("damage", f"channel {opening.channel} cannot be opened")
+        if bool(opening.topic) == bool(opening.receivers):
+            raise RelayRefused("damage", "a link leads to actors or to a topic")
+        for name in opening.receivers or (opening.topic,):
+            self._check_name(name)
+        link = peer.channels[opening.channel] = Link(peer, opening)
+        if opening.topic:
+            self._links_on.setdefault(opening.topic, {})[link] = None
+            for name, subscriber in self._topics.get(opening.topic, {}).items():
+                self._announce(link, name, subscriber)
+        for name in opening.receivers:
+            self._links_to.setdefault(name, {})[link] = None
+            if (receiver := self._receivers.get(name)) is not None:
+                self._announce(link, name, receiver)
+
+    def _announce(self, link: Link, name: str, receiver: Peer) -> None:
+        difference = _difference(link.peer, receiver)
+        if difference:
+            self._say(link.peer, Deny(link.opening.channel, name, Reason.SCHEMA, difference))
+            self._say(receiver, Deny(receiver.next_channel, name, Reason.SCHEMA, _difference(receiver, link.peer)))
+            receiver.next_channel += 1
+            return
+        member = Member(receiver, name, receiver.next_channel, link.next_index)
+        receiver.next_channel += 1
+        link.next_index += 1
+        link.members[name] = member
+        receiver.announced[member.channel] = (link, member)
+        opening = link.opening
+        self._say(
+            receiver,
+            Announce(
+                member.channel,
+                link.peer.client,
+                opening.channel,
+                link.peer.name,
+                opening.sender,
+                opening.port,
+                opening.high,
+                name,
+            ),
+        )
+
+    def _close(self, peer: Peer, close: Close) -> None:
+        link = peer.channels.get(close.channel)
+        if link is not None:
+            self._drop_link(link, close=True)
+
+    def _drop_link(self, link: Link, *, close: bool) -> None:
+        peer = link.peer
+        peer.channels.pop(link.opening.channel, None)
+        if peer.route is link:
+            peer.route = None
+        for index, key in (
+            (self._links_on, link.opening.topic),
+            *((self._links_to, n) for n in link.opening.receivers),
+        ):
+            links = index.get(key)
+            if links is not None:
+                links.pop(link, None)
+                if not links:
+                    del index[key]
+        for member in link.members.values():
+            member.peer.announced.pop(member.channel, None)
+            if isinstance(member.peer.route, tuple) and member.peer.route[1] is member:
+                member.peer.route = None
+            if close or link.plain:
+                self._say(member.peer, Close(member.channel))
+
+    def _route(self, peer: Peer, route: Route) -> None:
+        peer.route = (
+            peer.announced.get(route.channel) if route.channel >= ANNOUNCED else peer.channels.get(route.channel)
+        )
+
+    def _accept(self, peer: Peer, accept: Accept) -> None:
+        found = peer.announced.get(accept.channel)
+        if found is None:
+            return
+        link, member = found
+        member.window = accept.window
+        if link.plain:
+            member.begun = True
+        else:
+            self._say(
+                link.peer,
+                Accept(
+                    link.opening.channel,
+                    member.index,
+                    member.receiver,
+                    peer.client,
+                    accept.known,
+                    accept.received,
+                    accept.handled,
+                    accept.window,
+                    accept.policy,
+                ),
+            )
+
+    def _begin(self, peer: Peer, begin: Begin) -> None:
+        link = peer.channels.get(begin.channel)
+        for member in link.members.values() if link is not None else ():
+            if member.index == begin.member:
+                member.begun = True
+                self._say(member.peer, Begin(member.channel, 0, begin.sequence))
+
+    def _position(self, peer: Peer, position: Position) -> None:
+        link = peer.channels.get(position.channel)
+        for member in link.members.values() if link is not None else ():
+            if member.begun:
+                self._say(member.peer, Position(member.channel, position.sent))
+
+    def _ack(self, peer: Peer, ack: Ack) -> None:
+        found = peer.announced.get(ack.channel)
+        if found is not None:
+            link, member = found
+            if link.plain:
+                member.outstanding = max(0, member.outstanding - (ack.handled - member.handled))
+                member.handled = ack.handled
+                self.touched[link.peer] = None
+            else:
+                self._say(link.peer, Ack(link.opening.channel, member.index, ack.handled))
+
+    def _resend(self, peer: Peer, resend: Resend) -> None:
+        found = peer.announced.get(resend.channel)
+        if found is not None and not found[0].plain:
+            link, member = found
+            self._say(link.peer, Resend(link.opening.channel, member.index, resend.after))
+
+    def _denied(self, peer: Peer, deny: Deny) -> None:
+        found = peer.announced.pop(deny.channel, None)
+        if found is not None:
+            link, member = found
+            del link.members[member.receiver]
+            if not link.plain:
+                self._say(link.peer, Deny(link.opening.channel, member.receiver, deny.reason, deny.text))
+
+    def _say(self, peer: Peer, control: object) -> None:
+        frame = control_frame(control)
+        peer.out.append(frame)
+        peer.out_bytes += len(frame)
+        self.touched[peer] = None
+
+
+_HANDLERS: dict[type, Callable[[Any, Any, Any], None]] = {
+    Hello: Switchboard._hello,
+    Bye: Switchboard._bye,
+    Heartbeat: Switchboard._heartbeat,
+    Attach: Switchboard._attach,
+    Detach: Switchboard._detached,
+    Open: Switchboard._open,
+    Close: Switchboard._close,
+    Route: Switchboard._route,
+    Accept: Switchboard._accept,
+    Begin: Switchboard._begin,
+    Position: Switchboard._position,
+    Ack: Switchboard._ack,
+    Resend: Switchboard._resend,
+    Deny: Switchboard._denied,
+}
+
+
+def _same(expected: str, given: str) -> bool:
+    """Compare secrets in a time that does not depend on where they differ."""
+    return hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _difference(here: Peer, there: Peer) -> str:
+    """What two clients do not mean alike, in words for the first; empty if there is nothing, or one of them is plain."""
+    if here.hello is None or there.hello is None or here.hello.digest == there.hello.digest:
+        return ""
+    differences = _schema(here.hello).differences(_schema(there.hello))
+    named = "; ".join(str(difference) for difference in differences[:5])
+    more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+    return f"the messages of {here.name!r} and {there.name!r} differ: {named or 'by their digest'}{more}"[:4_000]
+
+
+def _schema(hello: Hello) -> Schema:
+    return Schema({line.type_id: line.text for line in hello.schema})
