@@ -13,6 +13,7 @@ compared with what was sent. Read `relay_contender` to add a transport, and `rel
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     if not contenders:
         parser.error(f"no contender is called so; there are: {', '.join(CONTENDERS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what ends the children
     try:
         results = compare(contenders, scenes(quick=options.quick), options.rounds)
     except KeyboardInterrupt:

@@ -40,7 +40,7 @@ CONTENDERS: Mapping[str, Contender] = {
     contender.name: contender
     for contender in (*SPORE, OneFrameRelay(), BatchedRelay(), ZmqRelay(), ZmqPushPull(), AsyncioRelay())
 }
-PATIENCE_S = 8.0
+PATIENCE_S = 30.0
 """How much longer than its load a run may take before it is given up."""
 _PR_SET_PDEATHSIG = 1
 

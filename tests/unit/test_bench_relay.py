@@ -1,5 +1,7 @@
 """The relay bench's load: what is sent, what a sink notices, what a percentile is."""
 
+from itertools import pairwise
+
 import attrs
 import pytest
 from bench.relay_load import RING, Load, Sink, Source, percentile, quote
@@ -27,7 +29,7 @@ def test_a_paced_source_says_when_each_message_was_due() -> None:
     found = []
     while not source.finished:
         found += source.due()
-    gaps = {later.due_ns - earlier.due_ns for earlier, later in zip(found[:-2], found[1:-1], strict=True)}
+    gaps = {later.due_ns - earlier.due_ns for earlier, later in pairwise(found[:-1])}
     assert gaps == {1_000_000}
     for message in found:
         sink.take(message)
