@@ -1,0 +1,1 @@
+"""Where the codec meets trio: actors in processes of their own, and the relay between them."""
