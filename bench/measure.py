@@ -24,10 +24,27 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Case", "Expectation", "Result", "Run", "arguments", "calling", "measure", "report", "run_bench", "save"]
+__all__ = [
+    "Case",
+    "Expectation",
+    "Result",
+    "Run",
+    "arguments",
+    "calling",
+    "conclude",
+    "measure",
+    "progress_line",
+    "report",
+    "run_bench",
+    "save",
+]
 
 Run: TypeAlias = Callable[[int], float | None]
 """Does a number of iterations. A case that times itself returns its figure for one; otherwise the harness does."""
+
+
+def _with_others(_: int) -> float:
+    raise TypeError("this case is a figure of a run that has several; its bench takes the samples")
 
 
 @attrs.frozen
@@ -36,7 +53,7 @@ class Case:
 
     name: str
     """``group: case``; the table draws a line between groups."""
-    run: Run
+    run: Run = _with_others
     baseline: str | None = attrs.field(default=None, kw_only=True)
     """The case that this one is compared with."""
     unit: str = attrs.field(default="ns", kw_only=True)
@@ -182,8 +199,12 @@ def report(title: str, results: Mapping[str, Result], console: Console) -> None:
             baseline = case.baseline.removeprefix(f"{group}: ")
             ratio = f"{result.ratio(results[case.baseline]):.2f}"
         low, high = result.quartiles
-        table.add_row(name, f"{result.value:,.0f}", case.unit, f"{low:,.0f}–{high:,.0f}", baseline, ratio)
+        table.add_row(name, _number(result.value), case.unit, f"{_number(low)}–{_number(high)}", baseline, ratio)
     console.print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def save(path: Path, results: Mapping[str, Result]) -> None:
@@ -226,20 +247,49 @@ def run_bench(
     options: argparse.Namespace, title: str, cases: Sequence[Case], expectations: Sequence[Expectation] = ()
 ) -> int:
     """Measure, print the table and a verdict for each expectation, write the JSON; return the exit code."""
-    line = _progress_line if sys.stderr.isatty() else lambda _: None
-    results = measure(cases, rounds=options.rounds, progress=line)
-    line("")
+    with progress_line() as progress:
+        results = measure(cases, rounds=options.rounds, progress=progress)
+    return conclude(options, title, results, expectations)
+
+
+def conclude(
+    options: argparse.Namespace,
+    title: str,
+    results: Mapping[str, Result],
+    expectations: Sequence[Expectation] = (),
+) -> int:
+    """Print the table and a verdict for each expectation, write the JSON; return the exit code.
+
+    An expectation of a case that was left out is not judged, and said to be so.
+    """
     console = Console(width=None if sys.stdout.isatty() else 140)
     python = f"{platform.python_implementation()} {platform.python_version()}"
     report(f"{title} · {python} · medians of {options.rounds} rounds", results, console)
-    verdicts = [expectation.judge(results) for expectation in expectations]
-    for met, text in verdicts:
-        console.print(text, style="green" if met else "bold red", highlight=False, soft_wrap=True)
+    verdicts = []
+    for expectation in expectations:
+        if {expectation.case, *expectation.others} <= results.keys():
+            met, text = expectation.judge(results)
+            verdicts.append(met)
+            console.print(text, style="green" if met else "bold red", highlight=False, soft_wrap=True)
+        else:
+            console.print(f"{expectation.text}: not judged, for lack of figures", highlight=False, soft_wrap=True)
     if options.json is not None:
         save(options.json, results)
-    return int(options.require and not all(met for met, _ in verdicts))
+    return int(options.require and not all(verdicts))
 
 
-def _progress_line(text: str) -> None:
-    sys.stderr.write(f"\r\x1b[K{text}")
-    sys.stderr.flush()
+@contextmanager
+def progress_line() -> Iterator[Callable[[str], object]]:
+    """A line on the terminal, if there is one, that says what goes on and is cleared in the end."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+
+    def show(text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        show("")

@@ -21,6 +21,8 @@ __all__ = [
     "DecodeError",
     "DefinitionError",
     "EncodeError",
+    "JournalError",
+    "JournalFull",
     "LinkDenied",
     "MailboxFull",
     "RelayError",
@@ -204,6 +206,29 @@ class DecodeError(CodecError, ValueError):
         self.field = field
         where = f"{message}.{field}: " if field else f"{message}: " if message else ""
         super().__init__(f"at byte {offset}: {where}{reason}")
+
+
+class JournalError(SporeError):
+    """A journal cannot be opened, or cannot do what was asked. Nothing of what was asked has happened.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong with it, or with the call.
+        stream: the stream that it is about, if it is about one.
+        sequence: the sequence number that it is about, if it is about one.
+    """
+
+    def __init__(self, path: str, reason: str, *, stream: str | None = None, sequence: int | None = None) -> None:
+        self.path = path
+        self.reason = reason
+        self.stream = stream
+        self.sequence = sequence
+        where = "" if stream is None else f"stream {stream!r}" + ("" if sequence is None else f", sequence {sequence}")
+        super().__init__(f"journal {path}: {where}: {reason}" if where else f"journal {path}: {reason}")
+
+
+class JournalFull(JournalError):
+    """There is no room, on the disk or within the journal's limit. It works again once there is."""
 
 
 def _short(value: object) -> str:

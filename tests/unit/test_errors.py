@@ -5,7 +5,17 @@ import pickle
 import pytest
 
 import spore
-from spore.errors import ActorStopped, ConversionError, Damage, DecodeError, DefinitionError, EncodeError, UsageError
+from spore.errors import (
+    ActorStopped,
+    ConversionError,
+    Damage,
+    DecodeError,
+    DefinitionError,
+    EncodeError,
+    JournalError,
+    JournalFull,
+    UsageError,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +27,8 @@ from spore.errors import ActorStopped, ConversionError, Damage, DecodeError, Def
         EncodeError("Quote", "needs an integer", field="price", value=1.5),
         DecodeError(Damage.VALUE, "a bool is 0 or 1", offset=7, message="Quote", field="live"),
         ActorStopped("desk", "it has stopped"),
+        JournalError("/a/journal", "is there with other bytes", stream="quotes", sequence=7),
+        JournalFull("/a/journal", "the disk is full"),
     ],
     ids=lambda error: type(error).__name__,
 )
