@@ -30,6 +30,8 @@ class Inbound:
         known = [edge for edge in cell.edges if edge.owner is None and (edge.sender, edge.port) == (sender, port)]
         self._edge: LocalRef[Any] = known[0] if known else type(ref)(cell, None, port, sender)
         self._plain = type(self._edge) is LocalRef
+        self.overfull = cell.dispatcher.overfull
+        """What in the bundle has more than it holds; see `pressed`."""
 
     @property
     def capacity(self) -> int:
@@ -51,17 +53,6 @@ class Inbound:
         cell = self._edge.cell
         overfull = cell.dispatcher.overfull
         return bool(overfull) and any(reaches(cell, other) for other in overfull)
-
-    def spent(self) -> bool:
-        """Account for a message; return whether it is time to give way."""
-        return self._edge.cell.dispatcher.spent(1)
-
-    async def give_way(self) -> None:
-        """Let everything else in the process have its turn.
-
-        Cancellation: a checkpoint.
-        """
-        await self._edge.cell.dispatcher.give_way()
 
     def handle(self, message: Any) -> bool:
         """Have a plain handler of an idle actor handle a message now, if that can be. What it raises is its own.

@@ -4,3 +4,23 @@ Read in this order. Sans-IO: `control` (what two ends say to each other about me
 two ends of a link), `session` (a client's end of a connection), `switchboard` (the relay's). With trio: `carrier`
 (sockets), `server` (the relay), `client` and `remote` (a reference whose actor is elsewhere).
 """
+
+from spore.relay.address import Address, TlsFiles
+from spore.relay.client import Client, open_client
+from spore.relay.journal import Journal
+from spore.relay.remote import RemoteRef
+from spore.relay.server import Relay, open_relay
+from spore.relay.switchboard import Limits, Switchboard
+
+__all__ = [
+    "Address",
+    "Client",
+    "Journal",
+    "Limits",
+    "Relay",
+    "RemoteRef",
+    "Switchboard",
+    "TlsFiles",
+    "open_client",
+    "open_relay",
+]

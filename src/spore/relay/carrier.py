@@ -25,6 +25,9 @@ SOCKET_BUFFER = 1024 * 1024
 class Carrier(ABC):
     """One connection."""
 
+    waited = True
+    """Whether the last `receive` had to wait, so that everything else has had its turn."""
+
     @abstractmethod
     def send_nowait(self, data: bytes) -> int:
         """Write what can be written at once, and return how many bytes that was.
@@ -88,10 +91,12 @@ class SocketCarrier(Carrier):
                 raise trio.BrokenResourceError(str(error)) from error
 
     async def receive(self) -> bytes:
+        self.waited = False
         while True:
             try:
                 return self._sock.recv(READ_SIZE)
             except (BlockingIOError, InterruptedError):
+                self.waited = True
                 try:
                     await trio.lowlevel.wait_readable(self._sock)
                 except (OSError, trio.ClosedResourceError) as error:

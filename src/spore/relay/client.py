@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
+from time import perf_counter_ns
 from typing import Any
 
 import attrs
@@ -17,7 +18,6 @@ import trio
 
 from spore.codec import UnknownTlv
 from spore.errors import ActorStopped, AskFailed, MailboxFull, RelayError, RelayRefused, UsageError
-from spore.message import message_type
 from spore.nursery_bundle.chance import chances, slice_clock
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.envelope import Receipt
@@ -28,7 +28,7 @@ from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
 from spore.relay.carrier import Carrier
-from spore.relay.control import Advance, Ask, Idle, Policy, Reason
+from spore.relay.control import Advance, Idle, Policy, Reason
 from spore.relay.incoming import Arrival, Incoming
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions
 from spore.relay.remote import RemoteRef
@@ -40,12 +40,13 @@ _log = logging.getLogger("spore.relay")
 
 ACK_DELAY_S = 0.01
 """An acknowledgement that is not urgent waits so long for others."""
+TOGETHER_NS = 50_000
+"""What is told so soon after something was written goes out together with what follows it in the same tick."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
 LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower()}
 """Refusals that coming again does not change."""
 _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
-_ASK = message_type(Ask).type_id
 
 
 class Client:
@@ -62,8 +63,7 @@ class Client:
         self._chances = chances(None)
         self._holding = False
         """Whether what is to be written is left until the work in hand is done."""
-        self._written = False
-        """Whether something was written in this tick."""
+        self._written_at = 0
         self._rest = b""
         """What the socket did not take."""
         self._flush_wanted = trio.lowlevel.ParkingLot()
@@ -200,6 +200,7 @@ class Client:
         session = self.session
         self._carrier = carrier
         self._rest = b""
+        self._flush_due = False
         error: BaseException | None = None
         try:
             session.connected(trio.current_time())
@@ -225,6 +226,8 @@ class Client:
     async def _read(self, carrier: Carrier) -> None:
         session, turns = self.session, self.turns
         while data := await carrier.receive():
+            if carrier.waited:
+                turns.new_slice()
             self._holding = True
             try:
                 for link in session.receive(data, trio.current_time()):
@@ -234,7 +237,7 @@ class Client:
             self._write()
             if self._changed:
                 self._changed.unpark_all()
-            if turns.spent(32):
+            if turns.spent(1):
                 await turns.give_way()
         raise RelayError("the relay has closed it")
 
@@ -250,17 +253,17 @@ class Client:
             self.session.acknowledge()
             self._kick()
 
-    # Writing: at once for the first in a tick, the rest with the next pass of the scheduler
+    # Writing: at once when nothing was written just now, and else together with the next pass of the scheduler
 
     def _kick(self) -> None:
         """There is something to write."""
-        if self._holding or self._carrier is None:
+        if self._holding or self._flush_due or self._carrier is None:
             return
-        if self._written:
+        if perf_counter_ns() - self._written_at < TOGETHER_NS:
             self._flush_due = True
-            return
-        self._write()
-        self._flush_wanted.unpark_all()
+            self._flush_wanted.unpark()
+        else:
+            self._write()
 
     def _write(self) -> None:
         carrier = self._carrier
@@ -269,30 +272,26 @@ class Client:
         data = self.session.data_to_send(trio.current_time())
         if not data:
             return
-        self._written = True
         try:
             done = carrier.send_nowait(data)
         except trio.BrokenResourceError:
             carrier.close()  # whoever reads will notice
             return
+        self._written_at = perf_counter_ns()
         if done < len(data):
             self._rest = data[done:]
-        self._flush_wanted.unpark_all()
+            self._flush_due = True
+            self._flush_wanted.unpark()
 
     async def _flush(self, carrier: Carrier) -> None:
         while True:
+            while not self._flush_due:
+                await self._flush_wanted.park()
             if self._rest:
                 await carrier.send_all(self._rest)
                 self._rest = b""
-                self._flush_due = True
-            elif not self._flush_due:
-                self._written = False
-                await self._flush_wanted.park()
-                await trio.lowlevel.checkpoint()  # what is told in this tick goes out together
-                continue
             self._flush_due = False
             self._write()
-            await trio.lowlevel.checkpoint()
 
     # Delivering
 
@@ -320,56 +319,64 @@ class Client:
 
     def _hand_over_all(self, link: Incoming, inbound: Inbound) -> bool:
         """Hand over what has arrived, as far as there is room and time; return whether that was all."""
-        arrived = link.arrived
-        while arrived:
-            if inbound.pressed or inbound.spent():
-                return False
-            arrival = arrived[0]
-            if len(arrival.frame.items) == 1 and not link.high and type(arrival.item) not in _NO_MESSAGES:
-                arrived.popleft()
-                if inbound.handle(arrival.item):
-                    self._done(link, arrival.sequence)
-                    continue
-                arrived.appendleft(arrival)
-            receipt = self._prepare(link, inbound, arrival)
-            if receipt is not None:
-                try:
-                    if not inbound.take(arrival.item, receipt, link.high):
-                        return False
-                except (MailboxFull, ActorStopped) as error:
-                    self._refuse(link, arrival, receipt, error)
-            arrived.popleft()
+        arrived, overfull, spent, handle = link.arrived, inbound.overfull, self.turns.spent, inbound.handle
+        normal = not link.high
+        try:
+            while arrived:
+                if spent(1) or (overfull and inbound.pressed):
+                    return False
+                arrival = arrived.popleft()
+                sequence, item, awaited = arrival
+                if normal and not awaited and type(item) not in _NO_MESSAGES and handle(item):
+                    link.done(sequence)
+                elif not self._queue(link, inbound, arrival):
+                    arrived.appendleft(arrival)
+                    return False
+        finally:
+            self._handled(link)
+        return True
+
+    def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
+        """Queue a message for its actor; return whether there was room."""
+        receipt = self._receipt(link, inbound, arrival)
+        if receipt is not None:
+            try:
+                return inbound.take(arrival[1], receipt, link.high)
+            except (MailboxFull, ActorStopped) as error:
+                self._refuse(link, arrival, receipt, error)
         return True
 
     async def _pump(self, link: Incoming, inbound: Inbound) -> None:
         """Hand over the rest, giving way and waiting for room."""
         try:
-            await inbound.give_way()
+            await self.turns.give_way()
             while not self._hand_over_all(link, inbound):
                 arrival = link.arrived[0]
-                receipt = self._prepare(link, inbound, arrival)
+                receipt = self._receipt(link, inbound, arrival)
                 if receipt is not None:
                     try:
-                        await inbound.take_when_room(arrival.item, receipt, link.high)
+                        await inbound.take_when_room(arrival[1], receipt, link.high)
                     except (MailboxFull, ActorStopped) as error:
                         self._refuse(link, arrival, receipt, error)
                 link.arrived.popleft()
+                self.turns.new_slice()  # because it has just given way
         finally:
             self._pumps.discard(link)
 
-    def _prepare(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> _Receipt | None:
+    def _receipt(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> _Receipt | None:
         """The receipt for a message; None for what is no message, and is dealt with here."""
-        item = arrival.item
+        sequence, item, awaited = arrival
         kind = type(item)
         if kind is Advance:
             inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
         elif kind is Idle:
             inbound.idle()
-        elif item is None or kind is UnknownTlv:
-            _log.warning("%s: message %d from %s is not known here", link.receiver, arrival.sequence, link.client_name)
+        elif kind in _NO_MESSAGES:
+            _log.warning("%s: message %d from %s is not known here", link.receiver, sequence, link.client_name)
         else:
-            return _Receipt(self, link, arrival.sequence, _is_ask(arrival))
-        self._done(link, arrival.sequence)
+            return _Receipt(self, link, sequence, awaited)
+        link.done(sequence)
+        self._handled(link)
         return None
 
     def _refuse(self, link: Incoming, arrival: Arrival, receipt: _Receipt, error: Exception) -> None:
@@ -377,15 +384,16 @@ class Client:
         if isinstance(error, ActorStopped):
             ref = self._receivers[link.receiver]
             if isinstance(ref, LocalRef):
-                ref.cell.lose(arrival.item, Loss.STOPPED)
+                ref.cell.lose(arrival[1], Loss.STOPPED)
             receipt.lose(link.receiver, Loss.STOPPED)
             self.session.deny(link, Reason.STOPPED, error.reason)
 
-    def _done(self, link: Incoming, sequence: int) -> None:
-        if self.session.done(link, sequence):
+    def _handled(self, link: Incoming) -> None:
+        """Messages of a link were handled: acknowledge them, soon."""
+        if self.session.handled(link):
             self.session.acknowledge()
             self._kick()
-        elif not self._ack_wanted.is_set():
+        elif self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
 
     def _remember(self, ref: RemoteRef[Any]) -> RemoteRef[Any]:
@@ -405,22 +413,20 @@ class _Receipt(Receipt):
     def answer(self, value: Any) -> None:
         if self.awaited:
             self.client.session.answer(self.link, self.sequence, value, None)
-        self.client._done(self.link, self.sequence)
+        self.link.done(self.sequence)
+        self.client._handled(self.link)
 
     def fail(self, error: Exception) -> None:
         if self.awaited:
             text = error.reason if isinstance(error, AskFailed) else str(error)
             self.client.session.answer(self.link, self.sequence, None, text)
-        self.client._done(self.link, self.sequence)
+        self.link.done(self.sequence)
+        self.client._handled(self.link)
 
     def lose(self, actor: str, reason: Loss) -> None:
         if reason in {Loss.CANCELLED, Loss.DEADLINE}:
             return  # this process ends: its successor is to have the message
         self.fail(AskFailed(actor, f"the message was lost: {reason}"))
-
-
-def _is_ask(arrival: Arrival) -> bool:
-    return any(isinstance(item, UnknownTlv) and item.type_id == _ASK for item in arrival.frame.items[1:])
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 
 from spore.codec import HEADER_SIZE, MAGIC, MAX_FRAME_SIZE, VERSION
 from spore.codec.header import DOMAINS, HEADER, header_damage
+from spore.codec.tlv import EXTENDED
 from spore.message import Domain
 from spore.relay.control import FIRST_CONTROL, FIRST_IN_LINK
 
 __all__ = ["FrameSplitter"]
 
-_EXTENDED = 255
 _SYSTEM = int(Domain.SYSTEM)
-_HEADER_WORDS = HEADER.unpack_from
+_header_at = HEADER.unpack_from
 
 
 class FrameSplitter:
-    """Feed it chunks of any size, and iterate `frames` after each.
+    """Feed it chunks of any size, and iterate `runs` after each.
 
     Args:
         max_frame_size: the largest frame to accept, in bytes, header included.
@@ -29,7 +29,7 @@ class FrameSplitter:
 
     def __init__(self, max_frame_size: int = MAX_FRAME_SIZE) -> None:
         self.data = b""
-        """What the indices that `frames` yields point into."""
+        """What the indices that `runs` yields point into."""
         self._max_frame_size = max_frame_size
         self._later = bytearray()
         self._wanted = 0
@@ -57,39 +57,46 @@ class FrameSplitter:
         else:
             self.data = chunk
 
-    def frames(self) -> Iterator[tuple[int, int, int]]:
-        """The whole frames that are there now: where each begins and ends in `data`, and the type number of the control
-        message in it, or 0.
+    def runs(self, *, each: bool = False) -> Iterator[tuple[int, int, int, int]]:
+        """The whole frames that are there now, those with messages in runs as long as they can be: where each begins and
+        ends in `data`, how many frames it is, and the type number of the control message in it, or 0.
+
+        Args:
+            each: every frame by itself.
 
         Raises:
             DecodeError: when the frames before it were taken, if what follows cannot begin a frame.
         """
-        data, at = self.data, self._at
+        data, at, limit, domains = self.data, self._at, self._max_frame_size, DOMAINS
         length = len(data)
+        run, count = at, 0
         while length - at >= HEADER_SIZE:
-            magic, domain, version, _, flags, _, _, size, _ = _HEADER_WORDS(data, at)
+            magic, domain, version, _, flags, _, _, size, _ = _header_at(data, at)
             end = at + HEADER_SIZE + size
-            if (
-                magic != MAGIC
-                or version != VERSION
-                or flags > 7
-                or DOMAINS[domain] is None
-                or end - at > self._max_frame_size
-            ):
+            if end > length or magic != MAGIC or version != VERSION or flags > 7 or end - at > limit:
                 break
-            if end > length:
-                break
-            kind = 0
-            if domain == _SYSTEM and size:
-                kind = data[at + HEADER_SIZE]
-                if kind == _EXTENDED and size > 2:
+            if domain == _SYSTEM:
+                kind = data[at + HEADER_SIZE] if size else 0
+                if kind == EXTENDED and size > 2:
                     kind = data[at + HEADER_SIZE + 2]
-                if not FIRST_CONTROL <= kind < FIRST_IN_LINK:
-                    kind = 0
-            yield at, end, kind
+                if FIRST_CONTROL <= kind < FIRST_IN_LINK:
+                    if count:
+                        yield run, at, count, 0
+                    yield at, end, 1, kind
+                    at = run = end
+                    count = 0
+                    continue
+            elif domains[domain] is None:
+                break
             at = end
+            count += 1
+            if each:
+                yield run, at, 1, 0
+                run, count = at, 0
+        if count:
+            yield run, at, count, 0
         self._at = at
-        damage = header_damage(data, at, offset=self._base + at, max_frame_size=self._max_frame_size)
+        damage = header_damage(data, at, offset=self._base + at, max_frame_size=limit)
         if damage is not None:
             raise damage
         size = int.from_bytes(data[at + 24 : at + 28], "little") if length - at >= HEADER_SIZE else 0

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import attrs
 
-from spore.codec import Flags, Frame, encode_frame
+from spore.codec import Flags, Frame, UnknownTlv, encode_frame
 from spore.errors import EncodeError
 from spore.message import Domain, message_type
-from spore.relay.control import Accept, Ack, Announce, Policy, Reply, Resend
+from spore.relay.control import Accept, Ack, Announce, Ask, Policy, Reply, Resend
 
 __all__ = ["KEPT_ANSWERS", "Arrival", "Incoming"]
 
@@ -24,18 +24,10 @@ KEPT_ANSWERS = 1_024
 """So many answers of a link are kept, to be sent again if the ask comes again."""
 
 
-@attrs.frozen(eq=False)
-class Arrival:
-    """A message that was taken and is to be handed to its actor."""
-
-    sequence: int
-    item: object
-    """The message, or an in-link control message."""
-    frame: Frame
-
-    @property
-    def redelivered(self) -> bool:
-        return bool(self.frame.flags & Flags.REDELIVERED)
+Arrival = tuple[int, object, bool]
+"""A message that was taken and is to be handed to its actor: its number, the message (or an in-link control message, or
+None for what is not known here), and whether somebody waits for an answer."""
+_ASK = message_type(Ask).type_id
 
 
 @attrs.define
@@ -140,7 +132,8 @@ class Incoming:
         self.counts.received += 1
         if frame.flags is not Flags.NONE and frame.flags & Flags.REDELIVERED:
             self.counts.redelivered += 1
-        self.arrived.append(Arrival(sequence, item, frame))
+        items = frame.items
+        self.arrived.append((sequence, item, len(items) > 1 and any(map(_asks, items))))
         return None
 
     def damaged(self) -> Resend | None:
@@ -206,3 +199,7 @@ def _answer(sequence: int, value: object, failure: str | None, now_ns: int) -> b
         except (TypeError, EncodeError) as error:
             reply = Reply(sequence, True, f"the answer cannot travel: {error}"[:1_000])
     return encode_frame(Frame(Domain.SYSTEM, 0, Flags.REPLY, sequence, now_ns, (reply,)))
+
+
+def _asks(item: object) -> bool:
+    return isinstance(item, UnknownTlv) and item.type_id == _ASK

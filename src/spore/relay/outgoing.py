@@ -147,7 +147,7 @@ class Outgoing:
             return self.waiting.has_room(self._key(message))
         if self.options.feedback:
             return True
-        return self.outstanding < self._window and self._kept_bytes < WINDOW_BYTES
+        return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES
 
     @property
     def overfull(self) -> bool:
@@ -177,8 +177,6 @@ class Outgoing:
             frame = self._encode(message, self._last + 1, ask, with_)
             self.counts.sent += 1
             self._number(frame, ask)
-            if self._active:
-                self.on_change()
             return
         frame = self._encode(message, 0, ask, with_)
         self.counts.sent += 1
@@ -188,12 +186,10 @@ class Outgoing:
         return self.options.key(message) if self.options.key is not None else None
 
     def _window_has_room(self) -> bool:
-        if self.lossless:
-            if self.options.feedback:
-                return True
-        elif not self._active:
+        if not self._active and not self.lossless:
             return False  # what has a number cannot be given up any more
-        return len(self._kept) < self._window and (self._kept_bytes < WINDOW_BYTES or not self._kept)
+        kept = self._kept
+        return (len(kept) < self._window and (self._kept_bytes < WINDOW_BYTES or not kept)) or self.options.feedback
 
     def _encode(self, message: Any, sequence: int, ask: Receipt | None, with_: tuple[object, ...]) -> bytes:
         if ask is None and not with_:
@@ -216,6 +212,8 @@ class Outgoing:
             self.asks[self._last] = ask
         if self._active:
             self.to_send.append(frame)
+            if len(self.to_send) == 1:  # else it is known already that there is something to write
+                self.on_change()
 
     def _promote(self) -> None:
         """Give numbers to what waits, as far as the window has room."""

@@ -118,12 +118,23 @@ class RemoteRef(ActorRef[M]):
 
     async def send(self, message: M, high: bool = False) -> None:
         link = (self._high if high else self._link) or self._open(high)
-        client = self._client
-        if client.turns.spent(1):
-            await client.turns.give_way()
+        turns = self._client.turns
+        if not turns.spent(1):
+            if not link.has_room(message):
+                await self._wait_for_room(link, message)
+            link.queue(message)
+            return
+        # The checkpoint comes after the message, so that it does not wait for others; nothing may be cancelled then.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not link.has_room(message):
+            await self._wait_for_room(link, message)
+        link.queue(message)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        turns.new_slice()
+
+    async def _wait_for_room(self, link: Outgoing, message: M) -> None:
         while not link.has_room(message) and link.denied is None:
             await self._room.park()
-        link.queue(message)
 
     async def send_many(self, messages: Iterable[M]) -> None:
         await trio.lowlevel.checkpoint()
@@ -138,8 +149,7 @@ class RemoteRef(ActorRef[M]):
         try:
             with trio.move_on_after(timeout):
                 await trio.lowlevel.checkpoint()
-                while not link.has_room(message) and link.denied is None:
-                    await self._room.park()
+                await self._wait_for_room(link, message)
                 link.queue(message, ask=reply)
                 await reply.wait()
         finally:
@@ -160,8 +170,8 @@ class RemoteRef(ActorRef[M]):
             if link.denied is None:
                 link.queue(Idle())
 
-    async def wait_open(self) -> None:
-        """Wait until every receiver has accepted the link.
+    async def wait_open(self, at_least: int = 1) -> None:
+        """Wait until every receiver has accepted the link, and, of a topic, so many subscribers.
 
         Cancellation: a checkpoint if it waits.
 
@@ -169,7 +179,7 @@ class RemoteRef(ActorRef[M]):
             LinkDenied: if one has refused it.
         """
         link = self._link or self._open(False)
-        while not link.accepted:
+        while not link.accepted or len(link.members) < at_least:
             if link.denied is not None:
                 raise link.denied
             await self._room.park()

@@ -194,9 +194,8 @@ class Session:
         self._dirty[link] = None
         self.on_send()
 
-    def done(self, link: Incoming, sequence: int) -> bool:
-        """A message was handled; return whether its acknowledgement is urgent."""
-        link.done(sequence)
+    def handled(self, link: Incoming) -> bool:
+        """Messages of a link were handled; return whether the acknowledgement is urgent."""
         if link.ack_due:
             self._to_ack[link] = None
         return link.ack_urgent
@@ -286,7 +285,7 @@ class Session:
         splitter = self._splitter
         try:
             splitter.feed(data)
-            for start, end, kind in splitter.frames():
+            for start, end, _, kind in splitter.runs(each=True):
                 whole = splitter.data[start:end]
                 if kind:
                     self._control(control_of(whole))

@@ -197,28 +197,19 @@ class Switchboard:
             return
         peer.heard_at = now_s
         splitter = peer.splitter
-        run = at = count = 0
         try:
             splitter.feed(data)
-            for start, end, kind in splitter.frames():
+            for start, end, count, kind in splitter.runs(each=peer.hello is None):
+                run = splitter.data[start:end]
                 if kind:
-                    if run < start:
-                        self._forward(peer, splitter.data[run:start], count)
-                    run, count = end, 0
-                    self._control(peer, control_of(splitter.data[start:end]), now_s)
-                    if peer.closing:
-                        return
+                    self._control(peer, control_of(run))
+                elif peer.hello is None:
+                    self._plain(peer, run)
                 else:
-                    count += 1
-                    if peer.hello is None:
-                        self._plain(peer, splitter.data[start:end])
-                        run, count = end, 0
-                at = end
-            if run < at:
-                self._forward(peer, splitter.data[run:at], count)
+                    self._forward(peer, run, count)
+                if peer.closing:
+                    return
         except DecodeError as error:
-            if run < at:
-                self._forward(peer, splitter.data[run:at], count)
             self.refuse(peer, Reason.DAMAGE, f"{error}")
         except RelayRefused as refused:
             self.refuse(peer, Reason[refused.reason.upper()], refused.text)
@@ -302,7 +293,7 @@ class Switchboard:
 
     # What is said
 
-    def _control(self, peer: Peer, control: object, now_s: float) -> None:
+    def _control(self, peer: Peer, control: object) -> None:
         if peer.hello is None and type(control) is not Hello:
             raise RelayRefused("damage", f"{type(control).__name__} before Hello")
         handler = _HANDLERS.get(type(control))
