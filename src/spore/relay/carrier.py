@@ -17,7 +17,8 @@ from spore.relay.address import Address
 
 __all__ = ["READ_SIZE", "Carrier", "SocketCarrier", "StreamCarrier", "connect"]
 
-READ_SIZE = 256 * 1024
+READ_SIZE = 64 * 1024
+"""More would have every read map and unmap memory: the buffer is made before it is known how much has come."""
 SOCKET_BUFFER = 1024 * 1024
 """What the kernel is asked to hold for a socket: the fewer passes for a burst."""
 
