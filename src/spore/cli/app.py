@@ -12,6 +12,7 @@ from rich.console import Console
 
 from spore.cli.decode import decode
 from spore.cli.encode import encode
+from spore.cli.relay import relay
 from spore.cli.schema import schema
 from spore.errors import SporeError
 
@@ -35,32 +36,54 @@ app = App(
 app.command(schema)
 app.command(decode)
 app.command(encode)
+app.command(relay)
 
 
 def run(tokens: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. What went wrong is said on stderr, in one line."""
     try:
-        result = app(
-            tokens,
-            error_console=Console(stderr=True),
-            exit_on_error=False,
-            print_error=True,
-            result_action="return_value",
-        )
-        sys.stdout.flush()
-    except CycloptsError:
-        return BAD_INPUT
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
-    except SporeError as error:
-        return _say(str(error))
-    except OSError as error:
-        return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return _run(tokens)
+    except BaseExceptionGroup as group:  # what a nursery raises; for a person, its first cause is the error
+        return _explained(_first(group))
+    except (CycloptsError, SporeError, OSError, KeyboardInterrupt) as error:
+        return _explained(error)
+
+
+def _run(tokens: Sequence[str] | None) -> int:
+    result = app(
+        tokens,
+        error_console=Console(stderr=True),
+        exit_on_error=False,
+        print_error=True,
+        result_action="return_value",
+    )
+    sys.stdout.flush()
     return result if isinstance(result, int) else 0
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _explained(error: BaseException) -> int:
+    """The exit code of a failure, which is said in one line on stderr; what is no failure of the user's is raised."""
+    match error:
+        case CycloptsError():
+            return BAD_INPUT  # it was printed already
+        case BrokenPipeError():
+            # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
+        case SporeError():
+            return _say(str(error))
+        case OSError():
+            return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        case KeyboardInterrupt():
+            return INTERRUPTED
+    raise error
 
 
 def _say(what: str) -> int:

@@ -32,9 +32,9 @@ BACKLOG = 128
 class Relay:
     """A relay that runs. Made by `open_relay`."""
 
-    def __init__(self, board: Switchboard, nursery: trio.Nursery) -> None:
+    def __init__(self, board: Switchboard, nursery: trio.Nursery, addresses: tuple[Address, ...] = ()) -> None:
         self.board = board
-        self.addresses: list[Address] = []
+        self.addresses = addresses
         """Where it listens; with the port that the system chose, where it was to choose."""
         self._nursery = nursery
         self._carriers: dict[Peer, Carrier] = {}
@@ -169,23 +169,24 @@ async def open_relay(
         if tls is None and not address.is_loopback and not plain_tcp:
             reason = "can be reached from other machines, and has neither TLS nor your word that this is meant"
             raise UsageError(f"{address} {reason}; give certificates, or allow plain TCP")
-    async with trio.open_nursery() as nursery:
-        relay = Relay(board, nursery)
-        listeners: list[socket.socket] = []
-        try:
-            for address in addresses:
-                sock, bound = await _listen(address)
-                listeners.append(sock)
-                relay.addresses.append(bound)
-                nursery.start_soon(_accept, relay, sock, tls if address.path is None else None, nursery)
+    listening: list[tuple[socket.socket, Address]] = []
+    try:
+        for address in addresses:
+            listening.append(await _listen(address))
+        async with trio.open_nursery() as nursery:
+            relay = Relay(board, nursery, tuple(bound for _, bound in listening))
+            for sock, bound in listening:
+                nursery.start_soon(_accept, relay, sock, tls if bound.path is None else None, nursery)
             nursery.start_soon(relay.watch)
-            yield relay
-        finally:
-            for sock, bound in zip(listeners, relay.addresses, strict=False):
-                sock.close()
-                if bound.path is not None:
-                    _remove(bound.path)
-            nursery.cancel_scope.cancel()
+            try:
+                yield relay
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        for sock, bound in listening:
+            sock.close()
+            if bound.path is not None:
+                _remove(bound.path)
 
 
 async def _accept(relay: Relay, listener: socket.socket, tls: ssl.SSLContext | None, nursery: trio.Nursery) -> None:

@@ -1,0 +1,111 @@
+"""``spore relay``: run a relay."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import trio
+from cyclopts import Parameter
+
+from spore.errors import UsageError
+from spore.relay import Address, Limits, Switchboard, TlsFiles, open_relay
+
+__all__ = ["TOKEN_VARIABLE", "read_token", "relay", "tls_files"]
+
+TOKEN_VARIABLE = "SPORE_TOKEN"  # noqa: S105 - where the token is, not what
+MiB = 1024 * 1024
+
+
+def relay(
+    *,
+    socket: Path | None = None,
+    tcp: str | None = None,
+    journal: Path | None = None,
+    token_file: Path | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    tls_ca: Path | None = None,
+    plain_tcp: bool = False,
+    max_frame_mib: Annotated[int, Parameter(name="--max-frame-mib")] = 16,
+) -> None:
+    """Run a relay until it is told to stop (SIGTERM or Ctrl-C).
+
+    Each line on stdout says where it listens, once it does. Clients that are cut off by a restart come back by themselves,
+    and nothing is lost or repeated.
+
+    Parameters
+    ----------
+    socket
+        Listen on a Unix socket, for this user alone. One that a dead relay left is replaced.
+    tcp
+        Listen on HOST:PORT; port 0 lets the system choose. Off the loopback this needs certificates.
+    journal
+        Keep what passes in this directory until it has been handled, so that receivers can come late.
+    token_file
+        Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at.
+    tls_cert
+        The relay's certificate, in PEM.
+    tls_key
+        Its key.
+    tls_ca
+        The certificate of the authority that has signed the clients' certificates.
+    plain_tcp
+        Allow TCP without TLS off the loopback. Everybody on the way can then read and change what passes.
+    max_frame_mib
+        The largest frame to accept, in MiB; the format's limit is 16.
+    """
+    addresses = [Address(path=str(socket))] if socket is not None else []
+    if tcp is not None:
+        addresses.append(Address.parse(f"tcp:{tcp}"))
+    if not addresses:
+        raise UsageError("nowhere to listen: give --socket PATH, --tcp HOST:PORT, or both")
+    if not 1 <= max_frame_mib <= 16:
+        raise UsageError(f"--max-frame-mib is 1 to 16, not {max_frame_mib}")
+    tls = tls_files(tls_cert, tls_key, tls_ca)
+    board = Switchboard(token=read_token(token_file), limits=Limits(frame_size=max_frame_mib * MiB))
+    trio.run(_serve, addresses, board, tls, plain_tcp, journal)
+
+
+async def _serve(
+    addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool, journal: Path | None
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        context = tls.for_server() if tls is not None else None
+        async with open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp) as running:
+            for address in running.addresses:
+                print(f"listening at {address}", flush=True)
+            async for number in signals:
+                if number == signal.SIGINT:
+                    raise KeyboardInterrupt
+                return
+
+
+def read_token(file: Path | None) -> str | None:
+    """The token in a file, or in the environment; None where there is neither.
+
+    Raises:
+        UsageError: if the file is empty.
+    """
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    token = file.read_text().strip()
+    if not token:
+        raise UsageError(f"{file}: there is no token in it")
+    return token
+
+
+def tls_files(certificate: Path | None, key: Path | None, ca: Path | None) -> TlsFiles | None:
+    """The three files of TLS, or None.
+
+    Raises:
+        UsageError: if only some are given.
+    """
+    given = [file for file in (certificate, key, ca) if file is not None]
+    if not given:
+        return None
+    if certificate is None or key is None or ca is None:
+        raise UsageError("TLS needs all of --tls-cert, --tls-key and --tls-ca")
+    return TlsFiles(certificate=certificate, key=key, ca=ca)
