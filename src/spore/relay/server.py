@@ -172,7 +172,7 @@ async def open_relay(
     listening: list[tuple[socket.socket, Address]] = []
     try:
         for address in addresses:
-            listening.append(await _listen(address))
+            listening.append(await _listen(address))  # noqa: PERF401 - what listens already is to be closed in any case
         async with trio.open_nursery() as nursery:
             relay = Relay(board, nursery, tuple(bound for _, bound in listening))
             for sock, bound in listening:
