@@ -23,7 +23,6 @@ def relay(
     *,
     socket: Path | None = None,
     tcp: str | None = None,
-    journal: Path | None = None,
     token_file: Path | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
@@ -42,8 +41,6 @@ def relay(
         Listen on a Unix socket, for this user alone. One that a dead relay left is replaced.
     tcp
         Listen on HOST:PORT; port 0 lets the system choose. Off the loopback this needs certificates.
-    journal
-        Keep what passes in this directory until it has been handled, so that receivers can come late.
     token_file
         Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at.
     tls_cert
@@ -66,12 +63,10 @@ def relay(
         raise UsageError(f"--max-frame-mib is 1 to 16, not {max_frame_mib}")
     tls = tls_files(tls_cert, tls_key, tls_ca)
     board = Switchboard(token=read_token(token_file), limits=Limits(frame_size=max_frame_mib * MiB))
-    trio.run(_serve, addresses, board, tls, plain_tcp, journal)
+    trio.run(_serve, addresses, board, tls, plain_tcp)
 
 
-async def _serve(
-    addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool, journal: Path | None
-) -> None:
+async def _serve(addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         context = tls.for_server() if tls is not None else None
         async with open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp) as running:

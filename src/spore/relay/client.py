@@ -242,7 +242,7 @@ class Client:
         raise RelayError("the relay has closed it")
 
     async def _watch(self) -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - it waits for time to pass, not for a condition
             await trio.sleep_until(self.session.on_time(trio.current_time()))
 
     async def _acknowledge(self) -> None:
