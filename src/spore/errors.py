@@ -21,6 +21,7 @@ __all__ = [
     "DecodeError",
     "DefinitionError",
     "EncodeError",
+    "FeedError",
     "JournalError",
     "JournalFull",
     "LinkDenied",
@@ -229,6 +230,22 @@ class JournalError(SporeError):
 
 class JournalFull(JournalError):
     """There is no room, on the disk or within the journal's limit. It works again once there is."""
+
+
+class FeedError(SporeError):
+    """A source of events cannot be read, or not any further. What came before is good.
+
+    Attributes:
+        source: the file, or the node's address.
+        reason: what is wrong, and what would be right.
+        line: where, counted from 1, if it is a file of lines.
+    """
+
+    def __init__(self, source: str, reason: str, *, line: int | None = None) -> None:
+        self.source = source
+        self.reason = reason
+        self.line = line
+        super().__init__(f"{source}:{line}: {reason}" if line is not None else f"{source}: {reason}")
 
 
 def _short(value: object) -> str:
