@@ -20,7 +20,7 @@ from spore.codec import UnknownTlv
 from spore.errors import ActorStopped, AskFailed, MailboxFull, RelayError, RelayRefused, UsageError
 from spore.nursery_bundle.chance import chances, slice_clock
 from spore.nursery_bundle.dispatcher import Dispatcher
-from spore.nursery_bundle.envelope import Receipt
+from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.policy import Loss, Overflow, Supervision
@@ -52,8 +52,12 @@ _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 class Client:
     """One process's end of the relay. Made by `open_client`."""
 
-    def __init__(self, session: Session, connect: Callable[[], Awaitable[Carrier]], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, session: Session, connect: Callable[[], Awaitable[Carrier]], nursery: trio.Nursery, trace: bool
+    ) -> None:
         self.session = session
+        self.trace = trace
+        """Whether messages carry the trace that they are sent in."""
         self.turns = Dispatcher(slice_clock())
         """Time slices for senders outside of bundles."""
         self.reconnects = 0
@@ -106,12 +110,13 @@ class Client:
         """
         if not receivers:
             raise UsageError("a reference needs at least one receiver")
-        options = LinkOptions(capacity=capacity, key=key, source=source, feedback=feedback)
+        options = LinkOptions(capacity=capacity, key=key, source=source, feedback=feedback, trace=self.trace)
         return self._remember(RemoteRef(self, receivers=receivers, options=options, sender=sender))
 
     def topic(self, topic: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
         """A reference to whoever has subscribed a topic. What is published while nobody has is counted, and gone."""
-        return self._remember(RemoteRef(self, topic=topic, options=LinkOptions(source=source), sender=sender))
+        options = LinkOptions(source=source, trace=self.trace)
+        return self._remember(RemoteRef(self, topic=topic, options=options, sender=sender))
 
     def attach(self, ref: ActorRef[Any], *, name: str | None = None, topics: tuple[str, ...] = ()) -> None:
         """Let an actor of this process have messages from others.
@@ -326,8 +331,8 @@ class Client:
                 if spent(1) or (overfull and inbound.pressed):
                     return False
                 arrival = arrived.popleft()
-                sequence, item, awaited = arrival
-                if normal and not awaited and type(item) not in _NO_MESSAGES and handle(item):
+                sequence, item, company = arrival
+                if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
                     link.done(sequence)
                 elif not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
@@ -338,12 +343,12 @@ class Client:
 
     def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
         """Queue a message for its actor; return whether there was room."""
-        receipt = self._receipt(link, inbound, arrival)
-        if receipt is not None:
+        enclosed = self._enclosed(link, inbound, arrival)
+        if enclosed is not None:
             try:
-                return inbound.take(arrival[1], receipt, link.high)
+                return inbound.take(enclosed, link.high)
             except (MailboxFull, ActorStopped) as error:
-                self._refuse(link, arrival, receipt, error)
+                self._refuse(link, enclosed, error)
         return True
 
     async def _pump(self, link: Incoming, inbound: Inbound) -> None:
@@ -352,20 +357,20 @@ class Client:
             await self.turns.give_way()
             while not self._hand_over_all(link, inbound):
                 arrival = link.arrived[0]
-                receipt = self._receipt(link, inbound, arrival)
-                if receipt is not None:
+                enclosed = self._enclosed(link, inbound, arrival)
+                if enclosed is not None:
                     try:
-                        await inbound.take_when_room(arrival[1], receipt, link.high)
+                        await inbound.take_when_room(enclosed, link.high)
                     except (MailboxFull, ActorStopped) as error:
-                        self._refuse(link, arrival, receipt, error)
+                        self._refuse(link, enclosed, error)
                 link.arrived.popleft()
                 self.turns.new_slice()  # because it has just given way
         finally:
             self._pumps.discard(link)
 
-    def _receipt(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> _Receipt | None:
-        """The receipt for a message; None for what is no message, and is dealt with here."""
-        sequence, item, awaited = arrival
+    def _enclosed(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> Envelope | None:
+        """A message with its receipt; None for what is no message, and is dealt with here."""
+        sequence, item, company = arrival
         kind = type(item)
         if kind is Advance:
             inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
@@ -374,18 +379,18 @@ class Client:
         elif kind in _NO_MESSAGES:
             _log.warning("%s: message %d from %s is not known here", link.receiver, sequence, link.client_name)
         else:
-            return _Receipt(self, link, sequence, awaited)
+            receipt = _Receipt(self, link, sequence, awaited=company is not None and company.awaited)
+            return Envelope(item, reply=receipt, trace=company.trace if company is not None else None)
         link.done(sequence)
         self._handled(link)
         return None
 
-    def _refuse(self, link: Incoming, arrival: Arrival, receipt: _Receipt, error: Exception) -> None:
+    def _refuse(self, link: Incoming, enclosed: Envelope, error: Exception) -> None:
         """The actor does not take the message; it is counted there."""
         if isinstance(error, ActorStopped):
             ref = self._receivers[link.receiver]
             if isinstance(ref, LocalRef):
-                ref.cell.lose(arrival[1], Loss.STOPPED)
-            receipt.lose(link.receiver, Loss.STOPPED)
+                ref.cell.lose(enclosed, Loss.STOPPED)
             self.session.deny(link, Reason.STOPPED, error.reason)
 
     def _handled(self, link: Incoming) -> None:
@@ -444,6 +449,7 @@ async def open_client(
     token: str = "",
     tls: ssl.SSLContext | None = None,
     heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+    trace: bool = False,
     connect: Callable[[], Awaitable[Carrier]] | None = None,
     session: Session | None = None,
 ) -> AsyncIterator[Client]:
@@ -455,6 +461,7 @@ async def open_client(
         token: what the relay asks for, if it does.
         tls: for TCP.
         heartbeat_s: say something at least this often.
+        trace: let messages carry the trace that they are sent in; see `spore.message.traced`.
         connect: makes a connection in place of ``address``; for tests.
         session: in place of a new one; for tests.
 
@@ -471,7 +478,7 @@ async def open_client(
 
     async with trio.open_nursery() as nursery:
         client = Client(
-            session or Session(name, token=token, heartbeat_s=heartbeat_s), connect or connect_there, nursery
+            session or Session(name, token=token, heartbeat_s=heartbeat_s), connect or connect_there, nursery, trace
         )
         nursery.start_soon(client.run, name=f"relay client {name}")
         try:

@@ -15,18 +15,27 @@ import attrs
 
 from spore.codec import Flags, Frame, UnknownTlv, encode_frame
 from spore.errors import EncodeError
-from spore.message import Domain, message_type
+from spore.message import Domain, TraceContext, message_type
 from spore.relay.control import Accept, Ack, Announce, Ask, Policy, Reply, Resend
 
-__all__ = ["KEPT_ANSWERS", "Arrival", "Incoming"]
+__all__ = ["KEPT_ANSWERS", "Arrival", "Company", "Incoming"]
 
 KEPT_ANSWERS = 1_024
 """So many answers of a link are kept, to be sent again if the ask comes again."""
 
 
-Arrival = tuple[int, object, bool]
+@attrs.frozen
+class Company:
+    """What came with a message, in its frame."""
+
+    awaited: bool
+    """Whether somebody waits for an answer."""
+    trace: TraceContext | None
+
+
+Arrival = tuple[int, object, Company | None]
 """A message that was taken and is to be handed to its actor: its number, the message (or an in-link control message, or
-None for what is not known here), and whether somebody waits for an answer."""
+None for what is not known here), and what came with it; None where it came alone."""
 _ASK = message_type(Ask).type_id
 
 
@@ -132,8 +141,7 @@ class Incoming:
         self.counts.received += 1
         if frame.flags is not Flags.NONE and frame.flags & Flags.REDELIVERED:
             self.counts.redelivered += 1
-        items = frame.items
-        self.arrived.append((sequence, item, len(items) > 1 and any(map(_asks, items))))
+        self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
 
     def damaged(self) -> Resend | None:
@@ -201,5 +209,6 @@ def _answer(sequence: int, value: object, failure: str | None, now_ns: int) -> b
     return encode_frame(Frame(Domain.SYSTEM, 0, Flags.REPLY, sequence, now_ns, (reply,)))
 
 
-def _asks(item: object) -> bool:
-    return isinstance(item, UnknownTlv) and item.type_id == _ASK
+def _company(items: tuple[object, ...]) -> Company:
+    awaited = any(isinstance(item, UnknownTlv) and item.type_id == _ASK for item in items)
+    return Company(awaited, next((item for item in items if isinstance(item, TraceContext)), None))

@@ -23,7 +23,7 @@ import attrs
 from spore.codec import HEADER_SIZE, Flags, Frame, encode, encode_frame
 from spore.codec.header import SUMMED_SIZE
 from spore.errors import ActorError, ActorStopped, AskFailed, EncodeError, LinkDenied
-from spore.message import message_type
+from spore.message import current_trace, message_type
 from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
@@ -50,6 +50,8 @@ class LinkOptions:
     feedback: bool = False
     """Whether the link closes a cycle of actors. Then nobody waits for room in it, because the wait could be for
     oneself; and its window does not bound what is kept."""
+    trace: bool = False
+    """Whether messages carry the trace that they are sent in; see `spore.message.traced`."""
 
 
 @attrs.define(eq=False)
@@ -154,13 +156,12 @@ class Outgoing:
         """Whether `queue` has run over what may be outstanding, so that what leads here should pause."""
         return self.lossless and not self.options.feedback and len(self.waiting) > 0
 
-    def queue(self, message: Any, *, ask: Receipt | None = None, with_: tuple[object, ...] = ()) -> None:
+    def queue(self, message: Any, *, ask: Receipt | None = None) -> None:
         """Take a message; it is written when the connection allows.
 
         Args:
             message: one that is registered, or an in-link control message.
             ask: where the answer goes, if one is wanted.
-            with_: messages of the system domain that accompany it.
 
         Raises:
             EncodeError: if it cannot travel. Nothing was taken.
@@ -174,11 +175,11 @@ class Outgoing:
             self.counts.unheard += 1
             return
         if not self.waiting and self._window_has_room():
-            frame = self._encode(message, self._last + 1, ask, with_)
+            frame = self._encode(message, self._last + 1, ask)
             self.counts.sent += 1
             self._number(frame, ask)
             return
-        frame = self._encode(message, 0, ask, with_)
+        frame = self._encode(message, 0, ask)
         self.counts.sent += 1
         self.waiting.put(Waiting(frame, ask, self._key(message)))
 
@@ -191,8 +192,9 @@ class Outgoing:
         kept = self._kept
         return (len(kept) < self._window and (self._kept_bytes < WINDOW_BYTES or not kept)) or self.options.feedback
 
-    def _encode(self, message: Any, sequence: int, ask: Receipt | None, with_: tuple[object, ...]) -> bytes:
-        if ask is None and not with_:
+    def _encode(self, message: Any, sequence: int, ask: Receipt | None) -> bytes:
+        trace = current_trace() if self.options.trace else None
+        if ask is None and trace is None:
             return encode(
                 message, sequence=sequence, timestamp_ns=self._clock(), source=self.options.source, flags=self._flags
             )
@@ -200,7 +202,7 @@ class Outgoing:
             domain = message_type(message).domain
         except TypeError as error:
             raise EncodeError(type(message).__name__, str(error)) from None
-        items = (message, *((Ask(),) if ask is not None else ()), *with_)
+        items = (message, *(() if ask is None else (Ask(),)), *(() if trace is None else (trace,)))
         return encode_frame(Frame(domain, self.options.source, Flags(self._flags), sequence, self._clock(), items))
 
     def _number(self, frame: bytes, ask: Receipt | None) -> None:
