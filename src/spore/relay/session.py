@@ -355,7 +355,8 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        return min(self._spoke_at + self._heartbeat_s, self._heard_at + self._silent_after_s)
+        silent_at = self._heard_at + self._silent_after_s
+        return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in
 

@@ -109,6 +109,8 @@ class Peer:
         """Whether it speaks frames and nothing else."""
         self.closing = False
         """Whether it is to be closed once what is queued has been written."""
+        self.held = False
+        """Whether it is not read now, because those to whom it sends have too much queued."""
         self.out: list[bytes] = []
         self.out_bytes = 0
         self.heard_at = now_s
@@ -240,7 +242,7 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain:
+            if peer.closing or peer.plain or peer.held:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
             if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
