@@ -47,7 +47,7 @@ BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
 GOODBYE_S = 1.0
 """So long the last words of a client that leaves may take."""
-LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower(), CERTIFICATE}
+LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower(), Reason.LIMIT.name.lower(), CERTIFICATE}
 """Refusals that coming again does not change."""
 _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 
@@ -191,7 +191,7 @@ class Client:
             connected=session.ready,
             reconnects=self.reconnects,
             damaged=session.damaged,
-            denied=len(session.denied),
+            denied=tuple(f"{denial.receiver}: {denial.text}" for denial in session.denied),
             outgoing=tuple(of_outgoing(link) for link in session.outgoing.values()),
             incoming=tuple(of_incoming(link) for link in incoming),
             received=sum(each.received for each in counts),

@@ -76,8 +76,8 @@ class ClientStatistics:
     """Connections that were lost."""
     damaged: int
     """Frames that could not be read."""
-    denied: int
-    """Links to this client that were refused, by it or because their messages differ."""
+    denied: tuple[str, ...]
+    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred."""
     outgoing: tuple[OutgoingStatistics, ...]
     incoming: tuple[IncomingStatistics, ...]
     """The links whose senders have not left."""

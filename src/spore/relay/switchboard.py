@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from spore.codec import MAX_FRAME_SIZE
-from spore.errors import DecodeError, RelayRefused
+from spore.errors import Damage, DecodeError, RelayRefused
 from spore.message import Domain, Schema
 from spore.relay.control import (
     ANNOUNCED,
@@ -212,7 +212,7 @@ class Switchboard:
                 if peer.closing:
                     return
         except DecodeError as error:
-            self.refuse(peer, Reason.DAMAGE, f"{error}")
+            self.refuse(peer, Reason.LIMIT if error.damage is Damage.SIZE else Reason.DAMAGE, f"{error}")
         except RelayRefused as refused:
             self.refuse(peer, Reason[refused.reason.upper()], refused.text)
 
