@@ -27,7 +27,9 @@ __all__ = ["PATIENCE_S", "Process", "Processes", "Proxy", "eventually", "handled
 PATIENCE_S = 60.0
 PEER = Path(__file__).with_name("relay_peer.py")
 # Everything is imported before it waits for a line, so that a relay that is needed again is there at once.
-RELAY = "import sys, spore.cli.app as a; print('ready', flush=True); sys.stdin.readline(); sys.exit(a.run(sys.argv[1:]))"
+RELAY = (
+    "import sys, spore.cli.app as a; print('ready', flush=True); sys.stdin.readline(); sys.exit(a.run(sys.argv[1:]))"
+)
 _MIB = 1024 * 1024
 
 
