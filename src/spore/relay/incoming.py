@@ -85,6 +85,11 @@ class Incoming:
         """Whether the sender speaks frames and nothing else. They are numbered here, and the relay keeps the window."""
         return self.client == 0
 
+    def resume(self, sequence: int) -> None:
+        """Go on where a predecessor stood that had handled everything up to this number."""
+        self._known = True
+        self.received = self.handled = self._acked = sequence
+
     # What comes
 
     def announced(self, announce: Announce) -> None:
