@@ -11,7 +11,7 @@ import trio
 from cyclopts import Parameter
 
 from spore.errors import UsageError
-from spore.relay import Address, Limits, Switchboard, TlsFiles, open_relay
+from spore.relay import Address, Journal, Limits, Switchboard, TlsFiles, open_relay
 from spore.relay.session import DEFAULT_HEARTBEAT_S
 
 __all__ = ["TOKEN_VARIABLE", "read_token", "relay", "tls_files"]
@@ -24,6 +24,8 @@ def relay(
     *,
     socket: Path | None = None,
     tcp: str | None = None,
+    journal: Path | None = None,
+    journal_mib: Annotated[int, Parameter(name="--journal-mib")] = 1_024,
     token_file: Path | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
@@ -43,6 +45,11 @@ def relay(
         Listen on a Unix socket, for this user alone. One that a dead relay left is replaced.
     tcp
         Listen on HOST:PORT; port 0 lets the system choose. Off the loopback this needs certificates.
+    journal
+        Keep the streams that clients send to in this directory, so that subscribers can come late and come back.
+    journal_mib
+        The most that the journal may take, in MiB. Beyond that, what everybody has acknowledged is forgotten, and if that is
+        not enough senders wait.
     token_file
         Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at.
     tls_cert
@@ -71,13 +78,22 @@ def relay(
     tls = tls_files(tls_cert, tls_key, tls_ca)
     limits = Limits(frame_size=max_frame_mib * MiB)
     board = Switchboard(token=read_token(token_file), heartbeat_s=heartbeat_s, limits=limits)
-    trio.run(_serve, addresses, board, tls, plain_tcp)
+    if journal_mib < 1:
+        raise UsageError(f"--journal-mib is 1 or more, not {journal_mib}")
+    kept = Journal.open(journal, limit_bytes=journal_mib * MiB) if journal is not None else None
+    try:
+        trio.run(_serve, addresses, board, tls, plain_tcp, kept)
+    finally:
+        if kept is not None:
+            kept.close()
 
 
-async def _serve(addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool) -> None:
+async def _serve(
+    addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool, journal: Journal | None
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         context = tls.for_server() if tls is not None else None
-        async with open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp) as running:
+        async with open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp, journal=journal) as running:
             for address in running.addresses:
                 print(f"listening at {address}", flush=True)
             async for number in signals:

@@ -28,7 +28,7 @@ from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
 from spore.relay.carrier import CERTIFICATE, Carrier
-from spore.relay.control import Advance, Idle, Policy, Reason
+from spore.relay.control import STREAM, Advance, Idle, Policy, Reason
 from spore.relay.incoming import Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions
 from spore.relay.remote import RemoteRef
@@ -126,13 +126,29 @@ class Client:
         options = LinkOptions(source=source, trace=self.trace)
         return RemoteRef(self, topic=topic, options=options, sender=sender)
 
-    def attach(self, ref: ActorRef[Any], *, name: str | None = None, topics: tuple[str, ...] = ()) -> None:
+    def stream(self, stream: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
+        """A reference to a stream of the relay's journal. What is sent there is handled once it is on the relay's disk.
+
+        It then outlives this process, and the relay, and reaches each subscriber when that comes; see `attach`.
+        """
+        return self.ref(STREAM + stream, source=source, sender=sender)
+
+    def attach(
+        self,
+        ref: ActorRef[Any],
+        *,
+        name: str | None = None,
+        topics: tuple[str, ...] = (),
+        streams: tuple[str, ...] = (),
+    ) -> None:
         """Let an actor of this process have messages from others.
 
         Args:
             ref: as `spore.Bundle.start` returns it.
             name: under which others know it; by default its own.
             topics: have it get what is published there.
+            streams: have it get what the relay's journal keeps there, from where it left off, whichever process it was
+                in then; from the beginning if it is new. In the order of each sender.
 
         Raises:
             UsageError: if it is not in this process, or the name is taken here.
@@ -147,6 +163,7 @@ class Client:
         lossy = cell.mailbox.overflow not in {Overflow.BLOCK, Overflow.FAIL}
         # What may be lost is lost in the mailbox, by its own rules; the link only has to be fast enough for that.
         window = max(cell.capacity, DEFAULT_CAPACITY) if lossy else cell.capacity
+        topics = (*topics, *(STREAM + stream for stream in streams))
         self.session.attach(name, topics=topics, window=window, policy=Policy[cell.mailbox.overflow.name])
 
     def detach(self, name: str, *, leave: bool = False) -> None:
@@ -154,7 +171,7 @@ class Client:
 
         Args:
             name: as it was attached.
-            leave: there will be no successor: publishers to its topics forget it.
+            leave: there will be no successor: publishers to its topics, and the journal, forget it.
         """
         self._receivers.pop(name, None)
         self.session.detach(name, leave=leave)

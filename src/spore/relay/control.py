@@ -25,6 +25,7 @@ __all__ = [
     "FIRST_CONTROL",
     "FIRST_IN_LINK",
     "PROTOCOL",
+    "STREAM",
     "Accept",
     "Ack",
     "Advance",
@@ -62,6 +63,8 @@ FIRST_CONTROL = 200
 FIRST_IN_LINK = 230
 FIRST_ACCOMPANYING = 240
 ANNOUNCED = 0x8000_0000
+STREAM = "journal:"
+"""With this begin the names of the streams that the relay's journal keeps. Sent to as an actor is, subscribed as a topic."""
 
 
 class Reason(enum.IntEnum):
@@ -87,6 +90,8 @@ class Reason(enum.IntEnum):
     """Nothing was heard for too long."""
     POISON = 10
     """A message that cannot be read, however often it is sent."""
+    JOURNAL = 11
+    """The relay keeps no journal."""
 
 
 class Policy(enum.IntEnum):

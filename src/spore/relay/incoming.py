@@ -97,6 +97,11 @@ class Incoming:
         """Messages that were taken and are not done with."""
         return self.received - self.handled - len(self._done)
 
+    def resume(self, sequence: int) -> None:
+        """Go on where a predecessor stood that had handled everything up to this number."""
+        self._known = True
+        self.received = self.handled = self._acked = sequence
+
     # What comes
 
     def announced(self, announce: Announce) -> None:

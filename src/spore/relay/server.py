@@ -17,6 +17,8 @@ import trio
 from spore.errors import UsageError
 from spore.relay.address import Address
 from spore.relay.carrier import Carrier, SocketCarrier, StreamCarrier
+from spore.relay.journal import Journal
+from spore.relay.keeper import Keeper
 from spore.relay.switchboard import HIGH_WATER, Peer, Switchboard
 
 __all__ = ["Relay", "open_relay"]
@@ -66,7 +68,7 @@ class Relay:
                 if not data:
                     break
                 board.receive(peer, data, trio.current_time())
-                self._write_touched()
+                self.flush()
                 if any(peer.congested):
                     await self._hold(peer)
                 if perf_counter_ns() > self._until:
@@ -82,7 +84,7 @@ class Relay:
             board.disconnect(peer)
             carrier.close()
             self._report(peer)
-            self._write_touched()
+            self.flush()
             self._drained.unpark_all()
 
     async def _hold(self, peer: Peer) -> None:
@@ -101,17 +103,22 @@ class Relay:
         while True:
             await trio.sleep(self.board.heartbeat_s / 2)
             self.board.on_time(trio.current_time())
-            self._write_touched()
+            self.flush()
 
     def _report(self, peer: Peer) -> None:
         if peer.refused is not None:
             _log.warning("refused %s: %s", peer.name or f"connection {peer.number}", peer.refused.text)
 
-    def _write_touched(self) -> None:
+    def flush(self) -> None:
         """Write to everybody for whom something was queued, as far as that needs no waiting."""
         touched = self.board.touched
         while touched:
             peer, _ = touched.popitem()
+            if peer.deliver is not None:
+                data = b"".join(peer.take())
+                peer.out_bytes -= len(data)
+                peer.deliver(data)
+                continue
             carrier = self._carriers.get(peer)
             if carrier is None:
                 continue
@@ -175,6 +182,7 @@ async def open_relay(
     board: Switchboard | None = None,
     tls: ssl.SSLContext | None = None,
     plain_tcp: bool = False,
+    journal: Journal | None = None,
 ) -> AsyncIterator[Relay]:
     """A relay for the length of a block.
 
@@ -182,6 +190,7 @@ async def open_relay(
         addresses: where to listen. Unix sockets get mode 0600; port 0 lets the system choose.
         board: with which token, limits and heartbeat.
         tls: for TCP; clients must show certificates. Without it TCP is for the loopback.
+        journal: what keeps the streams that clients send to and subscribe; without it there are none. It stays open.
         plain_tcp: allow TCP without TLS off the loopback. Everybody on the way can read and change what passes.
 
     Cancellation: a checkpoint; sockets are closed, and socket files removed, in any case.
@@ -204,10 +213,15 @@ async def open_relay(
             for sock, bound in listening:
                 nursery.start_soon(_accept, relay, sock, tls if bound.path is None else None, nursery)
             nursery.start_soon(relay.watch)
+            keeper = Keeper(journal, board, relay.flush) if journal is not None else None
+            if keeper is not None:
+                nursery.start_soon(keeper.run)
             try:
                 yield relay
             finally:
                 nursery.cancel_scope.cancel()
+                if keeper is not None:
+                    keeper.finish()
     finally:
         for sock, bound in listening:
             sock.close()

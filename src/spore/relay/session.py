@@ -148,11 +148,13 @@ class Session:
         receivers: tuple[str, ...] = (),
         topic: str = "",
         options: LinkOptions | None = None,
+        channel: int | None = None,
     ) -> Outgoing:
-        """A new link from here, to actors or to a topic."""
-        self._channel += 1
+        """A new link from here, to actors or to a topic; with the next channel unless one is given."""
+        if channel is None:
+            self._channel = channel = self._channel + 1
         link = Outgoing(
-            self._channel,
+            channel,
             sender=sender,
             port=port,
             high=high,
@@ -170,6 +172,9 @@ class Session:
         """Be done with a link. What it has not delivered is given up."""
         if self.outgoing.pop(link.channel, None) is not None and self.ready:
             self._say(Close(link.channel))
+            self._dirty.pop(link, None)
+            if self._sending_over == link.channel:
+                self._sending_over = 0  # the relay has forgotten that route, too
 
     def attach(
         self, name: str, *, topics: tuple[str, ...] = (), window: int = 1_000, policy: Policy = Policy.BLOCK
@@ -242,20 +247,14 @@ class Session:
     def connected(self, now_s: float) -> None:
         """A new connection is there: introduce this end."""
         self.disconnected()
+        self._heard_at = now_s
+        self._say(self._introduction())
+
+    def _introduction(self) -> Hello:
         schema = Schema.of(self._registry)
         lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
-        self._heard_at = now_s
-        self._say(
-            Hello(
-                PROTOCOL,
-                self.client,
-                self.name,
-                self._token,
-                bytes.fromhex(schema.digest),
-                lines,
-                round(self._heartbeat_s * 1_000),
-            )
-        )
+        heartbeat_ms = round(self._heartbeat_s * 1_000)
+        return Hello(PROTOCOL, self.client, self.name, self._token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
 
     def disconnected(self) -> None:
         """The connection is lost. Everything that was not acknowledged is kept."""
@@ -419,7 +418,7 @@ class Session:
             try:
                 link.begin(begin.sequence)
             except ValueError as error:
-                raise RelayError(f"messages of {link.client_name}.{link.sender} were lost: {error}") from None
+                self.deny(link, Reason.POISON, f"messages were lost: {error}")
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:

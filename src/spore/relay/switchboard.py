@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -24,6 +24,7 @@ from spore.message import Domain, Schema
 from spore.relay.control import (
     ANNOUNCED,
     PROTOCOL,
+    STREAM,
     Accept,
     Ack,
     Announce,
@@ -49,10 +50,11 @@ from spore.relay.control import (
 from spore.relay.framing import FrameSplitter
 from spore.relay.session import DEFAULT_HEARTBEAT_S, SILENT_BEATS
 
-__all__ = ["HIGH_WATER", "Limits", "Peer", "Switchboard"]
+__all__ = ["HIGH_WATER", "Keeper", "Limits", "Peer", "Switchboard"]
 
 HIGH_WATER = 16 * 1024 * 1024
 """Bytes queued for one connection beyond which whoever sends to it is not read."""
+_NO_JOURNAL = "this relay keeps no journal; start it with --journal DIR"
 DOMAIN_TOPICS = {int(domain): domain.label for domain in Domain}
 """The topic to which a frame belongs that comes without a link, by the domain in its header."""
 
@@ -124,6 +126,10 @@ class Peer:
         self.sending_over = 0
         self.next_channel = ANNOUNCED
         self.refused: RelayRefused | None = None
+        self.deliver: Callable[[bytes], None] | None = None
+        """Takes what is for this peer, if it lives in the relay's own process."""
+        self.any_schema = False
+        """Whether it takes messages as they are, whatever they mean."""
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} {self.name or 'unknown'}>"
@@ -142,6 +148,22 @@ class Peer:
         """What is to be written now."""
         out, self.out = self.out, []
         return out
+
+
+class Keeper(Protocol):
+    """Whoever keeps streams: the relay's journal."""
+
+    def wanted(self, stream: str) -> str | None:
+        """Somebody sends to a stream; return why that cannot be, if it cannot."""
+        ...
+
+    def subscribed(self, stream: str, receiver: str) -> None:
+        """A receiver wants what is kept of a stream, and what follows."""
+        ...
+
+    def left(self, stream: str, receiver: str) -> None:
+        """It never will again."""
+        ...
 
 
 @attrs.define
@@ -175,6 +197,7 @@ class Switchboard:
         """Those for whom something was queued, or who are to be closed, since the caller last cleared it."""
         self._token = token
         self.heartbeat_s = heartbeat_s
+        self.keeper: Keeper | None = None
         self._limits = limits or Limits()
         self._numbers = 0
         self._clients: dict[int, Peer] = {}
@@ -192,6 +215,11 @@ class Switchboard:
         self._numbers += 1
         peer = self.peers[self._numbers] = Peer(self._numbers, now_s, self._limits)
         return peer
+
+    def hello_of(self, client: int) -> Hello | None:
+        """How a client that is connected has introduced itself."""
+        peer = self._clients.get(client)
+        return peer.hello if peer is not None else None
 
     def receive(self, peer: Peer, data: bytes, now_s: float) -> None:
         """Bytes have come over a connection. What goes out in consequence is queued; see `touched`."""
@@ -242,7 +270,7 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain or peer.held:
+            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
             if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
@@ -306,7 +334,7 @@ class Switchboard:
     def _hello(self, peer: Peer, hello: Hello) -> None:
         if hello.protocol != PROTOCOL:
             raise RelayRefused("protocol", f"you speak protocol {hello.protocol}, and this relay speaks {PROTOCOL}")
-        if self._token is not None and not _same(self._token, hello.token):
+        if self._token is not None and peer.deliver is None and not _same(self._token, hello.token):
             raise RelayRefused("token", "the token is wrong; ask whoever runs the relay")
         if peer.hello is not None or peer.plain or not hello.client:
             raise RelayRefused("damage", "Hello comes first, and once")
@@ -345,6 +373,8 @@ class Switchboard:
             raise RelayRefused("damage", f"receiver {name!r} is attached already")
         if holder is not None:
             raise RelayRefused("name", f"receiver {name!r} belongs to client {holder.name!r}, which is alive")
+        if name.startswith(STREAM) and peer.deliver is None:
+            raise RelayRefused("name", f"{name!r} is a stream of the relay's journal; subscribe it as a topic")
         self._receivers[name] = peer
         peer.receivers[name] = attach.topics
         for link in self._links_to.get(name, {}):
@@ -353,6 +383,15 @@ class Switchboard:
             self._topics.setdefault(topic, {})[name] = peer
             for link in self._links_on.get(topic, {}):
                 self._announce(link, name, peer)
+            if topic.startswith(STREAM):
+                self._subscribe(peer, name, topic)
+
+    def _subscribe(self, peer: Peer, name: str, stream: str) -> None:
+        if self.keeper is not None:
+            self.keeper.subscribed(stream, name)
+        else:
+            self._say(peer, Deny(peer.next_channel, name, Reason.JOURNAL, f"{stream!r}: {_NO_JOURNAL}"))
+            peer.next_channel += 1
 
     def _detached(self, peer: Peer, detach: Detach) -> None:
         if detach.receiver in peer.receivers:
@@ -362,6 +401,8 @@ class Switchboard:
         topics = peer.receivers.pop(name)
         del self._receivers[name]
         for topic in topics:
+            if leave and topic.startswith(STREAM) and self.keeper is not None:
+                self.keeper.left(topic, name)
             subscribers = self._topics[topic]
             del subscribers[name]
             if not subscribers:
@@ -391,6 +432,10 @@ class Switchboard:
             self._links_to.setdefault(name, {})[link] = None
             if (receiver := self._receivers.get(name)) is not None:
                 self._announce(link, name, receiver)
+            elif name.startswith(STREAM):
+                refusal = self.keeper.wanted(name) if self.keeper is not None else _NO_JOURNAL
+                if refusal is not None:
+                    self._say(peer, Deny(opening.channel, name, Reason.JOURNAL, refusal))
 
     def _announce(self, link: Link, name: str, receiver: Peer) -> None:
         difference = _difference(link.peer, receiver)
@@ -544,7 +589,9 @@ def _same(expected: str, given: str) -> bool:
 
 def _difference(here: Peer, there: Peer) -> str:
     """What two clients do not mean alike, in words for the first; empty if there is nothing, or one of them is plain."""
-    if here.hello is None or there.hello is None or here.hello.digest == there.hello.digest:
+    if here.hello is None or there.hello is None or here.any_schema or there.any_schema:
+        return ""
+    if here.hello.digest == there.hello.digest:
         return ""
     differences = _schema(here.hello).differences(_schema(there.hello))
     named = "; ".join(str(difference) for difference in differences[:5])
