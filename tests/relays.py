@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spore import Bundle, open_bundle
+from spore import Bundle, open_bundle, testing
 from spore.codec import Decoder
 from spore.relay import Address, Client, Relay, Switchboard, open_client, open_relay
 from spore.relay.control import CONTROL, PROTOCOL, Hello, control_frame
 from spore.services.messages import OrderCancel
 
-__all__ = ["Place", "Raw", "numbers", "order", "place", "until"]
+__all__ = ["Place", "Raw", "numbers", "order", "place", "run", "until"]
+
+T = TypeVar("T")
+PATIENCE_S = 3_600
+"""Of the virtual clock. Heartbeats never end, so a test that waits in vain would not either."""
 
 
 def order(number: int, at: int | None = None) -> OrderCancel:
@@ -107,6 +111,16 @@ def place() -> Iterator[Place]:
     """A place for a relay."""
     with tempfile.TemporaryDirectory(prefix="spore-") as folder:
         yield Place(Path(folder))
+
+
+def run(main: Callable[[], Awaitable[T]], *, seed: int = 0) -> T:
+    """As `spore.testing.run`, for a test that may wait in vain while heartbeats go on."""
+
+    async def with_patience() -> T:
+        with trio.fail_after(PATIENCE_S):
+            return await main()
+
+    return testing.run(with_patience, seed=seed)
 
 
 async def until(condition: Any) -> None:

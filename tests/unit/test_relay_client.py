@@ -9,7 +9,7 @@ import attrs
 import pytest
 import trio
 from tests.actors import Log, Slow, balance, only, open_gate, shut
-from tests.relays import Place, numbers, order, place, until
+from tests.relays import Place, numbers, order, place, run, until
 from trio.testing import wait_all_tasks_blocked
 
 from spore import Actor, ActorRef, Registry, Str, message, open_bundle
@@ -28,7 +28,7 @@ from spore.nursery_bundle import Loss
 from spore.relay import Switchboard
 from spore.relay.session import Session
 from spore.services.messages import OrderCancel
-from spore.testing import run, start_probe
+from spore.testing import start_probe
 
 __all__ = ["place"]
 
