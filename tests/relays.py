@@ -42,6 +42,7 @@ class Place:
         self.folder = folder
         self.path = folder / "r"
         self.address = Address(path=str(self.path))
+        self.raws: list[Raw] = []
 
     def relay(self, board: Switchboard | None = None) -> AbstractAsyncContextManager[Relay]:
         return open_relay([self.address], board=board)
@@ -66,7 +67,8 @@ class Place:
         """A connection on which the test says everything itself."""
         sock = trio.socket.socket(socket.AF_UNIX)
         await sock.connect(str(self.path))
-        return Raw(sock)
+        self.raws.append(Raw(sock))
+        return self.raws[-1]
 
 
 class Raw:
@@ -74,7 +76,7 @@ class Raw:
 
     def __init__(self, sock: trio.socket.SocketType) -> None:
         self.sock = sock
-        self._decoder = Decoder(CONTROL)
+        self._decoder = Decoder(registry=CONTROL)
         self._heard: list[Any] = []
 
     async def say(self, *controls: object) -> None:
@@ -102,15 +104,15 @@ class Raw:
         while await self.sock.recv(65_536):
             pass
 
-    def close(self) -> None:
-        self.sock.close()
-
 
 @pytest.fixture
 def place() -> Iterator[Place]:
     """A place for a relay."""
     with tempfile.TemporaryDirectory(prefix="spore-") as folder:
-        yield Place(Path(folder))
+        place = Place(Path(folder))
+        yield place
+        for raw in place.raws:
+            raw.sock.close()
 
 
 def run(main: Callable[[], Awaitable[T]], *, seed: int = 0) -> T:
