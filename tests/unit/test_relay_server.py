@@ -434,6 +434,7 @@ def test_when_there_are_no_descriptors_left_it_waits(place: Place, caplog: pytes
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             await raw.send(b"\xff" * 32)
             assert await raw.recv(1)
+            raw.close()
 
     run(main)
     assert 5 <= sum("cannot take a connection" in record.message for record in caplog.records) <= 15
