@@ -77,7 +77,7 @@ class Reason(enum.IntEnum):
     DAMAGE = 3
     """Bytes that are no frame, or a message at the wrong time."""
     LIMIT = 4
-    """More than the relay allows."""
+    """More than the relay allows. Coming again does not help."""
     NAME = 5
     """Another client that is alive has the name."""
     SCHEMA = 6

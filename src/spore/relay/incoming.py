@@ -18,7 +18,7 @@ from spore.errors import EncodeError
 from spore.message import Domain, TraceContext, message_type
 from spore.relay.control import Accept, Ack, Announce, Ask, Policy, Reply, Resend
 
-__all__ = ["KEPT_ANSWERS", "Arrival", "Company", "Incoming"]
+__all__ = ["KEPT_ANSWERS", "Arrival", "Company", "Incoming", "IncomingCounts"]
 
 KEPT_ANSWERS = 1_024
 """So many answers of a link are kept, to be sent again if the ask comes again."""
@@ -49,6 +49,13 @@ class IncomingCounts:
     gaps: int = 0
     redelivered: int = 0
     """Had been sent to a predecessor that died, and may have been handled by it."""
+
+    def add(self, other: IncomingCounts) -> None:
+        """Add what has come over another link."""
+        self.received += other.received
+        self.duplicates += other.duplicates
+        self.gaps += other.gaps
+        self.redelivered += other.redelivered
 
 
 class Incoming:
@@ -84,6 +91,11 @@ class Incoming:
     def plain(self) -> bool:
         """Whether the sender speaks frames and nothing else. They are numbered here, and the relay keeps the window."""
         return self.client == 0
+
+    @property
+    def unhandled(self) -> int:
+        """Messages that were taken and are not done with."""
+        return self.received - self.handled - len(self._done)
 
     def resume(self, sequence: int) -> None:
         """Go on where a predecessor stood that had handled everything up to this number."""

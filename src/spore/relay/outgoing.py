@@ -402,10 +402,19 @@ class Outgoing:
             self._forget_acked()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
-            for ask in self.asks.values():
-                ask.fail(AskFailed(receiver, text))
-            self.asks.clear()
+            self._fail_asks(receiver, text)
         self.on_change()
+
+    def end(self, text: str) -> None:
+        """This end is done with the link: whoever waits for room or for an answer is told why there will be none."""
+        self.denied = LinkDenied(self.name, text)
+        self._fail_asks(self.name, text)
+        self.on_change()
+
+    def _fail_asks(self, receiver: str, text: str) -> None:
+        for ask in (*self.asks.values(), *self.waiting.asks):
+            ask.fail(AskFailed(receiver, text))
+        self.asks.clear()
 
     def replied(self, reply: Reply, value: object) -> None:
         """The answer to an ask has come."""

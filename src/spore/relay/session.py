@@ -238,6 +238,7 @@ class Session:
     def leave(self) -> None:
         """Say goodbye for good."""
         if self.ready:
+            self._gather()  # what was sent before is said before
             self.acknowledge()
             self._say(Bye())
 
@@ -321,6 +322,15 @@ class Session:
 
     def data_to_send(self, now_s: float) -> bytes:
         """All that is to be written now. It counts as written."""
+        self._gather()
+        if not self._out:
+            return b""
+        self._spoke_at = now_s
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _gather(self) -> None:
         if self._dirty:
             # High priority first; the sort is stable, so each keeps its turn.
             links = sorted(self._dirty, key=_urgency) if len(self._dirty) > 1 else list(self._dirty)
@@ -332,12 +342,6 @@ class Session:
                         self._sending_over = link.channel
                         self._out.append(control_frame(Route(link.channel)))
                     self._out += frames
-        if not self._out:
-            return b""
-        self._spoke_at = now_s
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
 
     def on_time(self, now_s: float) -> float:
         """Look at the clock; return when to look again.
@@ -354,7 +358,8 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        return min(self._spoke_at + self._heartbeat_s, self._heard_at + self._silent_after_s)
+        silent_at = self._heard_at + self._silent_after_s
+        return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in
 

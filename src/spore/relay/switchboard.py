@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import attrs
 
 from spore.codec import MAX_FRAME_SIZE
-from spore.errors import DecodeError, RelayRefused
+from spore.errors import Damage, DecodeError, RelayRefused
 from spore.message import Domain, Schema
 from spore.relay.control import (
     ANNOUNCED,
@@ -111,6 +111,8 @@ class Peer:
         """Whether it speaks frames and nothing else."""
         self.closing = False
         """Whether it is to be closed once what is queued has been written."""
+        self.held = False
+        """Whether it is not read now, because those to whom it sends have too much queued."""
         self.out: list[bytes] = []
         self.out_bytes = 0
         self.heard_at = now_s
@@ -238,7 +240,7 @@ class Switchboard:
                 if peer.closing:
                     return
         except DecodeError as error:
-            self.refuse(peer, Reason.DAMAGE, f"{error}")
+            self.refuse(peer, Reason.LIMIT if error.damage is Damage.SIZE else Reason.DAMAGE, f"{error}")
         except RelayRefused as refused:
             self.refuse(peer, Reason[refused.reason.upper()], refused.text)
 
@@ -268,7 +270,7 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain or peer.deliver is not None:
+            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
             if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
