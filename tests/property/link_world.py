@@ -406,6 +406,9 @@ class World:
     def settle(self) -> None:
         """Heal everything, and let it run until nothing moves."""
         for name, home in self.homes.items():
+            for process in self.receivers:
+                if process is not home:
+                    self.detach(name, process)
             if home is None and (not RECEIVERS[name] or any(name in books.joined for books in self.books)):
                 self.attach(name, self.receivers[0])
         for _ in range(40):

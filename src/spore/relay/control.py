@@ -24,6 +24,7 @@ __all__ = [
     "FIRST_ACCOMPANYING",
     "FIRST_CONTROL",
     "FIRST_IN_LINK",
+    "KEPT_ANSWERS",
     "PROTOCOL",
     "Accept",
     "Ack",
@@ -62,6 +63,8 @@ FIRST_CONTROL = 200
 FIRST_IN_LINK = 230
 FIRST_ACCOMPANYING = 240
 ANNOUNCED = 0x8000_0000
+KEPT_ANSWERS = 1_024
+"""So many answers of a link are kept by its receiver, to be sent again if they were lost with a connection."""
 
 
 class Reason(enum.IntEnum):
@@ -225,6 +228,8 @@ class Begin:
     channel: U32
     member: U16
     sequence: U64
+    unanswered: tuple[U64, ...]
+    """The asks before that number whose answers have not come. Those that the receiver still has, it sends again."""
 
 
 @message(type_id=211, domain=Domain.SYSTEM, registry=CONTROL)

@@ -477,7 +477,7 @@ class Switchboard:
         for member in link.members.values() if link is not None else ():
             if member.index == begin.member:
                 member.begun = True
-                self._say(member.peer, Begin(member.channel, 0, begin.sequence))
+                self._say(member.peer, Begin(member.channel, 0, begin.sequence, begin.unanswered))
 
     def _position(self, peer: Peer, position: Position) -> None:
         link = peer.channels.get(position.channel)
