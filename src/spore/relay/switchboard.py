@@ -341,6 +341,8 @@ class Switchboard:
         self._check_name(hello.name)
         if len(hello.schema) > self._limits.messages:
             raise RelayRefused("limit", f"{len(hello.schema):,} messages, and {self._limits.messages:,} is the most")
+        if _schema(hello).digest != hello.digest.hex():
+            raise RelayRefused("damage", "the digest of the schema is not that of its messages")
         older = self._clients.get(hello.client)
         if older is not None:
             self.refuse(older, Reason.REPLACED, "the same client has come again")
@@ -524,7 +526,7 @@ class Switchboard:
         for member in link.members.values() if link is not None else ():
             if member.index == begin.member:
                 member.begun = True
-                self._say(member.peer, Begin(member.channel, 0, begin.sequence))
+                self._say(member.peer, Begin(member.channel, 0, begin.sequence, begin.unanswered))
 
     def _position(self, peer: Peer, position: Position) -> None:
         link = peer.channels.get(position.channel)
