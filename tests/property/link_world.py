@@ -145,12 +145,12 @@ class World:
     def send(self, books: Books, kind: int, *, tell: bool, ask: bool) -> None:
         link = books.link
         tick = Tick(self.numbers, kind)
-        if not link.has_room(tick):
+        asked = Asked(tick.number) if ask and not books.topic and len(link.members) == 1 else None
+        if not link.has_room(tick, awaited=asked is not None):
             if not tell:
                 return
             books.overrun += 1
         self.numbers += 1
-        asked = Asked(tick.number) if ask and not books.topic and len(link.members) == 1 else None
         waiting, lost, unheard = len(link.waiting), dict(link.counts.lost), link.counts.unheard
         try:
             link.queue(tick, ask=asked)

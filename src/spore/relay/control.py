@@ -267,10 +267,11 @@ class Position:
 
 @message(type_id=215, domain=Domain.SYSTEM, registry=CONTROL)
 class Gone:
-    """The relay tells a sender that a receiver's connection is lost."""
+    """The relay tells one end of a link that the other one's connection is lost, or that a receiver has left."""
 
     channel: U32
     member: U16
+    """Which receiver; 0 where it is the sender."""
     left: Bool
     """For good."""
 

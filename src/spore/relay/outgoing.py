@@ -143,10 +143,10 @@ class Outgoing:
         """Whether every receiver is there."""
         return bool(self.members) and all(member.index is not None for member in self.members.values())
 
-    def has_room(self, message: Any) -> bool:
-        """Whether `send` need not wait."""
+    def has_room(self, message: Any, *, awaited: bool = False) -> bool:
+        """Whether `send`, or `ask` for what is awaited, need not wait."""
         if not self.lossless:
-            return self.waiting.has_room(self._key(message))
+            return self.waiting.has_room(self._key(message), awaited=awaited)
         if self.options.feedback:
             return True
         return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES

@@ -285,11 +285,11 @@ class Session:
             RelayRefused: the relay does not go on with this client.
             RelayError: the other end does not keep to the protocol; the connection has to be given up.
         """
-        self._heard_at = now_s
         touched, splitter = self._touched, self._splitter
         try:
             splitter.feed(data)
             for start, end, _, kind in splitter.runs(each=True):
+                self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 whole = splitter.data[start:end]
                 if kind:
                     self._control(control_of(whole))
@@ -434,7 +434,9 @@ class Session:
         link = self._announced.pop(close.channel, None)
         if link is not None:
             link.open = False
-            self._links.pop((link.client, link.link, link.receiver), None)
+            key = (link.client, link.link, link.receiver)
+            if self._links.get(key) is link:  # which plain senders share
+                del self._links[key]
             self.on_closed(link)
 
     def _accept(self, accept: Accept) -> None:
@@ -453,8 +455,11 @@ class Session:
             link.resend(resend.member, resend.after)
 
     def _gone(self, gone: Gone) -> None:
-        link = self.outgoing.get(gone.channel)
-        if link is not None:
+        if gone.channel >= ANNOUNCED:
+            incoming = self._announced.pop(gone.channel, None)
+            if incoming is not None:
+                incoming.open = False
+        elif (link := self.outgoing.get(gone.channel)) is not None:
             link.gone(gone.member, gone.left)
 
     def _deny(self, deny: Deny) -> None:

@@ -55,13 +55,15 @@ class WaitingRoom:
         self.overflow = overflow if keyed or overflow is not Overflow.CONFLATE else Overflow.BLOCK
         self._capacity = capacity
 
-    def has_room(self, key: Hashable) -> bool:
-        """Whether one more of this kind would not have to wait: only ``block`` and ``conflate`` have senders wait."""
-        if len(self._queue) < self._capacity:
+    def has_room(self, key: Hashable, *, awaited: bool = False) -> bool:
+        """Whether one more of this kind would not have to wait: only ``block`` and ``conflate`` have senders wait.
+
+        Args:
+            awaited: somebody waits for the answer, so that it takes the place of no other.
+        """
+        if len(self._queue) < self._capacity or self.overflow not in {Overflow.BLOCK, Overflow.CONFLATE}:
             return True
-        return self.overflow is not Overflow.BLOCK and (
-            self.overflow is not Overflow.CONFLATE or ("key", key) in self._queue
-        )
+        return self.overflow is Overflow.CONFLATE and not awaited and ("key", key) in self._queue
 
     def put(self, waiting: Waiting) -> None:
         """Take one more, or give something up for it.
