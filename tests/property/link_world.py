@@ -325,8 +325,8 @@ class World:
                 if link.receiver in process.session.attached:
                     process.inbox[link] = None
         except RelayRefused as refused:
-            assert connection.hurt or refused.reason in {"silence", "name", "replaced"}, refused
             self.lose(process)
+            assert connection.hurt or refused.reason in {"silence", "name", "replaced"}, refused.text
             if refused.reason == "name":
                 for name, home in list(self.homes.items()):
                     if home is not process:

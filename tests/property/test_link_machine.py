@@ -74,7 +74,9 @@ class LinkMachine(RuleBasedStateMachine):
         for _ in range(rounds):
             self.world.work()
 
-    @rule(what=st.sampled_from(["corrupt", "drop", "duplicate"]), who=number, up=st.booleans(), pick=number, where=number)
+    @rule(
+        what=st.sampled_from(["corrupt", "drop", "duplicate"]), who=number, up=st.booleans(), pick=number, where=number
+    )
     def harm(self, what: str, who: int, up: bool, pick: int, where: int) -> None:
         connections = list(self.world.connections.values())
         if connections:

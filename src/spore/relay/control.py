@@ -24,6 +24,7 @@ __all__ = [
     "FIRST_ACCOMPANYING",
     "FIRST_CONTROL",
     "FIRST_IN_LINK",
+    "IN_LINK",
     "KEPT_ANSWERS",
     "PROTOCOL",
     "Accept",
@@ -303,6 +304,9 @@ class Advance:
 @message(type_id=231, domain=Domain.SYSTEM, registry=CONTROL)
 class Idle:
     """`ActorRef.idle`, in its place between the messages of a link."""
+
+
+IN_LINK = (Advance, Idle)
 
 
 @message(type_id=240, domain=Domain.SYSTEM, registry=CONTROL)

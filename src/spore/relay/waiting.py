@@ -85,9 +85,28 @@ class WaitingRoom:
                 self._on_loss(waiting, Loss.DROPPED_NEWEST)
                 return
             if self.overflow is Overflow.DROP_OLDEST:
-                self._on_loss(self.pop(), Loss.DROPPED_OLDEST)
+                oldest = next((kind for kind in self._queue if not _is_latest(kind)), None)
+                self._on_loss(waiting if oldest is None else self._queue.pop(oldest), Loss.DROPPED_OLDEST)
+                if oldest is None:
+                    return
         self._number += 1
         self._queue[self._number] = waiting
+
+    def put_latest(self, waiting: Waiting) -> None:
+        """Take what is no message, in place of an older one of its kind. No policy gives it up."""
+        kind = ("latest", waiting.key)
+        self._queue.pop(kind, None)
+        self._queue[kind] = waiting
+
+    def clear(self) -> int:
+        """Forget everything; return how many messages that was."""
+        messages = sum(not _is_latest(kind) for kind in self._queue)
+        self._queue.clear()
+        return messages
+
+    def asks(self) -> tuple[Any, ...]:
+        """Where answers go that somebody waits for."""
+        return tuple(waiting.ask for waiting in self._queue.values() if waiting.ask is not None)
 
     def pop(self) -> Waiting:
         """The one that has waited longest.
@@ -100,3 +119,7 @@ class WaitingRoom:
         except StopIteration:
             raise KeyError("nothing waits") from None
         return self._queue.pop(first)
+
+
+def _is_latest(kind: Hashable) -> bool:
+    return isinstance(kind, tuple) and kind[0] == "latest"

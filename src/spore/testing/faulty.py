@@ -22,13 +22,11 @@ from spore.message import Domain
 from spore.relay.carrier import Carrier
 from spore.relay.control import FIRST_CONTROL, FIRST_IN_LINK
 
-__all__ = ["FaultyCarrier", "FaultyPipe", "Faults"]
+__all__ = ["Faults", "FaultyCarrier", "FaultyPipe"]
 
 
 def _rate() -> float:
-    return attrs.field(  # type: ignore[no-any-return]
-        default=0.0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1))
-    )
+    return attrs.field(default=0.0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1)))
 
 
 @attrs.frozen(kw_only=True)
