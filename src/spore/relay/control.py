@@ -27,6 +27,7 @@ __all__ = [
     "IN_LINK",
     "KEPT_ANSWERS",
     "PROTOCOL",
+    "STREAM",
     "Accept",
     "Ack",
     "Advance",
@@ -64,6 +65,8 @@ FIRST_CONTROL = 200
 FIRST_IN_LINK = 230
 FIRST_ACCOMPANYING = 240
 ANNOUNCED = 0x8000_0000
+STREAM = "journal:"
+"""With this begin the names of the streams that the relay's journal keeps. Sent to as an actor is, subscribed as a topic."""
 KEPT_ANSWERS = 1_024
 """So many answers of a link are kept by its receiver, to be sent again if they were lost with a connection."""
 
@@ -78,7 +81,7 @@ class Reason(enum.IntEnum):
     DAMAGE = 3
     """Bytes that are no frame, or a message at the wrong time."""
     LIMIT = 4
-    """More than the relay allows."""
+    """More than the relay allows. Coming again does not help."""
     NAME = 5
     """Another client that is alive has the name."""
     SCHEMA = 6
@@ -91,6 +94,8 @@ class Reason(enum.IntEnum):
     """Nothing was heard for too long."""
     POISON = 10
     """A message that cannot be read, however often it is sent."""
+    JOURNAL = 11
+    """The relay keeps no journal."""
 
 
 class Policy(enum.IntEnum):

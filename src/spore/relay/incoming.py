@@ -18,7 +18,7 @@ from spore.errors import EncodeError
 from spore.message import Domain, TraceContext, message_type
 from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Announce, Ask, Begin, Policy, Reply, Resend
 
-__all__ = ["Arrival", "Company", "Incoming"]
+__all__ = ["Arrival", "Company", "Incoming", "IncomingCounts"]
 
 
 @attrs.frozen
@@ -47,6 +47,13 @@ class IncomingCounts:
     redelivered: int = 0
     """Had been sent to a predecessor that died, and may have been handled by it."""
 
+    def add(self, other: IncomingCounts) -> None:
+        """Add what has come over another link."""
+        self.received += other.received
+        self.duplicates += other.duplicates
+        self.gaps += other.gaps
+        self.redelivered += other.redelivered
+
 
 class Incoming:
     """One link, at its receiver's end."""
@@ -69,7 +76,8 @@ class Incoming:
         self.counts = IncomingCounts()
         self.open = False
         """Whether the sender has said, on this connection, with what it goes on."""
-        self._known = False
+        self.known = False
+        """Whether the sender has ever said with what it begins."""
         self._acked = 0
         self._asked_again = False
         self._damaged_after = -1
@@ -81,6 +89,16 @@ class Incoming:
     def plain(self) -> bool:
         """Whether the sender speaks frames and nothing else. They are numbered here, and the relay keeps the window."""
         return self.client == 0
+
+    @property
+    def unhandled(self) -> int:
+        """Messages that were taken and are not done with."""
+        return self.received - self.handled - len(self._done)
+
+    def resume(self, sequence: int) -> None:
+        """Go on where a predecessor stood that had handled everything up to this number."""
+        self.known = True
+        self.received = self.handled = self._acked = sequence
 
     # What comes
 
@@ -98,7 +116,7 @@ class Incoming:
             0,
             self.receiver,
             incarnation,
-            self._known,
+            self.known,
             self.received,
             self.handled,
             self.window,
@@ -112,8 +130,8 @@ class Incoming:
         Returns:
             The answers to send once more.
         """
-        if not self._known or begin.sequence > self.received + 1:
-            self._known = True
+        if not self.known or begin.sequence > self.received + 1:
+            self.known = True
             self.received = self.handled = self._acked = begin.sequence - 1
             self.arrived.clear()
             self._done.clear()

@@ -187,6 +187,20 @@ class Journal:
                     marks,
                 )
 
+    def forget(self, receiver: str) -> None:
+        """Forget how far a receiver has come: it will not come again."""
+        with self._file.turn(), self._file.transaction() as connection:
+            connection.execute("DELETE FROM marks WHERE receiver = ?", (receiver,))
+
+    def number(self, stream: str) -> int:
+        """The number of a stream that has frames, which it keeps for ever.
+
+        Raises:
+            KeyError: if it never had any.
+        """
+        with self._file.turn():
+            return self._streams[stream].id
+
     def marks(self) -> dict[str, dict[str, int]]:
         """How far each receiver has acknowledged, by stream and receiver."""
         found: dict[str, dict[str, int]] = {}

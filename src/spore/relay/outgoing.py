@@ -33,6 +33,9 @@ from spore.relay.waiting import Waiting, WaitingRoom
 __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
 
 DEFAULT_CAPACITY = 1_000
+_SOMEBODY = -1
+"""The incarnation of a receiver of whom it is only known that there was one."""
+_FLAGS_AT = 7
 WINDOW_BYTES = 4 * 1024 * 1024
 """At most so many bytes of a link are under way, but always one frame."""
 
@@ -122,11 +125,42 @@ class Outgoing:
         self._last = 0
         self._written = 0
         """The highest number that was ever written to a connection."""
+        self._redelivered_upto = 0
+        """What is numbered up to here may have been handled by a receiver that is dead."""
         self._window = self.options.capacity
         self._active = 0
         self.waiting = WaitingRoom(self.name, self.options.capacity, self._lose)
 
+    def resume(self, acked: int, written: int, *, known: bool) -> None:
+        """Go on where a predecessor stood, with the same numbers.
+
+        Args:
+            acked: the last that its receiver had acknowledged.
+            written: the last that may have been written to it.
+            known: whether there was a receiver.
+        """
+        self._base = self._last = acked
+        self._written = written
+        for member in self.members.values():
+            member.acked = acked
+            member.incarnation = _SOMEBODY if known else 0
+
     # For the application
+
+    @property
+    def acked_by_all(self) -> int:
+        """The last number that every receiver has acknowledged."""
+        return self._base
+
+    @property
+    def last(self) -> int:
+        """The last number that was given."""
+        return self._last
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there is a receiver that could have more than there is."""
+        return bool(self._active) and self.denied is None and self._window_has_room()
 
     @property
     def outstanding(self) -> int:
@@ -185,6 +219,15 @@ class Outgoing:
             frame = self._encode(message, 0, ask)
             self.counts.sent += 1
             self.waiting.put(Waiting(frame, ask, self._key(message)))
+
+    def queue_frame(self, frame: bytes) -> None:
+        """Take a frame that has the next number already, as long as the link is `hungry`."""
+        number = self._last + 1
+        if number <= self._redelivered_upto:
+            frame = renumbered(frame, number, flags=frame[_FLAGS_AT] | Flags.REDELIVERED)
+            self.counts.redelivered += 1
+        self.counts.sent += 1
+        self._number(frame, None)
 
     def _key(self, message: Any) -> Hashable:
         return self.options.key(message) if self.options.key is not None else None
@@ -274,6 +317,9 @@ class Outgoing:
             member = self.members[accept.receiver] = Member(accept.receiver, acked=self._last)
             start = self._last + 1
         else:
+            if accept.known and member.incarnation == _SOMEBODY:
+                member.incarnation = accept.incarnation  # it lives: it knows this link
+                self._skip_to(accept.handled)
             start = member.acked + 1
             if accept.known:  # it was here before, though somebody else may have been between
                 member.acked = max(member.acked, min(accept.handled, self._last))
@@ -299,8 +345,14 @@ class Outgoing:
         """The asks that are not sent again, and whose answers were lost with a connection, or are still to come."""
         return tuple(sequence for sequence in self.asks if sequence < start)[-KEPT_ANSWERS:]
 
+    def _skip_to(self, handled: int) -> None:
+        """The receiver is further than the predecessor of this end knew."""
+        if handled > self._last and not self._kept:
+            self._base = self._last = handled
+
     def _mark_redelivered(self, start: int) -> None:
-        for number in range(max(start, self._base + 1), self._written + 1):
+        self._redelivered_upto = self._written
+        for number in range(max(start, self._base + 1), min(self._written, self._last) + 1):
             at = number - self._base - 1
             self._kept[at] = renumbered(self._kept[at], number, flags=self._flags | Flags.REDELIVERED)
             self.counts.redelivered += 1
@@ -370,10 +422,19 @@ class Outgoing:
             self._fewer_members()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
-            for ask in (*self.asks.values(), *self.waiting.asks()):
-                ask.fail(AskFailed(receiver, text))
-            self.asks.clear()
+            self._fail_asks(receiver, text)
         self.on_change()
+
+    def end(self, text: str) -> None:
+        """This end is done with the link: whoever waits for room or for an answer is told why there will be none."""
+        self.denied = LinkDenied(self.name, text)
+        self._fail_asks(self.name, text)
+        self.on_change()
+
+    def _fail_asks(self, receiver: str, text: str) -> None:
+        for ask in (*self.asks.values(), *self.waiting.asks):
+            ask.fail(AskFailed(receiver, text))
+        self.asks.clear()
 
     def replied(self, reply: Reply, value: object) -> None:
         """The answer to an ask has come."""
@@ -394,7 +455,7 @@ def renumbered(frame: bytes, sequence: int, flags: int | None = None) -> bytes:
     """The same frame with another sequence number, and perhaps other flags."""
     head = bytearray(frame[:SUMMED_SIZE])
     if flags is not None:
-        head[7] = flags
+        head[_FLAGS_AT] = flags
     head[8:16] = sequence.to_bytes(8, "little")
     payload = frame[HEADER_SIZE:]
     return b"".join((head, crc32(payload, crc32(head)).to_bytes(4, "little"), payload))

@@ -152,11 +152,13 @@ class Session:
         receivers: tuple[str, ...] = (),
         topic: str = "",
         options: LinkOptions | None = None,
+        channel: int | None = None,
     ) -> Outgoing:
-        """A new link from here, to actors or to a topic."""
-        self._channel += 1
+        """A new link from here, to actors or to a topic; with the next channel unless one is given."""
+        if channel is None:
+            self._channel = channel = self._channel + 1
         link = Outgoing(
-            self._channel,
+            channel,
             sender=sender,
             port=port,
             high=high,
@@ -176,6 +178,9 @@ class Session:
             return
         if self.ready:
             self._say(Close(link.channel))
+            self._dirty.pop(link, None)
+            if self._sending_over == link.channel:
+                self._sending_over = 0  # the relay has forgotten that route, too
         elif any(member.incarnation for member in link.members.values()):
             self._to_close.append(link.opening)
 
@@ -245,6 +250,7 @@ class Session:
     def leave(self) -> None:
         """Say goodbye for good."""
         if self.ready:
+            self._gather()  # what was sent before is said before
             self.acknowledge()
             self._say(Bye())
 
@@ -253,20 +259,14 @@ class Session:
     def connected(self, now_s: float) -> None:
         """A new connection is there: introduce this end."""
         self.disconnected()
+        self._heard_at = now_s
+        self._say(self._introduction())
+
+    def _introduction(self) -> Hello:
         schema = Schema.of(self._registry)
         lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
-        self._heard_at = now_s
-        self._say(
-            Hello(
-                PROTOCOL,
-                self.client,
-                self.name,
-                self._token,
-                bytes.fromhex(schema.digest),
-                lines,
-                round(self._heartbeat_s * 1_000),
-            )
-        )
+        heartbeat_ms = round(self._heartbeat_s * 1_000)
+        return Hello(PROTOCOL, self.client, self.name, self._token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
 
     def disconnected(self) -> None:
         """The connection is lost. Everything that was not acknowledged is kept."""
@@ -338,6 +338,15 @@ class Session:
 
     def data_to_send(self, now_s: float) -> bytes:
         """All that is to be written now. It counts as written."""
+        self._gather()
+        if not self._out:
+            return b""
+        self._spoke_at = now_s
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _gather(self) -> None:
         if self._dirty:
             # High priority first; the sort is stable, so each keeps its turn.
             links = sorted(self._dirty, key=_urgency) if len(self._dirty) > 1 else list(self._dirty)
@@ -349,12 +358,6 @@ class Session:
                         self._sending_over = link.channel
                         self._out.append(control_frame(Route(link.channel)))
                     self._out += frames
-        if not self._out:
-            return b""
-        self._spoke_at = now_s
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
 
     def on_time(self, now_s: float) -> float:
         """Look at the clock; return when to look again.
@@ -371,7 +374,8 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        return min(self._spoke_at + self._heartbeat_s, self._heard_at + self._silent_after_s)
+        silent_at = self._heard_at + self._silent_after_s
+        return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in
 
@@ -435,8 +439,11 @@ class Session:
     def _begin(self, begin: Begin) -> None:
         link = self._announced.get(begin.channel)
         if link is not None:
-            for answer in link.begin(begin):
-                self._reply(link, answer)
+            self._began(link, begin)
+
+    def _began(self, link: Incoming, begin: Begin) -> None:
+        for answer in link.begin(begin):
+            self._reply(link, answer)
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:

@@ -14,16 +14,17 @@ from __future__ import annotations
 import hmac
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from spore.codec import MAX_FRAME_SIZE
-from spore.errors import DecodeError, RelayRefused
+from spore.errors import Damage, DecodeError, RelayRefused
 from spore.message import Domain, Schema
 from spore.relay.control import (
     ANNOUNCED,
     PROTOCOL,
+    STREAM,
     Accept,
     Ack,
     Announce,
@@ -49,10 +50,11 @@ from spore.relay.control import (
 from spore.relay.framing import FrameSplitter
 from spore.relay.session import DEFAULT_HEARTBEAT_S, SILENT_BEATS
 
-__all__ = ["HIGH_WATER", "Limits", "Peer", "Switchboard"]
+__all__ = ["HIGH_WATER", "Keeper", "Limits", "Peer", "Switchboard"]
 
 HIGH_WATER = 16 * 1024 * 1024
 """Bytes queued for one connection beyond which whoever sends to it is not read."""
+_NO_JOURNAL = "this relay keeps no journal; start it with --journal DIR"
 DOMAIN_TOPICS = {int(domain): domain.label for domain in Domain}
 """The topic to which a frame belongs that comes without a link, by the domain in its header."""
 
@@ -111,6 +113,8 @@ class Peer:
         """Whether it speaks frames and nothing else."""
         self.closing = False
         """Whether it is to be closed once what is queued has been written."""
+        self.held = False
+        """Whether it is not read now, because those to whom it sends have too much queued."""
         self.out: list[bytes] = []
         self.out_bytes = 0
         self.heard_at = now_s
@@ -126,6 +130,10 @@ class Peer:
         self.sending_over = 0
         self.next_channel = ANNOUNCED
         self.refused: RelayRefused | None = None
+        self.deliver: Callable[[bytes], None] | None = None
+        """Takes what is for this peer, if it lives in the relay's own process."""
+        self.any_schema = False
+        """Whether it takes messages as they are, whatever they mean."""
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} {self.name or 'unknown'}>"
@@ -146,6 +154,22 @@ class Peer:
         """What is to be written now."""
         out, self.out = self.out, []
         return out
+
+
+class Keeper(Protocol):
+    """Whoever keeps streams: the relay's journal."""
+
+    def wanted(self, stream: str) -> str | None:
+        """Somebody sends to a stream; return why that cannot be, if it cannot."""
+        ...
+
+    def subscribed(self, stream: str, receiver: str) -> None:
+        """A receiver wants what is kept of a stream, and what follows."""
+        ...
+
+    def left(self, stream: str, receiver: str) -> None:
+        """It never will again."""
+        ...
 
 
 @attrs.define
@@ -179,6 +203,7 @@ class Switchboard:
         """Those for whom something was queued, or who are to be closed, since the caller last cleared it."""
         self._token = token
         self.heartbeat_s = heartbeat_s
+        self.keeper: Keeper | None = None
         self._limits = limits or Limits()
         self._numbers = 0
         self._clients: dict[int, Peer] = {}
@@ -196,6 +221,11 @@ class Switchboard:
         self._numbers += 1
         peer = self.peers[self._numbers] = Peer(self._numbers, now_s, self._limits)
         return peer
+
+    def hello_of(self, client: int) -> Hello | None:
+        """How a client that is connected has introduced itself."""
+        peer = self._clients.get(client)
+        return peer.hello if peer is not None else None
 
     def receive(self, peer: Peer, data: bytes, now_s: float) -> None:
         """Bytes have come over a connection. What goes out in consequence is queued; see `touched`."""
@@ -216,7 +246,7 @@ class Switchboard:
                 if peer.closing:
                     return
         except DecodeError as error:
-            self.refuse(peer, Reason.DAMAGE, f"{error}")
+            self.refuse(peer, Reason.LIMIT if error.damage is Damage.SIZE else Reason.DAMAGE, f"{error}")
         except RelayRefused as refused:
             self.refuse(peer, Reason[refused.reason.upper()], refused.text)
 
@@ -248,7 +278,7 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain:
+            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
             if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
@@ -312,13 +342,15 @@ class Switchboard:
     def _hello(self, peer: Peer, hello: Hello) -> None:
         if hello.protocol != PROTOCOL:
             raise RelayRefused("protocol", f"you speak protocol {hello.protocol}, and this relay speaks {PROTOCOL}")
-        if self._token is not None and not _same(self._token, hello.token):
+        if self._token is not None and peer.deliver is None and not _same(self._token, hello.token):
             raise RelayRefused("token", "the token is wrong; ask whoever runs the relay")
         if peer.hello is not None or peer.plain or not hello.client:
             raise RelayRefused("damage", "Hello comes first, and once")
         self._check_name(hello.name)
         if len(hello.schema) > self._limits.messages:
             raise RelayRefused("limit", f"{len(hello.schema):,} messages, and {self._limits.messages:,} is the most")
+        if _schema(hello).digest != hello.digest.hex():
+            raise RelayRefused("damage", "the digest of the schema is not that of its messages")
         older = self._clients.get(hello.client)
         if older is not None:
             self._forget(older)
@@ -355,6 +387,8 @@ class Switchboard:
             raise RelayRefused("damage", f"receiver {name!r} is attached already")
         if holder is not None:
             raise RelayRefused("name", f"receiver {name!r} belongs to client {holder.name!r}, which is alive")
+        if name.startswith(STREAM) and peer.deliver is None:
+            raise RelayRefused("name", f"{name!r} is a stream of the relay's journal; subscribe it as a topic")
         self._add_routes(peer, len(attach.topics))
         self._receivers[name] = peer
         peer.receivers[name] = attach.topics
@@ -364,6 +398,15 @@ class Switchboard:
             self._topics.setdefault(topic, {})[name] = peer
             for link in self._links_on.get(topic, {}):
                 self._announce(link, name, peer)
+            if topic.startswith(STREAM):
+                self._subscribe(peer, name, topic)
+
+    def _subscribe(self, peer: Peer, name: str, stream: str) -> None:
+        if self.keeper is not None:
+            self.keeper.subscribed(stream, name)
+        else:
+            self._say(peer, Deny(peer.next_channel, name, Reason.JOURNAL, f"{stream!r}: {_NO_JOURNAL}"))
+            peer.next_channel += 1
 
     def _add_routes(self, peer: Peer, count: int) -> None:
         peer.routes += count
@@ -379,6 +422,8 @@ class Switchboard:
         del self._receivers[name]
         peer.routes -= len(topics)
         for topic in topics:
+            if leave and topic.startswith(STREAM) and self.keeper is not None:
+                self.keeper.left(topic, name)
             subscribers = self._topics[topic]
             del subscribers[name]
             if not subscribers:
@@ -417,6 +462,10 @@ class Switchboard:
             self._links_to.setdefault(name, {})[link] = None
             if (receiver := self._receivers.get(name)) is not None:
                 self._announce(link, name, receiver)
+            elif name.startswith(STREAM):
+                refusal = self.keeper.wanted(name) if self.keeper is not None else _NO_JOURNAL
+                if refusal is not None:
+                    self._say(peer, Deny(opening.channel, name, Reason.JOURNAL, refusal))
 
     def _announce(self, link: Link, name: str, receiver: Peer) -> None:
         difference = _difference(link.peer, receiver)
@@ -569,7 +618,9 @@ def _same(expected: str, given: str) -> bool:
 
 def _difference(here: Peer, there: Peer) -> str:
     """What two clients do not mean alike, in words for the first; empty if there is nothing, or one of them is plain."""
-    if here.hello is None or there.hello is None or here.hello.digest == there.hello.digest:
+    if here.hello is None or there.hello is None or here.any_schema or there.any_schema:
+        return ""
+    if here.hello.digest == there.hello.digest:
         return ""
     differences = _schema(here.hello).differences(_schema(there.hello))
     named = "; ".join(str(difference) for difference in differences[:5])
