@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "ActorError",
     "ActorStopped",
+    "AmountError",
     "AskError",
     "AskFailed",
     "AskTimeout",
@@ -246,6 +247,22 @@ class FeedError(SporeError):
         self.reason = reason
         self.line = line
         super().__init__(f"{source}:{line}: {reason}" if line is not None else f"{source}: {reason}")
+
+
+class AmountError(SporeError, ValueError):
+    """An amount that a pool cannot trade, or a pool that nobody can trade with. Nothing was computed.
+
+    Attributes:
+        name: which of the values is at fault.
+        value: the value.
+        reason: what is wrong with it, and what would be right.
+    """
+
+    def __init__(self, name: str, value: int, reason: str) -> None:
+        self.name = name
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{name} = {_short(value)}: {reason}")
 
 
 def _short(value: object) -> str:
