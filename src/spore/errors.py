@@ -30,6 +30,7 @@ __all__ = [
     "RelayError",
     "RelayRefused",
     "RestartLimit",
+    "SettingError",
     "SporeError",
     "UsageError",
 ]
@@ -263,6 +264,22 @@ class AmountError(SporeError, ValueError):
         self.value = value
         self.reason = reason
         super().__init__(f"{name} = {_short(value)}: {reason}")
+
+
+class SettingError(SporeError, ValueError):
+    """A setting that a service cannot work with.
+
+    Attributes:
+        setting: its name.
+        value: as it was given.
+        reason: what would be right.
+    """
+
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        self.setting = setting
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{setting} = {_short(value)}: {reason}")
 
 
 def _short(value: object) -> str:

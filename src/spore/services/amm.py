@@ -85,10 +85,14 @@ def amount_in(amount: int, hop: Hop) -> int:
     """
     _check(hop)
     if not 0 < amount < hop.reserve_out:
-        raise AmountError("amount_out", amount, f"a pool of {hop.reserve_out} gives between 1 and one unit less than that")
+        raise AmountError(
+            "amount_out", amount, f"a pool of {hop.reserve_out} gives between 1 and one unit less than that"
+        )
     needed = _cheapest(amount, hop)
     if needed + hop.reserve_in > MAX_RESERVE:
-        raise AmountError("amount_out", amount, f"needs {needed} more than the pool's {hop.reserve_in}, above 2**112 - 1")
+        raise AmountError(
+            "amount_out", amount, f"needs {needed} more than the pool's {hop.reserve_in}, above 2**112 - 1"
+        )
     return needed
 
 
@@ -185,7 +189,9 @@ def _check(hop: Hop) -> None:
             raise AmountError(name, reserve, "a pair holds at most 2**112 - 1 of a token")
     if not 0 < hop.fee_numerator <= hop.fee_denominator:
         fee = f"{hop.fee_numerator}/{hop.fee_denominator}"
-        raise AmountError("fee_numerator", hop.fee_numerator, f"{fee} is no share of what goes in; 997/1000 would be one")
+        raise AmountError(
+            "fee_numerator", hop.fee_numerator, f"{fee} is no share of what goes in; 997/1000 would be one"
+        )
 
 
 def _out(amount: int, hop: Hop) -> int:

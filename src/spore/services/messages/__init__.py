@@ -91,5 +91,5 @@ MarketMessage: TypeAlias = Union[
 ]
 SignalMessage: TypeAlias = Union[PoolEvaluation, VenueOpportunity, PriceTick, MarketSnapshot, GasPrice, LoanPosition]
 Signal: TypeAlias = Union[ArbitrageSignal, MomentumSignal, LiquidationSignal]
-ExecutionMessage: TypeAlias = Union[OrderRequest, OrderCancel, ExecutionReport]
+ExecutionMessage: TypeAlias = Union[OrderRequest, OrderCancel]
 RecordedMessage: TypeAlias = Union[Signal, OrderRequest, ExecutionReport]

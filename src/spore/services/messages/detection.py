@@ -116,7 +116,9 @@ class MarketSnapshot:
     block_number: spore.U64
     """The last block that was heard of."""
     pools_changed: spore.U32
+    native_usd_q112: spore.U256 | None
+    """Of the token that gas is paid in; None where nobody knows."""
     prices: tuple[TokenPrice, ...]
-    """The new prices of the tokens of open loans, and of the one that gas is paid in, as far as they changed."""
+    """The new prices of the tokens of loans, as far as they changed."""
     volumes: tuple[MarketVolume, ...]
     """In the order in which the markets first traded in the window."""

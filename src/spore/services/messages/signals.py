@@ -63,6 +63,6 @@ class LiquidationSignal:
     health_factor_e8: spore.U64
     """Below 1.0 (100_000_000) the loan may be closed."""
     bonus_bps: spore.U32
-    net_profit_usd_e8: spore.MoneyE8
-    """What the bonus pays for closing the whole loan, less gas."""
+    net_profit_usd_e8: spore.MoneyE8 | None
+    """What the bonus pays for closing the whole loan, less gas; None where nobody knows what gas costs."""
     cause: EventRef
