@@ -10,8 +10,7 @@ held in between, ``xa, ya`` the reserves of the first pool and ``yb, xb`` those 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from math import isqrt
 from typing import NamedTuple
 
@@ -57,6 +56,9 @@ class Arbitrage(NamedTuple):
     profit: int
     optimal: bool
     """Whether it is proven that no other size earns more. Otherwise another could earn one unit more, never two."""
+
+
+NO_ARBITRAGE = Arbitrage(0, 0, 0, 0, False)
 
 
 def amount_out(amount: int, hop: Hop) -> int:
@@ -118,8 +120,8 @@ def pays(first: Hop, second: Hop) -> bool:
     )
 
 
-def best_arbitrage(first: Hop, second: Hop) -> Arbitrage | None:
-    """The trade through both pools that earns most, or None where no size earns a whole unit.
+def best_arbitrage(first: Hop, second: Hop, *, at_least: int = 1) -> Arbitrage | None:
+    """The trade through both pools that earns most, or None where no size earns ``at_least`` so much.
 
     With ``N = na·nb·ya·xb``, ``D0 = da·db·xa·yb`` and ``D1 = na·(db·yb + nb·ya)`` a real-valued input earns
     ``N·x / (D0 + D1·x) − x``, which is largest at ``(√(N·D0) − D0) / D1`` and then ``(√N − √D0)² / D1``. Rounding makes
@@ -142,15 +144,16 @@ def best_arbitrage(first: Hop, second: Hop) -> Arbitrage | None:
     if n <= d0:
         return None
     d1 = na * (db * yb + nb * ya)
+    root = isqrt(4 * n * d0)
+    bound = (n + d0 - root - (root * root < 4 * n * d0)) // d1
+    if bound < at_least or bound <= 0:
+        return None
     most_x = MAX_RESERVE - xa
     most_y = min(MAX_RESERVE - yb, _out(most_x, first))
-    start = min((isqrt(n * d0) - d0) // d1, most_x)
-    best = _best_of(_around(start, most_x, most_y, first), first, second)
-    bound = _floor_of_bound(n, d0, d1)
-    while True:
-        wanted = (best.profit if best else 0) + 1
-        if wanted > bound:
-            return best._replace(optimal=True) if best else None
+    start = min((root // 2 - d0) // d1, most_x)  # √(N·D0), rounded down, is the half of √(4·N·D0), rounded down
+    best = _best_of(_around(start, most_x, most_y, first), first, second, NO_ARBITRAGE, bound)
+    while best.profit < bound:
+        wanted = best.profit + 1
         inputs = _between(d1, n - d0 - wanted * d1, wanted * d0, most_x)
         middles = _between(
             nb * (na * (xb - wanted) + da * xa),
@@ -158,18 +161,16 @@ def best_arbitrage(first: Hop, second: Hop) -> Arbitrage | None:
             wanted * db * yb * na * ya,
             most_y,
         )
-        if len(inputs) < len(middles):
-            tried = _middle(inputs)
-            sizes: Iterator[int] = (_out(x, first) for x in tried)
-            whole = len(tried) == len(inputs)
-        else:
-            tried = _middle(middles)
-            sizes = iter(tried)
-            whole = len(tried) == len(middles)
-        found = _best_of((min(y, most_y) for y in sizes), first, second)
-        if found is None or found.profit < wanted:
-            return best._replace(optimal=whole) if best else None
-        best = found
+        few = inputs if len(inputs) < len(middles) else middles
+        tried = _middle(few)
+        sizes = (min(_out(x, first), most_y) for x in tried) if few is inputs else iter(tried)
+        better = _best_of(sizes, first, second, best, bound)
+        if better is best:
+            if len(tried) == len(few):
+                break
+            return best if best.profit >= max(at_least, 1) else None
+        best = better
+    return best._replace(optimal=True) if best.profit >= max(at_least, 1) else None
 
 
 def _tradable(hop: Hop) -> bool:
@@ -208,30 +209,31 @@ def _cheapest(amount: int, hop: Hop) -> int:
 def _around(start: int, most_x: int, most_y: int, first: Hop) -> Iterator[int]:
     """The middle amounts next to an input, where the real-valued optimum lies."""
     middle = min(_out(start, first), most_y)
-    following = min(_out(min(start + 1, most_x), first), most_y)
-    return chain((middle - 1, middle, middle + 1), (following,) if following > middle + 1 else ())
+    yield middle
+    yield min(middle + 1, most_y)
+    yield middle - 1
+    yield min(_out(min(start + 1, most_x), first), most_y)
 
 
-def _best_of(middles: Iterator[int], first: Hop, second: Hop) -> Arbitrage | None:
-    """The one of these middle amounts that earns most; of equals the one that comes first."""
-    best: Arbitrage | None = None
-    earned = 0
-    most = first.reserve_out - 1
+def _best_of(middles: Iterable[int], first: Hop, second: Hop, best: Arbitrage, bound: int) -> Arbitrage:
+    """The one of these middle amounts that earns most, if it earns more than the best so far; of equals the first.
+
+    Those after one that earns the bound are not tried.
+    """
+    xa, ya, na, da = first
+    yb, xb, nb, db = second
+    earned = best.profit
     for middle in middles:
-        if 0 < middle <= most:
-            spent = _cheapest(middle, first)
-            got = _out(middle, second)
+        if 0 < middle < ya:
+            spent = -(-middle * da * xa // (na * (ya - middle)))
+            traded = nb * middle
+            got = traded * xb // (db * yb + traded)
             if got - spent > earned:
                 earned = got - spent
                 best = Arbitrage(spent, middle, got, earned, False)
+                if earned == bound:
+                    break
     return best
-
-
-def _floor_of_bound(n: int, d0: int, d1: int) -> int:
-    """``floor((√N − √D0)² / D1)``: no input earns more."""
-    doubled = 4 * n * d0
-    root = isqrt(doubled)
-    return (n + d0 - root - (root * root < doubled)) // d1
 
 
 def _between(square: int, linear: int, constant: int, most: int) -> range:

@@ -154,6 +154,7 @@ class MarketDataProcessor:
             self._skip("pool listed beyond pools_to_monitor")
         else:
             self.prices.add(self.pools.add(listed, token_in=self.prices.begins_with(listed)))
+            self.prices.forget_native()
         return NOTHING
 
     def process_sync(self, message: PoolSync) -> Sequence[SignalMessage]:
@@ -161,6 +162,8 @@ class MarketDataProcessor:
         pool = self.pools.sync(message)
         if pool is not None:
             self.window_pools[pool] = None
+            if pool.tells_native:
+                self.prices.forget_native()
         return NOTHING
 
     def process_swap(self, message: PoolSwap) -> Sequence[SignalMessage]:
@@ -196,8 +199,8 @@ class MarketDataProcessor:
         opportunities = tuple(
             [
                 PoolOpportunity(
-                    first.hop(begins=True),
-                    second.hop(begins=False),
+                    first.begins(),
+                    second.ends(),
                     first.pair.token_in,
                     first.pair.token_mid,
                     price(first.pair.token_in),
@@ -254,6 +257,7 @@ class MarketDataProcessor:
         """Go back to the state after a block. The pools that this changed are compared with the next transaction."""
         for pool in self.pools.roll_back(message.block_number):
             self.window_pools[pool] = None
+        self.prices.forget_native()
         return NOTHING
 
     def process_loan(self, message: LoanPosition) -> Sequence[SignalMessage]:

@@ -76,6 +76,11 @@ class Pool:
     ny: int = 0
     dx: int = 0
     dy: int = 0
+    first_hop: PoolHop | None = None
+    """The pool as the first half of an arbitrage, once somebody has asked and until it changes."""
+    second_hop: PoolHop | None = None
+    tells_native: bool = False
+    """Whether the price of the native token follows from it."""
 
     def __attrs_post_init__(self) -> None:
         self.address = self.listed.pool
@@ -93,15 +98,26 @@ class Pool:
         numerator, denominator = self.listed.fee_numerator, self.listed.fee_denominator
         self.nx, self.ny = numerator * x, numerator * y
         self.dx, self.dy = denominator * x, denominator * y
+        self.first_hop = self.second_hop = None
 
     def state(self) -> PoolState:
         """What it is now."""
         return PoolState(self.address, self.reserve0, self.reserve1, self.position, self.flow_position)
 
-    def hop(self, *, begins: bool) -> PoolHop:
-        """The pool as the first or the second half of an arbitrage sees it."""
-        forward = begins is not self.flipped
-        reserve_in, reserve_out = (self.reserve0, self.reserve1) if forward else (self.reserve1, self.reserve0)
+    def begins(self) -> PoolHop:
+        """The pool as the first half of an arbitrage sees it."""
+        if self.first_hop is None:
+            self.first_hop = self._hop(from_zero=not self.flipped)
+        return self.first_hop
+
+    def ends(self) -> PoolHop:
+        """The pool as the second half of an arbitrage sees it."""
+        if self.second_hop is None:
+            self.second_hop = self._hop(from_zero=self.flipped)
+        return self.second_hop
+
+    def _hop(self, *, from_zero: bool) -> PoolHop:
+        reserve_in, reserve_out = (self.reserve0, self.reserve1) if from_zero else (self.reserve1, self.reserve0)
         listed = self.listed
         return PoolHop(self.flow.market, reserve_in, reserve_out, listed.fee_numerator, listed.fee_denominator)
 

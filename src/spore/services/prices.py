@@ -48,6 +48,8 @@ class PriceBook:
     _by_native: dict[bytes, list[tuple[Pool, bool]]] = attrs.field(factory=dict, init=False)
     _native: dict[bytes, int] = attrs.field(factory=dict, init=False)
     """The native token, with its fallback: one entry as soon as it is known."""
+    _native_q112: int | None = attrs.field(default=None, init=False)
+    """The price of the native token, until a pool that tells it changes."""
     _exact: dict[str, int] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,6 +83,7 @@ class PriceBook:
         for token, other, is_zero in ((zero[0], one[0], True), (one[0], zero[0], False)):
             if other in self._fixed:
                 self._by_fixed.setdefault(token, []).append((pool, is_zero, self._fixed[other]))
+                pool.tells_native |= token in self._native
             elif other in self._native:
                 self._by_native.setdefault(token, []).append((pool, is_zero))
 
@@ -91,11 +94,19 @@ class PriceBook:
 
     def native_q112(self) -> int | None:
         """The price of the native token; None while no pool with it is known."""
-        token = self.native_token
-        return None if token is None else self.q112(token)
+        if self._native_q112 is None and self._native:
+            self._native_q112 = self._price(next(iter(self._native)))
+        return self._native_q112
+
+    def forget_native(self) -> None:
+        """A pool that tells the price of the native token has changed."""
+        self._native_q112 = None
 
     def q112(self, token: bytes) -> int | None:
         """The price of a token, as ``usd_q112``; None where it is unknown or too large to be told."""
+        return self.native_q112() if token in self._native else self._price(token)
+
+    def _price(self, token: bytes) -> int | None:
         price = self._fixed.get(token)
         if price is None:
             price = self._from_fixed(token)

@@ -147,15 +147,26 @@ class SignalGenerator:
         return told
 
     def enhance_signal(self, opportunity: PoolOpportunity, evaluation: PoolEvaluation) -> ArbitrageSignal | None:
-        """The best size of an opportunity and what it is worth; None where no size earns a whole unit of the token."""
+        """The best size of an opportunity and what it is worth.
+
+        Returns:
+            None where no size earns a whole unit of the token, or, unless all opportunities are told, where even the best could not
+            be worth the least profit after gas.
+        """
         first, second = opportunity.first, opportunity.second
-        best = amm.best_arbitrage(_hop(first), _hop(second))
+        price = opportunity.usd_q112
+        gas = self._gas_usd_e8(ARBITRAGE_GAS)
+        if self.all_opportunities:
+            best = amm.best_arbitrage(_hop(first), _hop(second))
+        elif price and gas is not None:
+            worthwhile = -(-((self._min_profit_e8 + gas) << FRACTION_BITS) // price)
+            best = amm.best_arbitrage(_hop(first), _hop(second), at_least=worthwhile)
+        else:
+            return None
         if best is None:
             return None
-        price = opportunity.usd_q112
-        slippage = None if price is None else _worth_up(self._slippage(best.amount_out), price)
         profit = None if price is None else _worth(best.profit, price)
-        gas = self._gas_usd_e8(ARBITRAGE_GAS)
+        slippage = None if price is None else _worth_up(self._slippage(best.amount_out), price)
         spread = first.reserve_out * second.reserve_out * BPS // (first.reserve_in * second.reserve_in) - BPS
         return ArbitrageSignal(
             evaluation.event_time_ns,
