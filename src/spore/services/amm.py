@@ -128,8 +128,8 @@ def best_arbitrage(first: Hop, second: Hop, *, at_least: int = 1) -> Arbitrage |
     a staircase of it, so the sizes around that point are tried, each with its cheapest input. To earn ``p + 1`` after
     rounding, a size must earn at least that before: this holds between the roots of one quadratic in ``x`` and of another
     in ``y``. If one of these intervals has no more than `SEARCH_LIMIT` integers, all are tried, which decides; else the ones
-    in its middle are. A size in the interval for ``p + 2`` earns, rounded twice by less than a unit, at least
-    ``p + 1``: so what is returned is never two units short.
+    in its middle are, and then those in the interval for ``p + 2``: any of these earns, rounded twice by less than a unit, at
+    least ``p + 1``. So what is returned is never two units short.
 
     Neither pool is ever filled beyond `MAX_RESERVE`. Where a pool is empty, or its reserves or fee are out of range, there is
     no trade, hence None.
@@ -152,25 +152,43 @@ def best_arbitrage(first: Hop, second: Hop, *, at_least: int = 1) -> Arbitrage |
     most_y = min(MAX_RESERVE - yb, _out(most_x, first))
     start = min((root // 2 - d0) // d1, most_x)  # √(N·D0), rounded down, is the half of √(4·N·D0), rounded down
     best = _best_of(_around(start, most_x, most_y, first), first, second, NO_ARBITRAGE, bound)
+
+    def inputs(wanted: int) -> range:
+        return _between(d1, n - d0 - wanted * d1, wanted * d0, most_x)
+
+    def middles(wanted: int) -> range:
+        square = nb * (na * (xb - wanted) + da * xa)
+        return _between(square, n - d0 - wanted * na * (nb * ya - db * yb), wanted * db * yb * na * ya, most_y)
+
     while best.profit < bound:
-        wanted = best.profit + 1
-        inputs = _between(d1, n - d0 - wanted * d1, wanted * d0, most_x)
-        middles = _between(
-            nb * (na * (xb - wanted) + da * xa),
-            n - d0 - wanted * na * (nb * ya - db * yb),
-            wanted * db * yb * na * ya,
-            most_y,
-        )
-        few = inputs if len(inputs) < len(middles) else middles
-        tried = _middle(few)
-        sizes = (min(_out(x, first), most_y) for x in tried) if few is inputs else iter(tried)
+        by_input, by_middle = inputs(best.profit + 1), middles(best.profit + 1)
+        if _count(by_input) < _count(by_middle):
+            whole = _count(by_input) <= SEARCH_LIMIT
+            sizes: Iterable[int] = (min(_out(x, first), most_y) for x in _middle(by_input))
+        else:
+            whole = _count(by_middle) <= SEARCH_LIMIT
+            sizes = _middle(by_middle)
         better = _best_of(sizes, first, second, best, bound)
+        if better is best and not whole:
+            better = _best_of(_middle(middles(best.profit + 2)), first, second, best, bound)
+            if better is best:
+                return _settled(best, first, second, most_y, at_least=at_least, optimal=False)
         if better is best:
-            if len(tried) == len(few):
-                break
-            return best if best.profit >= max(at_least, 1) else None
+            break
         best = better
-    return best._replace(optimal=True) if best.profit >= max(at_least, 1) else None
+    return _settled(best, first, second, most_y, at_least=at_least, optimal=True)
+
+
+def _settled(
+    best: Arbitrage, first: Hop, second: Hop, most_y: int, *, at_least: int, optimal: bool
+) -> Arbitrage | None:
+    """The trade with all that its input brings at each hop, if it earns enough."""
+    middle = min(
+        _out(best.amount_in, first), most_y
+    )  # the cheapest input for an amount may bring a little more than that
+    out = _out(middle, second)
+    profit = out - best.amount_in
+    return Arbitrage(best.amount_in, middle, out, profit, optimal) if profit >= max(at_least, 1) else None
 
 
 def _tradable(hop: Hop) -> bool:
@@ -248,5 +266,9 @@ def _between(square: int, linear: int, constant: int, most: int) -> range:
 
 
 def _middle(values: range) -> range:
-    spare = len(values) - SEARCH_LIMIT
+    spare = _count(values) - SEARCH_LIMIT
     return values if spare <= 0 else values[spare // 2 : spare // 2 + SEARCH_LIMIT]
+
+
+def _count(values: range) -> int:
+    return max(values.stop - values.start, 0)  # len knows no numbers above 2**63
