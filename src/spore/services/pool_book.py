@@ -95,6 +95,8 @@ class Pool:
         """Set the reserves."""
         self.reserve0, self.reserve1, self.position = reserve0, reserve1, position
         x, y = (reserve1, reserve0) if self.flipped else (reserve0, reserve1)
+        if not (x and y):
+            x = y = 0  # then no product with another pool's is above the other
         numerator, denominator = self.listed.fee_numerator, self.listed.fee_denominator
         self.nx, self.ny = numerator * x, numerator * y
         self.dx, self.dy = denominator * x, denominator * y
