@@ -302,6 +302,7 @@ async def open_bundle(
     supervision: Supervision | None = None,
     verifier: Verifier | None = None,
     debug: bool = False,
+    trace: bool = False,
     stall_after_s: float | None = None,
     keep_letters: int = 1_000,
     seed: int | None = None,
@@ -316,6 +317,7 @@ async def open_bundle(
             ends it with the exception.
         verifier: what the actors' ``verify`` encodes, decodes and compares with.
         debug: look for messages that were changed after they were sent. Slow.
+        trace: let queued messages keep the trace that they were sent in; see `spore.message.traced`.
         stall_after_s: warn, with the actor's name, when something holds the loop for so long.
         keep_letters: how many of the last dead letters to keep.
         seed: for the jitter of restarts; by default they differ from run to run.
@@ -327,7 +329,7 @@ async def open_bundle(
         ExceptionGroup: on leaving, holding what escalated, and what the body raised.
     """
     dispatch = _member(Dispatch, dispatch)
-    guards = Guards(verifier, debug)
+    guards = Guards(verifier, debug, trace)
     async with AsyncExitStack() as last, trio.open_nursery() as nursery:
         bundle = Bundle(
             name,
