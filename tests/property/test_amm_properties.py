@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 
+from spore.services import amm
 from spore.services.amm import (
     E8,
     MAX_RESERVE,
@@ -104,6 +106,21 @@ def test_the_best_arbitrage_of_small_pools_is_the_best_of_all_sizes(first, secon
     assert best.profit == most
     assert amount_out(best.amount_in, first) == best.amount_mid
     assert amount_out(best.amount_mid, second) == best.amount_out == best.amount_in + best.profit
+
+
+@given(small_hops, small_hops, st.sampled_from([slice(1), slice(-1, None)]) | st.none())
+@example(Hop(4, 9), Hop(199, 268), slice(1))
+def test_a_short_search_says_what_it_has_not_proven(first, second, chosen):
+    """Were no more than one size tried for a unit more, in the middle or at an end of those that might give it: it would be exact
+    where it says so, and else one unit short at most."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(amm, "SEARCH_LIMIT", 1)
+        if chosen is not None:
+            patch.setattr(amm, "_middle", lambda values: values[chosen])
+        best = best_arbitrage(first, second)
+    short = max(every_size(first, second), 0) - (best.profit if best else 0)
+    event(f"{'proven' if best is None or best.optimal else 'not proven'}, short by {short}")
+    assert short in ((0,) if best is not None and best.optimal else (0, 1))
 
 
 @given(hops(st.integers(1, 40)), hops(st.integers(1, 3_000)))

@@ -31,6 +31,7 @@ from spore.services.messages import (
     MarketRef,
     MomentumSignal,
     OrderCancel,
+    OrderRequest,
     Side,
 )
 from spore.testing import run, start_probe
@@ -163,7 +164,7 @@ def test_a_successor_takes_over_in_the_middle(dispatch, cut):
 def test_a_state_that_contradicts_itself_is_refused():
     """It speaks of a pool or market that its own listings and the settings leave no room for."""
     market = MarketDataProcessor(**MARKET)
-    for message in script()[:30]:
+    for message in script()[:36]:  # up to the first trade
         market.process(message)
     state = MarketDataActor(market, None).snapshot()
 
@@ -173,11 +174,8 @@ def test_a_state_that_contradicts_itself_is_refused():
     restored(MARKET)
     with pytest.raises(ConversionError, match="is not among the 1 that could be listed"):
         restored({**MARKET, "pools_to_monitor": 1})
-    of_venue = {"venue": 1, "instrument_id": 5, "pool": None}
-    volumes = [{"market": of_venue, "trades": 1, "base_volume": 1, "quote_volume": 1}]
-    lines = [{**state["lines"][0], "instrument_id": 9}]
-    with pytest.raises(ConversionError, match="instrument 5 on venue 1 is beyond instruments_to_monitor"):
-        restored({**MARKET, "instruments_to_monitor": 1}, volumes=volumes, lines=lines)
+    with pytest.raises(ConversionError, match="instrument 5 on venue 2 is beyond instruments_to_monitor"):
+        restored({**MARKET, "instruments_to_monitor": 1})
     empty = MarketDataActor(market, None)
     with pytest.raises(ConversionError, match="missing"):
         empty.restore({"listed": []})
@@ -212,6 +210,7 @@ def test_ports_that_are_not_wired_are_left_out():
             await bundle.wait_idle()
             paper = await bundle.start(ExecutionActor, inner=PaperExecution())
             await paper.send(OrderCancel(SECOND, 1, ""))
+            await paper.send(OrderRequest(SECOND, 1, Side.BUY, (), None, 1, 1, None, 0, 2 * SECOND, EventRef(1, 1)))
         return generator.orders
 
     assert run(main) > 0

@@ -12,7 +12,7 @@ from spore.services.market_data import MarketDataProcessor
 from spore.services.messages import MarketRef, MarketVolume, PoolListed
 from spore.services.order_book import BookState, LevelBook
 from spore.services.pool_book import Pool, PoolState, UndoBlock
-from spore.services.quote_board import LineState
+from spore.services.quote_board import Line, LineState
 
 __all__ = ["MarketDataState", "restore_market_data", "save_market_data"]
 
@@ -85,7 +85,7 @@ def restore_market_data(processor: MarketDataProcessor, state: MarketDataState) 
     changed = [_pool(processor, pool) for pool in state.changed]
     pools.restore(state.pools, state.undo, block_number=state.block_number, forgotten=state.forgotten, changed=changed)
     for line in state.lines:
-        processor.quotes.restore(line)
+        _line(processor, line.instrument_id, line.venue).restore(line)
     for entry in state.books:
         book = processor.books[entry.instrument_id, entry.venue] = LevelBook(processor.book_depth)
         book.restore(entry)
@@ -110,8 +110,12 @@ def _pool(processor: MarketDataProcessor, address: bytes) -> Pool:
 def _flow(processor: MarketDataProcessor, market: MarketRef) -> Flow:
     if market.pool is not None:
         return _pool(processor, market.pool).flow
-    line = processor.quotes.line(market.instrument_id, market.venue)
+    return _line(processor, market.instrument_id, market.venue).flow
+
+
+def _line(processor: MarketDataProcessor, instrument_id: int, venue: int) -> Line:
+    line = processor.quotes.line(instrument_id, venue)
     if line is None:
-        problem = f"instrument {market.instrument_id} on venue {market.venue} is beyond instruments_to_monitor"
+        problem = f"instrument {instrument_id} on venue {venue} is beyond instruments_to_monitor"
         raise ConversionError(MarketDataState.__name__, (problem,))
-    return line.flow
+    return line

@@ -86,11 +86,6 @@ class Pool:
         self.address = self.listed.pool
         self.flipped = self.pair.token_in == self.listed.token1
 
-    @property
-    def market(self) -> MarketRef:
-        """Its name in messages."""
-        return self.flow.market
-
     def put(self, reserve0: int, reserve1: int, position: int) -> None:
         """Set the reserves."""
         self.reserve0, self.reserve1, self.position = reserve0, reserve1, position

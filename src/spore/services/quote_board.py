@@ -59,6 +59,13 @@ class Line:
             self.last_price,
         )
 
+    def restore(self, state: LineState) -> None:
+        """Take over what another line was."""
+        self.symbol = state.symbol
+        self.bid_price, self.bid_size_e8 = state.bid_price, state.bid_size_e8
+        self.ask_price, self.ask_size_e8 = state.ask_price, state.ask_size_e8
+        self.update_id, self.last_price = state.update_id, state.last_price
+
 
 @attrs.define
 class QuoteBoard:
@@ -128,15 +135,6 @@ class QuoteBoard:
     def states(self) -> list[LineState]:
         """The whole board."""
         return [line.state() for venues in self._venues.values() for line in venues.values()]
-
-    def restore(self, state: LineState) -> None:
-        """Take over a line of another board."""
-        line = self.line(state.instrument_id, state.venue)
-        if line is not None:
-            line.symbol = state.symbol
-            line.bid_price, line.bid_size_e8 = state.bid_price, state.bid_size_e8
-            line.ask_price, line.ask_size_e8 = state.ask_price, state.ask_size_e8
-            line.update_id, line.last_price = state.update_id, state.last_price
 
     def _crosses(self, buy: Line, sell: Line) -> bool:
         return sell.bid_price * BPS > buy.ask_price * (BPS + self.fee_bps)
