@@ -306,17 +306,19 @@ def test_a_reconnection_misses_nothing() -> None:
 
 
 def test_a_connection_may_be_lost_on_the_way_back() -> None:
-    """Blocks that were taken back before the connection was lost are told to be so after it is back."""
-    node = FakeNode(chain_of(6))
+    """What was taken back before the connection was lost is told to be so, even if the old branch has come back."""
+    old = chain_of(6)
+    node = FakeNode(old)
     follow = Follow(node, first=3)
     follow.settle()
-    node.reorganise(3, branch(node.chain[2], 4, salt=1))
+    node.reorganise(3, branch(old[2], 4, salt=1))
     follow.head(node.chain[-1])
     while [hex(7), False] not in [request["params"] for request in follow.wire.waiting]:
         follow.answer()
+    node.chain = old[:5] + branch(old[4], 1, salt=2)
     follow.connect()
     told = follow.settle()
-    assert [message.block_number for message in told if isinstance(message, ChainReorg)] == [5]
+    assert [message.block_number for message in told if isinstance(message, ChainReorg)] == [7]
     assert standing(told) == whole(node.chain)
 
 
