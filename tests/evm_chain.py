@@ -10,7 +10,20 @@ import attrs
 from spore.feeds.evm import SWAP, SYNC
 from spore.feeds.pools import Pools
 
-__all__ = ["BURN", "OTHER", "PAIRS", "POOLS", "TRANSFER", "FakeBlock", "branch", "hashed", "log", "swap_data", "sync_data", "words"]
+__all__ = [
+    "BURN",
+    "OTHER",
+    "PAIRS",
+    "POOLS",
+    "TRANSFER",
+    "FakeBlock",
+    "branch",
+    "hashed",
+    "log",
+    "swap_data",
+    "sync_data",
+    "words",
+]
 
 PAIRS = ("0x" + "a1" * 20, "0x" + "b2" * 20)
 OTHER = "0x" + "cc" * 20

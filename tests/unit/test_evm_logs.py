@@ -477,9 +477,7 @@ def test_the_recorded_session_has_the_reserves_that_the_contracts_had() -> None:
 @needs_shared_data
 def test_every_log_of_two_mainnet_blocks_is_accounted_for() -> None:
     """681 logs: the syncs and swaps of the listed pairs are used, the others have a reason."""
-    feed = EvmLogsFeed.from_spec(
-        str(SHARED_DATA / "ethereum_mainnet" / "blocks_17173049_17173050_logs.jsonl.gz"), {}
-    )
+    feed = EvmLogsFeed.from_spec(str(SHARED_DATA / "ethereum_mainnet" / "blocks_17173049_17173050_logs.jsonl.gz"), {})
     messages = trio.run(_all_of, feed)
     assert kinds(messages).count("PoolSync") == kinds(messages).count("PoolSwap") == 69
     account = feed.account
