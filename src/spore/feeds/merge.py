@@ -73,6 +73,6 @@ class MergedFeed(RecordedFeed):
 
 def _ambiguous(venue: int, first: str, second: str) -> str:
     return (
-        f"venue {venue} is {first} in one source and {second} in another; number one of them otherwise, as in "
-        f"binance:FILE?first_venue={venue + 1}"
+        f"venue {venue} is {first} in one source and {second} in another; binance: and sim: number theirs from "
+        f"first_venue=N on"
     )
