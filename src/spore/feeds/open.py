@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import cast
 
 from spore.errors import UsageError
@@ -21,7 +21,7 @@ __all__ = ["FORMS", "feed_of", "open_feed"]
 _SCHEMES = {
     "evm-logs": "spore.feeds.evm_logs:EvmLogsFeed",
     "binance": "spore.feeds.binance:BinanceFeed",
-    "jsonrpc": "spore.feeds.jsonrpc:JsonRpcFeed",
+    "jsonrpc": "spore.feeds.jsonrpc:NodeFeed",
     "sim": "spore.feeds.simulator:SimFeed",
 }
 FORMS = ("evm-logs:FILE", "binance:FILE,FILE", "jsonrpc:ws://HOST:PORT", "sim:seed=N,events=N", f"FILE{SUFFIX}")
@@ -38,13 +38,19 @@ async def open_feed(*specs: str) -> AsyncIterator[Feed]:
             async for batch in batches:
                 ...
 
-    Cancellation: no checkpoint of its own.
+    Leaving the block ends what a live feed does.
+
+    Cancellation: a recorded feed has no checkpoint here; a live one's tasks are ended.
 
     Raises:
         UsageError: if a spec is none, naming the candidates, or if a live feed is to be merged.
         FeedError: if a file is not there.
     """
-    yield feed_of(*specs)
+    feed = feed_of(*specs)
+    async with AsyncExitStack() as stack:
+        if isinstance(feed, AbstractAsyncContextManager):
+            await stack.enter_async_context(feed)
+        yield feed
 
 
 def feed_of(*specs: str) -> Feed:
@@ -70,7 +76,7 @@ def _one(spec: str) -> Feed:
     options = _options(spec, query) if mark else {}
     scheme, colon, rest = place.partition(":")
     if colon and scheme in _SCHEMES:
-        return _feed_class(spec, scheme).from_spec(rest, options)  # type: ignore[attr-defined, no-any-return]
+        return _feed_class(scheme).from_spec(rest, options)  # type: ignore[attr-defined, no-any-return]
     if place.endswith(SUFFIX):
         return FramesFeed.from_spec(place, options)
     raise UsageError(f"feed {spec!r} is none; a feed is one of {', '.join(FORMS)}")
@@ -88,13 +94,7 @@ def _options(spec: str, query: str) -> dict[str, str]:
     return options
 
 
-def _feed_class(spec: str, scheme: str) -> type[Feed]:
+def _feed_class(scheme: str) -> type[Feed]:
     module, _, name = _SCHEMES[scheme].partition(":")
-    try:
-        found: type[Feed] = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name != "trio_websocket":
-            raise
-        reason = "needs trio-websocket, which is not installed: pip install 'spore[live]'"
-        raise UsageError(f"feed {spec!r} {reason}") from None
+    found: type[Feed] = getattr(importlib.import_module(module), name)
     return found
