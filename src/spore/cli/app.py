@@ -12,6 +12,7 @@ from rich.console import Console
 
 from spore.cli.decode import decode
 from spore.cli.encode import encode
+from spore.cli.record import record
 from spore.cli.relay import relay
 from spore.cli.schema import schema
 from spore.errors import SporeError
@@ -37,6 +38,7 @@ app.command(schema)
 app.command(decode)
 app.command(encode)
 app.command(relay)
+app.command(record)
 
 
 def run(tokens: Sequence[str] | None = None) -> int:
