@@ -1,0 +1,26 @@
+"""Deployment: from a TOML file to running bundles and processes. Where an actor runs is decided here and nowhere else.
+
+Read in this order: `config` (what a file can say), `load` (reading it, strictly), `kinds` (actor classes by name, and what
+can be told from them), `plan` (who is wired to whom, by which route, in which process), `unit` (what one process runs),
+`child` (such a process), `supervise` (keeping processes alive), `system` (all of it together).
+"""
+
+from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig
+from spore.deploy.load import load_config
+from spore.deploy.plan import Edge, Plan, Route, make_plan
+
+__all__ = [
+    "ActorConfig",
+    "BundleConfig",
+    "Edge",
+    "FeedConfig",
+    "Mode",
+    "Plan",
+    "RelayConfig",
+    "Route",
+    "System",
+    "SystemConfig",
+    "load_config",
+    "make_plan",
+    "open_system",
+]
