@@ -161,8 +161,8 @@ class RelayRefused(RelayError):
     """The relay has refused the client, and why.
 
     Attributes:
-        reason: one word: ``protocol``, ``token``, ``damage``, ``limit``, ``name``, ``schema``, ``replaced`` or
-            ``silence``.
+        reason: one word: ``protocol``, ``token``, ``certificate``, ``damage``, ``limit``, ``name``, ``schema``,
+            ``replaced`` or ``silence``.
         text: what is wrong, for people.
     """
 

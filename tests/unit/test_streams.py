@@ -11,9 +11,13 @@ import attrs
 import pytest
 import trio
 
+import spore
 from spore import Actor, Bundle, open_bundle
 from spore.errors import LinkDenied, UsageError
 from spore.relay import Address, Client, Journal, open_client, open_relay
+from spore.relay import carrier as carriers
+from spore.relay.carrier import Carrier
+from spore.relay.session import Session
 from spore.services.messages import GasPrice
 
 
@@ -221,3 +225,63 @@ async def test_nobody_can_pretend_to_be_a_stream(tmp_path: Path) -> None:
         await client.wait_connected()
         client.attach(ref, name="journal:gas")
         await until(lambda: not client.session.ready)
+
+
+async def test_a_subscriber_with_another_schema_is_told_what_differs(tmp_path: Path) -> None:
+    """What was written with one schema is not read with another, however long ago that was."""
+    other = spore.Registry()
+
+    @spore.message(type_id=18, domain=spore.Domain.MARKET_DATA, registry=other)
+    class GasPrice:
+        event_time_ns: spore.TimestampNs
+
+    async with relay_at(tmp_path) as where:
+        await publish(where, range(1))
+    async with relay_at(tmp_path) as where:
+        session = Session("reader", registry=other)
+        async with open_client(where, name="reader", session=session) as client, open_bundle("b") as bundle:
+            numbers, _ = await subscribe(bundle, client, 1)
+            await until(lambda: bool(session.denied))
+        assert "the messages of 'reader' and 'journal' differ: Trade (1) is known only there" in session.denied[0].text
+        assert numbers == []
+        assert await read(where, 1) == [0]
+
+
+async def test_a_damaged_message_does_not_get_into_the_journal(tmp_path: Path) -> None:
+    """It is asked for again, and what was sent is what is read."""
+    async with relay_at(tmp_path) as where:
+
+        async def connect() -> Carrier:
+            return Spoiling(await carriers.connect(where))
+
+        async with open_client(where, name="writer", connect=connect) as writer:
+            stream = writer.stream("gas")
+            await stream.wait_open()
+            for number in range(100):
+                await stream.send(gas(number))
+            await writer.drain()
+        assert sum(link.counts.resent for link in writer.session.outgoing.values()) > 0
+        assert await read(where, 100) == list(range(100))
+
+
+class Spoiling(Carrier):
+    """Flips one bit in the last byte of the first run of messages that is written."""
+
+    def __init__(self, inner: Carrier) -> None:
+        self._inner = inner
+        self._spoilt = False
+
+    def send_nowait(self, data: bytes) -> int:
+        if not self._spoilt and data[4] != spore.Domain.SYSTEM:
+            self._spoilt = True
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        return self._inner.send_nowait(data)
+
+    async def send_all(self, data: bytes | memoryview) -> None:
+        await self._inner.send_all(data)
+
+    async def receive(self) -> bytes:
+        return await self._inner.receive()
+
+    def close(self) -> None:
+        self._inner.close()

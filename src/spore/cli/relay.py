@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from spore.errors import UsageError
 from spore.relay import Address, Journal, Limits, Switchboard, TlsFiles, open_relay
+from spore.relay.session import DEFAULT_HEARTBEAT_S
 
 __all__ = ["TOKEN_VARIABLE", "read_token", "relay", "tls_files"]
 
@@ -30,6 +31,7 @@ def relay(
     tls_key: Path | None = None,
     tls_ca: Path | None = None,
     plain_tcp: bool = False,
+    heartbeat_s: Annotated[float, Parameter(name="--heartbeat-s")] = DEFAULT_HEARTBEAT_S,
     max_frame_mib: Annotated[int, Parameter(name="--max-frame-mib")] = 16,
 ) -> None:
     """Run a relay until it is told to stop (SIGTERM or Ctrl-C).
@@ -58,6 +60,9 @@ def relay(
         The certificate of the authority that has signed the clients' certificates.
     plain_tcp
         Allow TCP without TLS off the loopback. Everybody on the way can then read and change what passes.
+    heartbeat_s
+        Say something to each client at least every so many seconds. A client that is silent for three times that, or
+        three times its own heartbeat if it is longer, counts as lost.
     max_frame_mib
         The largest frame to accept, in MiB; the format's limit is 16.
     """
@@ -68,10 +73,13 @@ def relay(
         raise UsageError("nowhere to listen: give --socket PATH, --tcp HOST:PORT, or both")
     if not 1 <= max_frame_mib <= 16:
         raise UsageError(f"--max-frame-mib is 1 to 16, not {max_frame_mib}")
+    if not 0.01 <= heartbeat_s <= 3_600:
+        raise UsageError(f"--heartbeat-s is 0.01 to 3600, not {heartbeat_s:g}")
     tls = tls_files(tls_cert, tls_key, tls_ca)
-    board = Switchboard(token=read_token(token_file), limits=Limits(frame_size=max_frame_mib * MiB))
     if journal_mib < 1:
         raise UsageError(f"--journal-mib is 1 or more, not {journal_mib}")
+    limits = Limits(frame_size=max_frame_mib * MiB)
+    board = Switchboard(token=read_token(token_file), heartbeat_s=heartbeat_s, limits=limits)
     kept = Journal.open(journal, limit_bytes=journal_mib * MiB) if journal is not None else None
     try:
         trio.run(_serve, addresses, board, tls, plain_tcp, kept)

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import trio
@@ -27,12 +27,13 @@ from spore.nursery_bundle.policy import Loss, Overflow, Supervision
 from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
-from spore.relay.carrier import Carrier
+from spore.relay.carrier import CERTIFICATE, Carrier
 from spore.relay.control import STREAM, Advance, Idle, Policy, Reason
-from spore.relay.incoming import Arrival, Incoming
+from spore.relay.incoming import Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions
 from spore.relay.remote import RemoteRef
 from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
+from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing
 
 __all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "open_client"]
 
@@ -44,7 +45,9 @@ TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
-LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower()}
+GOODBYE_S = 1.0
+"""So long the last words of a client that leaves may take."""
+LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower(), Reason.LIMIT.name.lower(), CERTIFICATE}
 """Refusals that coming again does not change."""
 _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 
@@ -61,6 +64,8 @@ class Client:
         self.turns = Dispatcher(slice_clock())
         """Time slices for senders outside of bundles."""
         self.reconnects = 0
+        self.closed = ""
+        """Why nothing more can be sent; empty while it can."""
         self._connect = connect
         self._nursery = nursery
         self._carrier: Carrier | None = None
@@ -77,7 +82,10 @@ class Client:
         self._receivers: dict[str, ActorRef[Any]] = {}
         self._inbound: dict[Incoming, Inbound] = {}
         self._pumps: set[Incoming] = set()
-        self._refs: list[RemoteRef[Any]] = []
+        self._ended: set[Incoming] = set()
+        """Links that their senders have closed, and of which something is still to be handed over."""
+        self._before = IncomingCounts()
+        """What has come over links that there are no more."""
         self._refusal: RelayError | None = None
         session.on_send = self._kick
         session.on_announced = self._announced
@@ -111,12 +119,12 @@ class Client:
         if not receivers:
             raise UsageError("a reference needs at least one receiver")
         options = LinkOptions(capacity=capacity, key=key, source=source, feedback=feedback, trace=self.trace)
-        return self._remember(RemoteRef(self, receivers=receivers, options=options, sender=sender))
+        return RemoteRef(self, receivers=receivers, options=options, sender=sender)
 
     def topic(self, topic: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
         """A reference to whoever has subscribed a topic. What is published while nobody has is counted, and gone."""
         options = LinkOptions(source=source, trace=self.trace)
-        return self._remember(RemoteRef(self, topic=topic, options=options, sender=sender))
+        return RemoteRef(self, topic=topic, options=options, sender=sender)
 
     def stream(self, stream: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
         """A reference to a stream of the relay's journal. What is sent there is handled once it is on the relay's disk.
@@ -190,6 +198,25 @@ class Client:
         while any(link.outstanding and link.denied is None for link in self.session.outgoing.values()):
             await self._changed.park()
 
+    def statistics(self) -> ClientStatistics:
+        """Counts of all links, exact as of now."""
+        session, before = self.session, self._before
+        incoming = [link for link in session.incoming if link not in self._ended]
+        counts = [before, *(link.counts for link in (*incoming, *self._ended))]
+        return ClientStatistics(
+            name=session.name,
+            connected=session.ready,
+            reconnects=self.reconnects,
+            damaged=session.damaged,
+            denied=tuple(f"{denial.receiver}: {denial.text}" for denial in session.denied),
+            outgoing=tuple(of_outgoing(link) for link in session.outgoing.values()),
+            incoming=tuple(of_incoming(link) for link in incoming),
+            received=sum(each.received for each in counts),
+            redelivered=sum(each.redelivered for each in counts),
+            duplicates=sum(each.duplicates for each in counts),
+            gaps=sum(each.gaps for each in counts),
+        )
+
     # The connection
 
     async def run(self) -> None:
@@ -205,21 +232,21 @@ class Client:
             try:
                 carrier = await self._connect()
             except (OSError, trio.BrokenResourceError) as error:
+                if (refusal := carriers.distrust(error)) is not None:
+                    self._give_up(refusal)
                 attempt += 1
                 if attempt in {1, 10} or attempt % 100 == 0:
                     _log.warning("%s: no relay (attempt %d): %s", self.session.name, attempt, error)
             else:
-                before = self.session.connections
-                await self._converse(carrier)
-                if self.session.connections > before:
-                    attempt = 0
-                attempt += 1
+                welcomed = await self._converse(carrier)
+                attempt = 1 if welcomed else attempt + 1
                 self.reconnects += 1
             await trio.sleep(BACKOFF.backoff(attempt, self._chances.random()))
 
-    async def _converse(self, carrier: Carrier) -> None:
-        """Talk over one connection until it is lost."""
+    async def _converse(self, carrier: Carrier) -> bool:
+        """Talk over one connection until it is lost; return whether the relay was content with this client till then."""
         session = self.session
+        before = session.connections
         self._carrier = carrier
         self._rest = b""
         self._flush_due = False
@@ -233,17 +260,41 @@ class Client:
                 self._kick()
                 await self._read(carrier)
         except* (RelayError, trio.BrokenResourceError) as lost:
-            error = _first(lost)
+            error = _first(lost.subgroup(RelayRefused) or lost)
+            error = carriers.distrust(error) or error
         finally:
             self._carrier = None
             carrier.close()
             session.disconnected()
             self._changed.unpark_all()
         if isinstance(error, RelayRefused) and error.reason in LASTING:
-            self._refusal = error
-            self._changed.unpark_all()
-            raise error
+            self._give_up(error)
         _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
+        return session.connections > before and not isinstance(error, RelayRefused)
+
+    def _give_up(self, refusal: RelayRefused) -> NoReturn:
+        """Coming again would not help."""
+        self._refusal = refusal
+        self._changed.unpark_all()
+        raise refusal
+
+    async def leave(self) -> None:
+        """Say goodbye, and give what is written already a moment to get there.
+
+        Cancellation: a checkpoint if it waits; the relay then takes the connection for lost.
+        """
+        self.session.leave()
+        self._write()
+        with trio.move_on_after(GOODBYE_S):
+            while self._flush_due and self._carrier is not None:
+                await self._changed.park()
+
+    def end(self) -> None:
+        """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""
+        self.closed = f"client {self.session.name!r} has left the relay"
+        for link in tuple(self.session.outgoing.values()):
+            link.end(self.closed)
+        self._changed.unpark_all()
 
     async def _read(self, carrier: Carrier) -> None:
         session, turns = self.session, self.turns
@@ -314,6 +365,7 @@ class Client:
                 self._rest = b""
             self._flush_due = False
             self._write()
+            self._changed.unpark_all()
 
     # Delivering
 
@@ -323,6 +375,11 @@ class Client:
             self._inbound[link] = Inbound(ref, link.sender, link.port)
 
     def _closed(self, link: Incoming) -> None:
+        if link.arrived and link in self._inbound:
+            self._ended.add(link)  # it has come, so it is handled
+            return
+        self._ended.discard(link)
+        self._before.add(link.counts)
         inbound = self._inbound.pop(link, None)
         if inbound is not None and not any(
             (other.receiver, other.sender, other.port) == (link.receiver, link.sender, link.port)
@@ -356,6 +413,8 @@ class Client:
                     return False
         finally:
             self._handled(link)
+        if link in self._ended:
+            self._closed(link)
         return True
 
     def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
@@ -417,10 +476,6 @@ class Client:
             self._kick()
         elif self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
-
-    def _remember(self, ref: RemoteRef[Any]) -> RemoteRef[Any]:
-        self._refs.append(ref)
-        return ref
 
 
 @attrs.define(eq=False)
@@ -500,7 +555,7 @@ async def open_client(
         nursery.start_soon(client.run, name=f"relay client {name}")
         try:
             yield client
-            client.session.leave()
-            client._write()
+            await client.leave()
         finally:
+            client.end()
             nursery.cancel_scope.cancel()

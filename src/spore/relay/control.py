@@ -24,6 +24,7 @@ __all__ = [
     "FIRST_ACCOMPANYING",
     "FIRST_CONTROL",
     "FIRST_IN_LINK",
+    "KEPT_ANSWERS",
     "PROTOCOL",
     "STREAM",
     "Accept",
@@ -65,6 +66,8 @@ FIRST_ACCOMPANYING = 240
 ANNOUNCED = 0x8000_0000
 STREAM = "journal:"
 """With this begin the names of the streams that the relay's journal keeps. Sent to as an actor is, subscribed as a topic."""
+KEPT_ANSWERS = 1_024
+"""So many answers of a link are kept by its receiver, to be sent again if they were lost with a connection."""
 
 
 class Reason(enum.IntEnum):
@@ -77,7 +80,7 @@ class Reason(enum.IntEnum):
     DAMAGE = 3
     """Bytes that are no frame, or a message at the wrong time."""
     LIMIT = 4
-    """More than the relay allows."""
+    """More than the relay allows. Coming again does not help."""
     NAME = 5
     """Another client that is alive has the name."""
     SCHEMA = 6
@@ -230,6 +233,8 @@ class Begin:
     channel: U32
     member: U16
     sequence: U64
+    unanswered: tuple[U64, ...]
+    """The asks before that number whose answers have not come. Those that the receiver still has, it sends again."""
 
 
 @message(type_id=211, domain=Domain.SYSTEM, registry=CONTROL)

@@ -27,7 +27,7 @@ from spore.message import current_trace, message_type
 from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay.control import Accept, Ask, Begin, Open, Position, Reason, Reply
+from spore.relay.control import KEPT_ANSWERS, Accept, Ask, Begin, Open, Position, Reason, Reply
 from spore.relay.waiting import Waiting, WaitingRoom
 
 __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
@@ -285,20 +285,24 @@ class Outgoing:
         return Open(self.channel, self.sender, self.port, self.high, receivers, self.topic)
 
     def take(self) -> list[bytes]:
-        """The frames to write now."""
+        """The frames to write now: as many as the window lets be under way. The rest stays in `to_send`."""
         frames = list(self.to_send)
         self.to_send.clear()
+        excess = 0 if self.options.feedback else len(self._kept) - self._window
+        if excess > 0:  # they got their numbers when the window was larger, or not known
+            later = min(excess, len(frames))
+            self.to_send.extend(frames[len(frames) - later :])
+            del frames[len(frames) - later :]
         if frames:
-            self._written = max(self._written, self._last)
+            self._written = max(self._written, self._last - len(self.to_send))
             self.counts.frames += len(frames)
             self.counts.bytes += sum(map(len, frames))
         return frames
 
     def position(self) -> Position | None:
         """How far this end has come, if the other may not know."""
-        if self._active and self._kept and not self.to_send:
-            return Position(self.channel, self._last)
-        return None
+        sent = self._last - len(self.to_send)
+        return Position(self.channel, sent) if self._active and sent > self._base else None
 
     # For the session: what comes in
 
@@ -315,14 +319,15 @@ class Outgoing:
         if member is None:  # a topic has a new subscriber: it gets what comes from now on
             member = self.members[accept.receiver] = Member(accept.receiver, acked=self._last)
             start = self._last + 1
-        elif accept.known and member.incarnation in {accept.incarnation, _SOMEBODY}:
-            if member.incarnation == _SOMEBODY:
+        else:
+            if accept.known and member.incarnation == _SOMEBODY:
+                member.incarnation = accept.incarnation  # it lives: it knows this link
                 self._skip_to(accept.handled)
-            member.acked = max(member.acked, min(accept.handled, self._last))
-            start = accept.received + 1
-        else:  # a successor, or one that has forgotten
             start = member.acked + 1
-            if member.incarnation:
+            if accept.known:  # it was here before, though somebody else may have been between
+                member.acked = max(member.acked, min(accept.handled, self._last))
+                start = max(member.acked, min(accept.received, self._last)) + 1
+            if member.incarnation and not (accept.known and accept.incarnation == member.incarnation):
                 self._mark_redelivered(start)
         member.incarnation = accept.incarnation
         if member.index is None:
@@ -337,7 +342,11 @@ class Outgoing:
         self._rewind(start)
         self._promote()
         self.on_change()
-        return Begin(self.channel, accept.member, start)
+        return Begin(self.channel, accept.member, start, self._unanswered(start))
+
+    def _unanswered(self, start: int) -> tuple[int, ...]:
+        """The asks that are not sent again, and whose answers were lost with a connection, or are still to come."""
+        return tuple(sequence for sequence in self.asks if sequence < start)[-KEPT_ANSWERS:]
 
     def _skip_to(self, handled: int) -> None:
         """The receiver is further than the predecessor of this end knew."""
@@ -353,10 +362,11 @@ class Outgoing:
 
     def _rewind(self, start: int) -> None:
         """Write everything from this number on again."""
-        frames = deque(islice(self._kept, max(0, start - self._base - 1), None))
-        if len(frames) > len(self.to_send):
-            self.counts.resent += max(0, self._written - start + 1)
-            self.to_send = frames
+        kept = self._kept
+        written = len(kept) - len(self.to_send)
+        again = max(0, start - self._base - 1)
+        self.counts.resent += max(0, min(written, self._written - self._base) - again)
+        self.to_send = deque(islice(kept, min(again, written), None))
 
     def acked(self, index: int, handled: int) -> None:
         """A receiver has handled everything up to this number."""
@@ -408,10 +418,19 @@ class Outgoing:
             self._forget_acked()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
-            for ask in self.asks.values():
-                ask.fail(AskFailed(receiver, text))
-            self.asks.clear()
+            self._fail_asks(receiver, text)
         self.on_change()
+
+    def end(self, text: str) -> None:
+        """This end is done with the link: whoever waits for room or for an answer is told why there will be none."""
+        self.denied = LinkDenied(self.name, text)
+        self._fail_asks(self.name, text)
+        self.on_change()
+
+    def _fail_asks(self, receiver: str, text: str) -> None:
+        for ask in (*self.asks.values(), *self.waiting.asks):
+            ask.fail(AskFailed(receiver, text))
+        self.asks.clear()
 
     def replied(self, reply: Reply, value: object) -> None:
         """The answer to an ask has come."""

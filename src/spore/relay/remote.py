@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from spore.errors import AskTimeout, UsageError
+from spore.errors import AskTimeout, LinkDenied, UsageError
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Reply
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
@@ -106,6 +106,7 @@ class RemoteRef(ActorRef[M]):
         for link in (self._link, self._high):
             if link is not None:
                 self._client.session.close(link)
+                link.end("the reference to it was closed")
         self._link = self._high = None
         for bound in self._bound.values():
             bound.close()
@@ -185,6 +186,8 @@ class RemoteRef(ActorRef[M]):
             await self._room.park()
 
     def _open(self, high: bool) -> Outgoing:
+        if self._client.closed:
+            raise LinkDenied(self.name, self._client.closed)
         link = self._client.session.open(
             sender=self._sender,
             port=self._port,

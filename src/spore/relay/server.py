@@ -26,6 +26,8 @@ __all__ = ["Relay", "open_relay"]
 _log = logging.getLogger("spore.relay")
 GREETING_S = 10.0
 """So long a connection may take for the handshake of TLS."""
+PARTING_S = 1.0
+"""So long the last words to a connection that takes nothing may take."""
 SLICE_NS = 500_000
 MAX_CONNECTIONS = 4_096
 BACKLOG = 128
@@ -42,6 +44,8 @@ class Relay:
         self._carriers: dict[Peer, Carrier] = {}
         self._blocked: set[Peer] = set()
         """Those whose sockets take nothing more for now; a task of their own writes."""
+        self._parting: set[Peer] = set()
+        """Those whose sockets take nothing more, and that are to be closed all the same."""
         self._drained = trio.lowlevel.ParkingLot()
         """Woken when somebody has less queued."""
         self._until = 0
@@ -65,8 +69,8 @@ class Relay:
                     break
                 board.receive(peer, data, trio.current_time())
                 self.flush()
-                while not peer.closing and any(peer.congested):
-                    await self._drained.park()
+                if any(peer.congested):
+                    await self._hold(peer)
                 if perf_counter_ns() > self._until:
                     await trio.lowlevel.checkpoint()
                     self._until = perf_counter_ns() + SLICE_NS
@@ -82,6 +86,14 @@ class Relay:
             self._report(peer)
             self.flush()
             self._drained.unpark_all()
+
+    async def _hold(self, peer: Peer) -> None:
+        """Do not read what would only be queued. The silence that comes of it is not the client's."""
+        peer.held = True
+        while not peer.closing and any(peer.congested):
+            await self._drained.park()
+        peer.held = False
+        peer.heard_at = trio.current_time()
 
     async def watch(self) -> None:
         """Look at the clock for the heartbeats.
@@ -108,7 +120,12 @@ class Relay:
                 peer.deliver(data)
                 continue
             carrier = self._carriers.get(peer)
-            if carrier is None or peer in self._blocked:
+            if carrier is None:
+                continue
+            if peer in self._blocked:
+                if peer.closing and peer not in self._parting:
+                    self._parting.add(peer)
+                    self._nursery.start_soon(self._part, peer, carrier)
                 continue
             try:
                 data = b"".join(peer.take())
@@ -138,8 +155,17 @@ class Relay:
             peer.closing = True
         finally:
             self._blocked.discard(peer)
+            self._drained.unpark_all()
             if peer.closing:
                 carrier.close()
+
+    async def _part(self, peer: Peer, carrier: Carrier) -> None:
+        """Close a connection that may never take what is still to be written to it: whoever is there has vanished."""
+        with trio.move_on_after(PARTING_S):
+            while peer in self._blocked:
+                await self._drained.park()
+        self._parting.discard(peer)
+        carrier.close()
 
     async def _write_rest(self, peer: Peer, carrier: Carrier) -> None:
         while peer in self._blocked:

@@ -132,6 +132,7 @@ class Session:
         self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
         """All links to this client, by the sender's client and link, and the receiver."""
         self._announced: dict[int, Incoming] = {}
+        self._touched: dict[Incoming, None] = {}
         self._to_ack: dict[Incoming, None] = {}
         self._silent_after_s = heartbeat_s * SILENT_BEATS
         self._heard_at = 0.0
@@ -185,7 +186,7 @@ class Session:
             self._say(Attach(name, topics))
 
     def detach(self, name: str, *, leave: bool = False) -> None:
-        """Take no more for a receiver. Its senders keep what is not acknowledged."""
+        """Take no more for a receiver. Its senders keep what is not acknowledged, for whoever has the name next."""
         if self.attached.pop(name, None) is not None and self.ready:
             self.acknowledge()
             self._say(Detach(name, leave))
@@ -193,6 +194,10 @@ class Session:
             if link.receiver == name:
                 link.open = False
                 del self._announced[channel]
+        for key, link in list(self._links.items()):
+            if link.receiver == name:
+                del self._links[key]
+                self.on_closed(link)
 
     def queued(self, link: Outgoing) -> None:
         """A link has something to write."""
@@ -238,6 +243,7 @@ class Session:
     def leave(self) -> None:
         """Say goodbye for good."""
         if self.ready:
+            self._gather()  # what was sent before is said before
             self.acknowledge()
             self._say(Bye())
 
@@ -273,15 +279,14 @@ class Session:
         """Bytes have come.
 
         Returns:
-            The links that have new arrivals.
+            The links that have new arrivals: those, too, that an error has kept an earlier call from returning.
 
         Raises:
             RelayRefused: the relay does not go on with this client.
             RelayError: the other end does not keep to the protocol; the connection has to be given up.
         """
         self._heard_at = now_s
-        touched: dict[Incoming, None] = {}
-        splitter = self._splitter
+        touched, splitter = self._touched, self._splitter
         try:
             splitter.feed(data)
             for start, end, _, kind in splitter.runs(each=True):
@@ -295,6 +300,7 @@ class Session:
                     self._replied(route, whole)
         except DecodeError as error:
             raise RelayError(f"damaged bytes from the relay: {error}") from error
+        self._touched = {}
         return list(touched)
 
     def _take(self, link: Incoming, whole: bytes) -> None:
@@ -310,9 +316,10 @@ class Session:
             self.damaged += 1
             if link.plain or not link.open:
                 return  # nobody to ask for another copy
-            answer = link.damaged()
-            if answer is None:
-                self.deny(link, Reason.POISON, f"message {link.received + 1} cannot be read: {error}")
+            try:
+                answer = link.damaged(int.from_bytes(whole[8:16], "little"))
+            except ValueError as given_up:
+                self.deny(link, Reason.POISON, f"{given_up}: {error}")
                 return
         if isinstance(answer, bytes):
             self._reply(link, answer)
@@ -321,6 +328,15 @@ class Session:
 
     def data_to_send(self, now_s: float) -> bytes:
         """All that is to be written now. It counts as written."""
+        self._gather()
+        if not self._out:
+            return b""
+        self._spoke_at = now_s
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _gather(self) -> None:
         if self._dirty:
             # High priority first; the sort is stable, so each keeps its turn.
             links = sorted(self._dirty, key=_urgency) if len(self._dirty) > 1 else list(self._dirty)
@@ -332,12 +348,6 @@ class Session:
                         self._sending_over = link.channel
                         self._out.append(control_frame(Route(link.channel)))
                     self._out += frames
-        if not self._out:
-            return b""
-        self._spoke_at = now_s
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
 
     def on_time(self, now_s: float) -> float:
         """Look at the clock; return when to look again.
@@ -354,7 +364,8 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        return min(self._spoke_at + self._heartbeat_s, self._heard_at + self._silent_after_s)
+        silent_at = self._heard_at + self._silent_after_s
+        return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in
 
@@ -410,10 +421,11 @@ class Session:
     def _begin(self, begin: Begin) -> None:
         link = self._announced.get(begin.channel)
         if link is not None:
-            try:
-                link.begin(begin.sequence)
-            except ValueError as error:
-                self.deny(link, Reason.POISON, f"messages were lost: {error}")
+            self._began(link, begin)
+
+    def _began(self, link: Incoming, begin: Begin) -> None:
+        for answer in link.begin(begin):
+            self._reply(link, answer)
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import attrs
 
 from spore.codec import MAX_FRAME_SIZE
-from spore.errors import DecodeError, RelayRefused
+from spore.errors import Damage, DecodeError, RelayRefused
 from spore.message import Domain, Schema
 from spore.relay.control import (
     ANNOUNCED,
@@ -111,6 +111,8 @@ class Peer:
         """Whether it speaks frames and nothing else."""
         self.closing = False
         """Whether it is to be closed once what is queued has been written."""
+        self.held = False
+        """Whether it is not read now, because those to whom it sends have too much queued."""
         self.out: list[bytes] = []
         self.out_bytes = 0
         self.heard_at = now_s
@@ -238,7 +240,7 @@ class Switchboard:
                 if peer.closing:
                     return
         except DecodeError as error:
-            self.refuse(peer, Reason.DAMAGE, f"{error}")
+            self.refuse(peer, Reason.LIMIT if error.damage is Damage.SIZE else Reason.DAMAGE, f"{error}")
         except RelayRefused as refused:
             self.refuse(peer, Reason[refused.reason.upper()], refused.text)
 
@@ -268,7 +270,7 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain or peer.deliver is not None:
+            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
             if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
@@ -339,6 +341,8 @@ class Switchboard:
         self._check_name(hello.name)
         if len(hello.schema) > self._limits.messages:
             raise RelayRefused("limit", f"{len(hello.schema):,} messages, and {self._limits.messages:,} is the most")
+        if _schema(hello).digest != hello.digest.hex():
+            raise RelayRefused("damage", "the digest of the schema is not that of its messages")
         older = self._clients.get(hello.client)
         if older is not None:
             self.refuse(older, Reason.REPLACED, "the same client has come again")
@@ -522,7 +526,7 @@ class Switchboard:
         for member in link.members.values() if link is not None else ():
             if member.index == begin.member:
                 member.begun = True
-                self._say(member.peer, Begin(member.channel, 0, begin.sequence))
+                self._say(member.peer, Begin(member.channel, 0, begin.sequence, begin.unanswered))
 
     def _position(self, peer: Peer, position: Position) -> None:
         link = peer.channels.get(position.channel)

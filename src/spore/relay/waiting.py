@@ -50,6 +50,11 @@ class WaitingRoom:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def asks(self) -> tuple[Any, ...]:
+        """Where the answers go to those that wait, for whom somebody waits."""
+        return tuple(waiting.ask for waiting in self._queue.values() if waiting.ask is not None)
+
     def adopt(self, overflow: Overflow, capacity: int, *, keyed: bool) -> None:
         """Do as the receiver does. Without a key nothing can be conflated here, and the sender waits."""
         self.overflow = overflow if keyed or overflow is not Overflow.CONFLATE else Overflow.BLOCK
