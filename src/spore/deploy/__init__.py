@@ -8,6 +8,7 @@ can be told from them), `plan` (who is wired to whom, by which route, in which p
 from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig
 from spore.deploy.load import load_config
 from spore.deploy.plan import Edge, Plan, Route, make_plan
+from spore.deploy.system import System, SystemStatistics, open_system
 
 __all__ = [
     "ActorConfig",
@@ -20,6 +21,7 @@ __all__ = [
     "Route",
     "System",
     "SystemConfig",
+    "SystemStatistics",
     "load_config",
     "make_plan",
     "open_system",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, ForwardRef, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -106,11 +106,13 @@ def find_kind(type_name: str) -> Kind:
         known = registered()
         if type_name in known:
             return kind_of(known[type_name])
-        raise _problem(f"there is no type {type_name!r}; {among(type_name, known)} Others are written package.module:Class")
+        raise _problem(
+            f"there is no type {type_name!r}; {among(type_name, known)} Others are written package.module:Class"
+        )
     module_name, _, name = type_name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - whatever a user's module raises is told
+    except Exception as error:
         if isinstance(error, ModuleNotFoundError) and module_name.startswith(f"{error.name}"):
             raise _problem(f"there is no module {error.name!r} here or among the installed packages") from None
         raise _problem(f"module {module_name!r} cannot be imported: {type(error).__name__}: {error}") from error
@@ -147,7 +149,9 @@ def kind_of(make: Callable[..., Actor[Any]]) -> Kind:
             arguments(inner)
             return Kind(path, make, handles, ports, settings, inner)
     except NameError as error:
-        raise _problem(f"the annotations of {path} cannot be read: {error}; import what they name, at run time") from None
+        raise _problem(
+            f"the annotations of {path} cannot be read: {error}; import what they name, at run time"
+        ) from None
     return Kind(path, make, handles, ports, settings)
 
 
@@ -169,7 +173,9 @@ def _handled(cls: type, given: Mapping[Any, Any] | None = None) -> Any:
         if origin is Actor:
             argument = args[0] if args else Any
             if isinstance(argument, ForwardRef):
-                hints = get_type_hints(type("_", (), {"__annotations__": {"M": argument}, "__module__": cls.__module__}))
+                hints = get_type_hints(
+                    type("_", (), {"__annotations__": {"M": argument}, "__module__": cls.__module__})
+                )
                 argument = hints["M"]
             return (given or {}).get(argument, argument)
         if isinstance(origin, type) and issubclass(origin, Actor):

@@ -102,7 +102,10 @@ def _names(raw: Mapping[str, Any]) -> Iterator[Found]:
             if reason := name_problem(actor):
                 yield place, reason
             elif actor in first_actor:
-                yield place, f"{actor!r} is the name of {first_actor[actor]} already; names of actors are unique in a file"
+                yield (
+                    place,
+                    f"{actor!r} is the name of {first_actor[actor]} already; names of actors are unique in a file",
+                )
             first_actor.setdefault(actor, place)
     if isinstance(bundles, list) and not bundles:
         yield "bundles", "a system needs at least one bundle"

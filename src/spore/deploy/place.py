@@ -51,8 +51,9 @@ def placed(config: SystemConfig, local: Local) -> tuple[dict[str, Placed], list[
             found += ((f"{at}.{path}", said) for path, said in _contradictions(actor, kind))
     for name, (factory, _) in local.items():
         at = f"local.{key(name)}"
-        if reason := name_problem(name) or (f"{name!r} is the name of {actors[name].at}" if name in actors else None):
-            found.append((at, reason))
+        taken = f"{name!r} is the name of {actors[name].at}" if name in actors else None
+        if wrong := name_problem(name) or taken:
+            found.append((at, wrong))
             continue
         try:
             kind = attrs.evolve(kind_of(factory), ports={}, settings={})  # the caller has given all of them
@@ -71,9 +72,12 @@ def _contradictions(actor: ActorConfig, kind: Kind) -> Iterator[Found]:
     if actor.key and actor.overflow is not Overflow.CONFLATE:
         yield "key", f'means something with overflow = "conflate" only, not with "{actor.overflow}"'
     if actor.dispatch is Dispatch.INLINE and lossy:
-        yield "dispatch", f'"inline" cannot be had with overflow = "{actor.overflow}": what is lost depends on what waits'
+        yield (
+            "dispatch",
+            f'"inline" cannot be had with overflow = "{actor.overflow}": what is lost depends on what waits',
+        )
     if actor.merge is not None and lossy:
-        reason = "the order would not depend on timing, but what is lost would; use overflow = \"block\""
+        reason = 'the order would not depend on timing, but what is lost would; use overflow = "block"'
         yield "merge", f'cannot be had with overflow = "{actor.overflow}": {reason}'
     for cls in kind.handles or ():
         fields = [field.name for field in attrs.fields(cls)] if attrs.has(cls) else []
@@ -82,5 +86,3 @@ def _contradictions(actor: ActorConfig, kind: Kind) -> Iterator[Found]:
                 yield f"key[{number}]", f"{cls.__name__} has no field {name!r}; {among(name, fields)}"
         if actor.merge is not None and "event_time_ns" not in fields:
             yield "merge", f"messages are merged by their event_time_ns, and {cls.__name__} has none"
-
-

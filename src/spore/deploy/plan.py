@@ -213,7 +213,7 @@ def _route(sender: Placed, receiver: Placed, homes: Mapping[str, Unit]) -> tuple
     if ours is theirs and ours.kind in {UnitKind.BUNDLE, UnitKind.LOCAL}:
         return Route.REFERENCE, f"both run in {ours.label}"
     if sender.bundle is receiver.bundle:
-        return Route.RELAY, f"mode = \"relay\" in bundle {sender.bundle.name!r}" if sender.bundle else "both are local"
+        return Route.RELAY, f'mode = "relay" in bundle {sender.bundle.name!r}' if sender.bundle else "both are local"
     return Route.RELAY, f"{sender.name!r} runs in {ours.label}, {receiver.name!r} in {theirs.label}"
 
 
@@ -221,7 +221,7 @@ def _fed(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[list[Edge]
     """The edges of feeds, each of which has a process of its own."""
     edges: list[Edge] = []
     found: list[Found] = []
-    market: Classes = getattr(importlib.import_module(MESSAGES), "MarketMessage").__args__
+    market: Classes = importlib.import_module(MESSAGES).MarketMessage.__args__
     for number, feed in enumerate(config.feeds):
         if not feed.source:
             found.append((f"feeds[{number}].source", "a feed needs at least one source"))
@@ -273,7 +273,11 @@ def _in_order(units: list[Unit], edges: list[Edge]) -> tuple[tuple[Unit, ...], .
 def _messages(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[str, ...]:
     """What the modules that are named declare, and what is handled and sent. A caller may know more messages than its
     configuration needs, and the processes would then differ for no reason."""
-    modules = {MESSAGES, *config.modules, *(actor.kind.path.partition(":")[0] for actor in actors.values() if not actor.local)}
+    modules = {
+        MESSAGES,
+        *config.modules,
+        *(actor.kind.path.partition(":")[0] for actor in actors.values() if not actor.local),
+    }
     needed: set[Any] = set()
     for actor in actors.values():
         needed.update(actor.kind.handles or ())

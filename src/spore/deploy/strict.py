@@ -21,7 +21,18 @@ import cattrs
 
 from spore.errors import SporeError
 
-__all__ = ["Found", "OneOrSeveral", "Problem", "among", "arguments", "built", "joined", "key", "structure", "structure_fields"]
+__all__ = [
+    "Found",
+    "OneOrSeveral",
+    "Problem",
+    "among",
+    "arguments",
+    "built",
+    "joined",
+    "key",
+    "structure",
+    "structure_fields",
+]
 
 Found = tuple[str, str]
 """The path of a key, and the sentence about it."""
@@ -324,8 +335,8 @@ def _new_converter() -> cattrs.Converter:
         Path: _path,
         **dict.fromkeys((enum.Enum, enum.StrEnum, enum.IntEnum), _enum),
     }
-    for cls, hook in by_class.items():
-        converter.register_structure_hook(cls, hook)
+    for cls, exact in by_class.items():
+        converter.register_structure_hook(cls, exact)
     return converter
 
 

@@ -47,10 +47,10 @@ def wires_of(actors: Mapping[str, Placed]) -> tuple[list[Wire], list[Found]]:
     wires: list[Wire] = []
     found: list[Found] = []
     for actor in actors.values():
-        for port in actor.config.wire:
-            if port not in actor.kind.ports:
-                known = among(port, actor.kind.ports)
-                found.append((f"{actor.at}.wire.{key(port)}", f"{_short(actor)} has no such port; {known}"))
+        for name in actor.config.wire:
+            if name not in actor.kind.ports:
+                known = among(name, actor.kind.ports)
+                found.append((f"{actor.at}.wire.{key(name)}", f"{_short(actor)} has no such port; {known}"))
         for port in actor.kind.ports.values():
             given = actor.config.wire.get(port.name)
             for one in _given(actor, port, given, actors) if given is not None else _chosen(actor, port, actors):
@@ -61,9 +61,7 @@ def wires_of(actors: Mapping[str, Placed]) -> tuple[list[Wire], list[Found]]:
     return wires, found
 
 
-def _given(
-    actor: Placed, port: Port, names: tuple[str, ...], actors: Mapping[str, Placed]
-) -> Iterator[Wire | Found]:
+def _given(actor: Placed, port: Port, names: tuple[str, ...], actors: Mapping[str, Placed]) -> Iterator[Wire | Found]:
     at = f"{actor.at}.wire.{key(port.name)}"
     if not names and port.required:
         yield at, f"the port {port.name!r} of {_short(actor)} has to lead somewhere; {_fitting(actor, port, actors)}"
@@ -112,7 +110,7 @@ def _fitting(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> str:
     if fitting:
         return f"{', '.join(map(repr, fitting))} would fit"
     if port.sends is None:
-        return f"name an actor: wire = {{ {port.name} = [\"…\"] }}"
+        return f'name an actor: wire = {{ {port.name} = ["…"] }}'
     return f"no other actor here handles {class_names(port.sends)}"
 
 
