@@ -150,7 +150,7 @@ class System:
     # The end
 
     async def end(self) -> None:
-        """Handle what was sent, stop every actor, and have all processes leave.
+        """Handle what was sent, stop every actor, and have all processes leave but the relay.
 
         Cancellation: always a checkpoint; what has not left is still to be stopped.
         """
@@ -168,8 +168,6 @@ class System:
                     nursery.start_soon(running.leave)
                 else:
                     running.leave()
-        if self._relay is not None:
-            await self._relay.leave()
 
     async def _stop_actors(self) -> None:
         """Stop all actors, senders before receivers. Who has stopped says on every port that it is idle."""
@@ -260,16 +258,18 @@ async def run_plan(
             running[unit.label] = (
                 RunningUnit(spec, local) if unit.here and isinstance(spec, UnitSpec) else Child(spec, say)
             )
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        if relay is not None:
-            await nursery.start(relay.keep)
-        client = await stack.enter_async_context(open_link(link, OUTSIDE))
-        async with trio.open_nursery() as starting:
-            for each in running.values():
-                starting.start_soon(nursery.start, each.keep if isinstance(each, Child) else each.run)
-        system = System(plan, client, running, relay)
-        yield system
-        await system.end()
+        async with trio.open_nursery() as nursery:
+            if relay is not None:
+                await nursery.start(relay.keep)
+            async with open_link(link, OUTSIDE) as client:
+                async with trio.open_nursery() as starting:
+                    for each in running.values():
+                        starting.start_soon(nursery.start, each.keep if isinstance(each, Child) else each.run)
+                system = System(plan, client, running, relay)
+                yield system
+                await system.end()
+            if relay is not None:
+                await relay.leave()
 
 
 def _link(plan: Plan, stack: AsyncExitStack) -> tuple[LinkSpec, RelaySpec]:
