@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 import spore
 
-__all__ = ["Book", "Clock", "Detector", "Echo", "Merging", "Paper", "Source", "Tick", "Turn", "Writer"]
+__all__ = [
+    "Book",
+    "Busy",
+    "Clock",
+    "Detector",
+    "Echo",
+    "Merging",
+    "Paper",
+    "Source",
+    "Stubborn",
+    "Tick",
+    "Turn",
+    "Writer",
+]
 
 
 @spore.message(type_id=12, domain=spore.Domain.MARKET_DATA)
@@ -81,8 +96,11 @@ class Writer(spore.Actor[Turn]):
     path: str
     fail_at: int = -1
     die_at: int = -1
+    fail_to_start: bool = False
 
     def on_start(self) -> None:
+        if self.fail_to_start:
+            raise OSError("no pen")
         self._write(f"start {os.getpid()}")
 
     def on_stop(self) -> None:
@@ -124,6 +142,33 @@ class Merging(spore.Actor[Tick]):
     def handle(self, message: Tick) -> None:
         self.seen += 1
         self.signals.tell(Turn(message.event_time_ns, message.number, self.seen, message.who))
+
+
+@attrs.define
+class Stubborn(spore.Actor[Turn]):
+    """Takes its time to stop."""
+
+    path: str
+
+    async def on_stop(self) -> None:
+        Path(self.path).write_text("stopping")
+        await trio.sleep(60)
+
+
+@attrs.define
+class Busy(spore.Actor[Turn]):
+    """Once asked to, it never gives way again."""
+
+    path: str
+
+    async def on_start(self) -> None:
+        trio.lowlevel.spawn_system_task(self._spin)
+
+    async def _spin(self) -> None:
+        await trio.sleep(0.2)
+        Path(self.path).write_text("busy")
+        while True:
+            time.sleep(0.01)
 
 
 @attrs.define
