@@ -499,10 +499,10 @@ def test_a_client_that_leaves_has_its_last_words_written(place: Place) -> None:
 
     async def main() -> None:
         async with place.relay(), place.node("receiver") as (bundle, receiver):
-            probe = await start_probe(bundle)
+            probe = await start_probe(bundle, capacity=5_000)
             receiver.attach(probe.ref)
             async with place.client("sender") as sender:
-                ref = sender.ref("probe", feedback=True)
+                ref = sender.ref("probe")
                 await ref.wait_open()
                 for number in range(3_000):  # more than a socket holds
                     ref.tell(OrderCancel(1, number, "x" * 1_000))

@@ -76,10 +76,10 @@ def relay(
     if not 0.01 <= heartbeat_s <= 3_600:
         raise UsageError(f"--heartbeat-s is 0.01 to 3600, not {heartbeat_s:g}")
     tls = tls_files(tls_cert, tls_key, tls_ca)
-    limits = Limits(frame_size=max_frame_mib * MiB)
-    board = Switchboard(token=read_token(token_file), heartbeat_s=heartbeat_s, limits=limits)
     if journal_mib < 1:
         raise UsageError(f"--journal-mib is 1 or more, not {journal_mib}")
+    limits = Limits(frame_size=max_frame_mib * MiB)
+    board = Switchboard(token=read_token(token_file), heartbeat_s=heartbeat_s, limits=limits)
     kept = Journal.open(journal, limit_bytes=journal_mib * MiB) if journal is not None else None
     try:
         trio.run(_serve, addresses, board, tls, plain_tcp, kept)

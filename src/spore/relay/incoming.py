@@ -16,12 +16,9 @@ import attrs
 from spore.codec import Flags, Frame, UnknownTlv, encode_frame
 from spore.errors import EncodeError
 from spore.message import Domain, TraceContext, message_type
-from spore.relay.control import Accept, Ack, Announce, Ask, Policy, Reply, Resend
+from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Announce, Ask, Begin, Policy, Reply, Resend
 
-__all__ = ["KEPT_ANSWERS", "Arrival", "Company", "Incoming", "IncomingCounts"]
-
-KEPT_ANSWERS = 1_024
-"""So many answers of a link are kept, to be sent again if the ask comes again."""
+__all__ = ["Arrival", "Company", "Incoming", "IncomingCounts"]
 
 
 @attrs.frozen
@@ -79,7 +76,8 @@ class Incoming:
         self.counts = IncomingCounts()
         self.open = False
         """Whether the sender has said, on this connection, with what it goes on."""
-        self._known = False
+        self.known = False
+        """Whether the sender has ever said with what it begins."""
         self._acked = 0
         self._asked_again = False
         self._damaged_after = -1
@@ -99,7 +97,7 @@ class Incoming:
 
     def resume(self, sequence: int) -> None:
         """Go on where a predecessor stood that had handled everything up to this number."""
-        self._known = True
+        self.known = True
         self.received = self.handled = self._acked = sequence
 
     # What comes
@@ -118,26 +116,28 @@ class Incoming:
             0,
             self.receiver,
             incarnation,
-            self._known,
+            self.known,
             self.received,
             self.handled,
             self.window,
             self.policy,
         )
 
-    def begin(self, sequence: int) -> None:
-        """The sender goes on with this number.
+    def begin(self, begin: Begin) -> list[bytes]:
+        """The sender goes on with this number, which is not above the next one unless all before it is acknowledged: by a
+        predecessor, or by somebody who had the receiver's name for a time.
 
-        Raises:
-            ValueError: if what is between has been lost, which the protocol does not allow.
+        Returns:
+            The answers to send once more.
         """
-        if not self._known:
-            self._known = True
-            self.received = self.handled = self._acked = sequence - 1
-        elif sequence > self.received + 1:
-            raise ValueError(f"{self.received + 1} was expected, and the sender goes on with {sequence}")
+        if not self.known or begin.sequence > self.received + 1:
+            self.known = True
+            self.received = self.handled = self._acked = begin.sequence - 1
+            self.arrived.clear()
+            self._done.clear()
         self.open = True
         self._asked_again = False
+        return [self._answers[sequence] for sequence in begin.unanswered if sequence in self._answers]
 
     def take(self, frame: Frame, item: object) -> Resend | bytes | None:
         """Take a frame, if it is the next one.
@@ -161,10 +161,18 @@ class Incoming:
         self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
 
-    def damaged(self) -> Resend | None:
-        """A frame of this link could not be read: ask for it again, unless this is the second time."""
-        if self._damaged_after == self.received:
+    def damaged(self, sequence: int) -> Resend | None:
+        """A frame of this link could not be read, if its header is right the one with this number: ask for it again.
+
+        Raises:
+            ValueError: if it is the next one, and this is the second time.
+        """
+        if sequence <= self.received:
             return None
+        if sequence > self.received + 1:
+            return self._gap()
+        if self._damaged_after == self.received:
+            raise ValueError(f"message {sequence} cannot be read")
         self._damaged_after = self.received
         return self._gap(again=True)
 
@@ -184,7 +192,8 @@ class Incoming:
     def done(self, sequence: int) -> None:
         """A message was handled, has failed, or was lost, and is counted."""
         if sequence != self.handled + 1:
-            self._done.add(sequence)
+            if sequence > self.handled:  # else the sender has gone on without it
+                self._done.add(sequence)
             return
         self.handled = sequence
         while self._done and self.handled + 1 in self._done:

@@ -27,7 +27,7 @@ from spore.message import current_trace, message_type
 from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay.control import Accept, Ask, Begin, Open, Position, Reason, Reply
+from spore.relay.control import IN_LINK, KEPT_ANSWERS, Accept, Ask, Begin, Open, Position, Reason, Reply
 from spore.relay.waiting import Waiting, WaitingRoom
 
 __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
@@ -129,6 +129,7 @@ class Outgoing:
         """What is numbered up to here may have been handled by a receiver that is dead."""
         self._window = self.options.capacity
         self._active = 0
+        self._unbounded = False
         self.waiting = WaitingRoom(self.name, self.options.capacity, self._lose)
 
     def resume(self, acked: int, written: int, *, known: bool) -> None:
@@ -177,18 +178,23 @@ class Outgoing:
         """Whether every receiver is there."""
         return bool(self.members) and all(member.index is not None for member in self.members.values())
 
-    def has_room(self, message: Any) -> bool:
-        """Whether `send` need not wait."""
+    def has_room(self, message: Any, *, awaited: bool = False) -> bool:
+        """Whether `send`, or `ask` for what is awaited, need not wait."""
         if not self.lossless:
-            return self.waiting.has_room(self._key(message))
-        if self.options.feedback:
+            return self.waiting.has_room(self._key(message), awaited=awaited)
+        if self.options.feedback or self._unbounded:
             return True
         return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES
 
     @property
     def overfull(self) -> bool:
         """Whether `queue` has run over what may be outstanding, so that what leads here should pause."""
-        return self.lossless and not self.options.feedback and len(self.waiting) > 0
+        return self.lossless and not self.options.feedback and not self._unbounded and len(self.waiting) > 0
+
+    def lift_bound(self) -> None:
+        """Nobody waits for room from now on; see `spore.relay.Client.lift_bounds`."""
+        self._unbounded = True
+        self.on_change()
 
     def queue(self, message: Any, *, ask: Receipt | None = None) -> None:
         """Take a message; it is written when the connection allows.
@@ -204,18 +210,21 @@ class Outgoing:
         """
         if self.denied is not None:
             raise self.denied
+        in_link = isinstance(message, IN_LINK)  # which no policy gives up, and nobody counts
         if self.topic and not self.members:
-            self.counts.sent += 1
-            self.counts.unheard += 1
+            self.counts.sent += not in_link
+            self.counts.unheard += not in_link
             return
         if not self.waiting and self._window_has_room():
             frame = self._encode(message, self._last + 1, ask)
-            self.counts.sent += 1
+            self.counts.sent += not in_link
             self._number(frame, ask)
-            return
-        frame = self._encode(message, 0, ask)
-        self.counts.sent += 1
-        self.waiting.put(Waiting(frame, ask, self._key(message)))
+        elif in_link:
+            self.waiting.put_latest(Waiting(self._encode(message, 0, ask), key=type(message).__name__))
+        else:
+            frame = self._encode(message, 0, ask)
+            self.counts.sent += 1
+            self.waiting.put(Waiting(frame, ask, self._key(message)))
 
     def queue_frame(self, frame: bytes) -> None:
         """Take a frame that has the next number already, as long as the link is `hungry`."""
@@ -279,20 +288,24 @@ class Outgoing:
         return Open(self.channel, self.sender, self.port, self.high, receivers, self.topic)
 
     def take(self) -> list[bytes]:
-        """The frames to write now."""
+        """The frames to write now: as many as the window lets be under way. The rest stays in `to_send`."""
         frames = list(self.to_send)
         self.to_send.clear()
+        excess = 0 if self.options.feedback else len(self._kept) - self._window
+        if excess > 0:  # they got their numbers when the window was larger, or not known
+            later = min(excess, len(frames))
+            self.to_send.extend(frames[len(frames) - later :])
+            del frames[len(frames) - later :]
         if frames:
-            self._written = max(self._written, self._last)
+            self._written = max(self._written, self._last - len(self.to_send))
             self.counts.frames += len(frames)
             self.counts.bytes += sum(map(len, frames))
         return frames
 
     def position(self) -> Position | None:
         """How far this end has come, if the other may not know."""
-        if self._active and self._kept and not self.to_send:
-            return Position(self.channel, self._last)
-        return None
+        sent = self._last - len(self.to_send)
+        return Position(self.channel, sent) if self._active and sent > self._base else None
 
     # For the session: what comes in
 
@@ -309,14 +322,15 @@ class Outgoing:
         if member is None:  # a topic has a new subscriber: it gets what comes from now on
             member = self.members[accept.receiver] = Member(accept.receiver, acked=self._last)
             start = self._last + 1
-        elif accept.known and member.incarnation in {accept.incarnation, _SOMEBODY}:
-            if member.incarnation == _SOMEBODY:
+        else:
+            if accept.known and member.incarnation == _SOMEBODY:
+                member.incarnation = accept.incarnation  # it lives: it knows this link
                 self._skip_to(accept.handled)
-            member.acked = max(member.acked, min(accept.handled, self._last))
-            start = accept.received + 1
-        else:  # a successor, or one that has forgotten
             start = member.acked + 1
-            if member.incarnation:
+            if accept.known:  # it was here before, though somebody else may have been between
+                member.acked = max(member.acked, min(accept.handled, self._last))
+                start = max(member.acked, min(accept.received, self._last)) + 1
+            if member.incarnation and not (accept.known and accept.incarnation == member.incarnation):
                 self._mark_redelivered(start)
         member.incarnation = accept.incarnation
         if member.index is None:
@@ -331,7 +345,11 @@ class Outgoing:
         self._rewind(start)
         self._promote()
         self.on_change()
-        return Begin(self.channel, accept.member, start)
+        return Begin(self.channel, accept.member, start, self._unanswered(start))
+
+    def _unanswered(self, start: int) -> tuple[int, ...]:
+        """The asks that are not sent again, and whose answers were lost with a connection, or are still to come."""
+        return tuple(sequence for sequence in self.asks if sequence < start)[-KEPT_ANSWERS:]
 
     def _skip_to(self, handled: int) -> None:
         """The receiver is further than the predecessor of this end knew."""
@@ -347,10 +365,11 @@ class Outgoing:
 
     def _rewind(self, start: int) -> None:
         """Write everything from this number on again."""
-        frames = deque(islice(self._kept, max(0, start - self._base - 1), None))
-        if len(frames) > len(self.to_send):
-            self.counts.resent += max(0, self._written - start + 1)
-            self.to_send = frames
+        kept = self._kept
+        written = len(kept) - len(self.to_send)
+        again = max(0, start - self._base - 1)
+        self.counts.resent += max(0, min(written, self._written - self._base) - again)
+        self.to_send = deque(islice(kept, min(again, written), None))
 
     def acked(self, index: int, handled: int) -> None:
         """A receiver has handled everything up to this number."""
@@ -387,9 +406,14 @@ class Outgoing:
                     del self.members[member.name]
         if not self._active:
             self.to_send.clear()
-        self._forget_acked()
-        self._promote()
+        self._fewer_members()
         self.on_change()
+
+    def _fewer_members(self) -> None:
+        self._forget_acked()
+        if self.topic and not self.members:
+            self.counts.unheard += self.waiting.clear()
+        self._promote()
 
     def deny(self, receiver: str, reason: Reason, text: str) -> None:
         """A receiver does not want this link."""
@@ -397,9 +421,11 @@ class Outgoing:
         if member is not None and member.index is not None:
             member.index = None
             self._active -= 1
+        if not self._active:
+            self.to_send.clear()
         if self.topic:
             self.members.pop(receiver, None)
-            self._forget_acked()
+            self._fewer_members()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
             self._fail_asks(receiver, text)

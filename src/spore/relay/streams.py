@@ -15,8 +15,9 @@ import attrs
 from spore.codec import decode
 from spore.errors import DecodeError
 from spore.message import Registry
-from spore.relay.control import PROTOCOL, Hello, Reason, control_frame
+from spore.relay.control import PROTOCOL, Begin, Hello, Reason, control_frame
 from spore.relay.incoming import Incoming
+from spore.relay.journal_file import MAX_SEQUENCE
 from spore.relay.session import Session
 
 __all__ = ["Giver", "Origin", "Taker", "plain_hello", "schema_stream", "stable_number"]
@@ -69,7 +70,11 @@ def stable_number(*parts: object) -> int:
 
 
 class Taker(Session):
-    """The end that takes: frames are checked, and stay what they are."""
+    """The end that takes: frames are checked, and stay what they are.
+
+    A stream of the journal has no gaps, and its name is nobody else's for a time. So a link that would leave out messages is
+    none that keeps to the protocol, and is given up.
+    """
 
     def __init__(self, client: int, has: Callable[[Incoming], None]) -> None:
         super().__init__("journal", client=client, registry=_NOTHING_KNOWN)
@@ -80,12 +85,19 @@ class Taker(Session):
             answer = link.take(decode(whole, _NOTHING_KNOWN), whole)
         except DecodeError as error:
             self.damaged += 1
-            answer = link.damaged()
-            if answer is None:
-                self.deny(link, Reason.POISON, f"message {link.received + 1} cannot be read: {error}")
+            try:
+                answer = link.damaged(int.from_bytes(whole[8:16], "little")) if link.open else None
+            except ValueError as given_up:
+                self.deny(link, Reason.POISON, f"{given_up}: {error}")
                 return
         if answer is not None and not isinstance(answer, bytes):
             self._say(answer)
+
+    def _began(self, link: Incoming, begin: Begin) -> None:
+        if begin.sequence > (link.received + 1 if link.known else MAX_SEQUENCE // 2):
+            self.deny(link, Reason.POISON, f"{link.received + 1} was expected, and it goes on with {begin.sequence}")
+        else:
+            super()._began(link, begin)
 
 
 class Giver(Session):
