@@ -16,6 +16,7 @@ from spore.services.messages import InstrumentListed, MarketMessage, PoolListed
 
 __all__ = ["MergedFeed", "merge"]
 
+
 def merge(sources: Iterable[Iterator[MarketMessage]]) -> Iterator[MarketMessage]:
     """The messages of all sources, in the order that the module describes. One message of each is read ahead."""
     heap = []
