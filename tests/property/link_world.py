@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from spore.codec import Flags
 from spore.errors import MailboxFull, RelayError, RelayRefused
 from spore.message import U8, U64, Domain, Registry, message
 from spore.nursery_bundle import Loss
@@ -390,6 +391,9 @@ class World:
                 if sequence in self.corrupted:
                     return
                 self.corrupted.add(sequence)
+                if pipe.frames[place][7] & Flags.REPLY:  # its other end will not go on with damaged answers
+                    for other in self.connections.values():
+                        other.hurt = True
             pipe.corrupt(place, offset, change)
 
     # What has to hold
