@@ -1,6 +1,7 @@
 """A byte stream cut into frames by their headers alone."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -25,7 +26,7 @@ frames = st.lists(
 
 def cut(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(at % (len(data) + 1) for at in cuts)})
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 def split(chunks: list[bytes], *, each: bool, largest: int = 10_000) -> list[tuple[bytes, int, int]]:
@@ -55,7 +56,7 @@ def test_runs_are_the_frames_between_control_messages(sent):
     assert sum(count for _, count, _ in found) == len(sent)
     kinds = {EXTENDED: 211, control_frame(Route(7)): 211, control_frame(Heartbeat()): 203}
     assert [kind for _, _, kind in found if kind] == [kinds[frame] for frame in sent if frame in kinds]
-    assert not any(a == b == 0 for (_, _, a), (_, _, b) in zip(found, found[1:], strict=False))
+    assert not any(a == b == 0 for (_, _, a), (_, _, b) in pairwise(found))
 
 
 @given(frames.filter(bool), st.integers(1, 10_000))
@@ -126,16 +127,14 @@ def test_arbitrary_bytes_are_frames_or_wanting_or_damage(data, cuts):
 def test_no_more_than_the_largest_frame_is_held(largest):
     """A frame is accepted up to the limit and refused by its header above it."""
     splitter = FrameSplitter(largest)
-    held = 0
-    try:
-        for n in range(len(LONG)):
-            splitter.feed(LONG[n : n + 1])
-            assert all(b - a == len(LONG) for a, b, _, _ in splitter.runs())
-            held = max(held, splitter.buffered)
-    except DecodeError as error:
-        assert largest < len(LONG)
-        assert error.damage is Damage.SIZE
-        assert error.offset == 24
-        assert held < HEADER_SIZE
-    else:
-        assert largest >= len(LONG)
+    if largest >= len(LONG):
+        assert split([LONG[n : n + 1] for n in range(len(LONG))], each=True, largest=largest) == [(LONG, 1, 0)]
+        return
+    for n in range(27):
+        splitter.feed(LONG[n : n + 1])
+        assert list(splitter.runs()) == []
+    splitter.feed(LONG[27:28])
+    with pytest.raises(DecodeError) as caught:
+        list(splitter.runs())
+    assert (caught.value.damage, caught.value.offset) == (Damage.SIZE, 24)
+    assert splitter.buffered == 28

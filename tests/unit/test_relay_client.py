@@ -423,13 +423,14 @@ def test_who_waits_when_the_client_leaves_is_told(place: Place) -> None:
                 await ref.ask(order(3), timeout=1_000)
             said.append("ask")
 
-        async with trio.open_nursery() as nursery, place.client("sender") as sender:
-            ref, other, unused = sender.ref("a", capacity=1), sender.ref("b", capacity=1), sender.ref("c")
-            ref.tell(order(1))
-            nursery.start_soon(send, ref)
-            nursery.start_soon(ask, other)
-            await wait_all_tasks_blocked()
-            other.tell(order(5))
+        async with trio.open_nursery() as nursery:
+            async with place.client("sender") as sender:
+                ref, other, unused = sender.ref("a", capacity=1), sender.ref("b", capacity=1), sender.ref("c")
+                ref.tell(order(1))
+                nursery.start_soon(send, ref)
+                nursery.start_soon(ask, other)
+                await wait_all_tasks_blocked()
+                other.tell(order(5))
         assert sorted(said) == ["actor 'a': client 'sender' has left the relay", "ask"]
         for late in (ref, unused):
             with pytest.raises(LinkDenied, match="has left the relay"):

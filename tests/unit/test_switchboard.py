@@ -396,7 +396,7 @@ def test_who_says_bye_leaves_for_good():
 def test_a_subscriber_that_comes_late_is_announced_to():
     """Publishers that are there already are announced to a new subscriber, and new publishers to old ones."""
     board = Switchboard()
-    sender, receiver, _ = link(board, topic="t")
+    _, receiver, _ = link(board, topic="t")
     late = greet(board, 3)
     (announce,) = say(board, late, Attach("late", ("t",)))
     assert (announce.client, announce.receiver) == (1, "late")
