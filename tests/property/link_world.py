@@ -375,7 +375,7 @@ class World:
             for connection in self.connections.values()
             for pipe in (connection.up, connection.down)
             for place in range(len(pipe.frames))
-            if what == "corrupt" or pipe.is_message(place)
+            if what == "corrupt" or pipe.is_numbered(place)
         ]
         if not under_way:
             return
@@ -385,15 +385,16 @@ class World:
         elif what == "duplicate":
             pipe.duplicate(place)
         else:
-            connection.hurt = True
-            if pipe.is_message(place):  # one that cannot be read twice is given up, which another test is about
-                sequence = int.from_bytes(pipe.frames[place][8:16], "little")
+            frame = pipe.frames[place]
+            if pipe.is_numbered(place):  # one that cannot be read twice is given up, which another test is about
+                sequence = int.from_bytes(frame[8:16], "little")
                 if sequence in self.corrupted:
                     return
                 self.corrupted.add(sequence)
-                if pipe.frames[place][7] & Flags.REPLY:  # its other end will not go on with damaged answers
-                    for other in self.connections.values():
-                        other.hurt = True
+            # The relay does not look at answers, and who has asked does not go on with one that is damaged.
+            answer = len(frame) > 7 and frame[7] & Flags.REPLY
+            for hurt in self.connections.values() if answer else (connection,):
+                hurt.hurt = True
             pipe.corrupt(place, offset, change)
 
     # What has to hold

@@ -120,7 +120,7 @@ def test_an_answer_that_was_lost_is_sent_again(restarted) -> None:
     wire.move()
     (incoming,) = receiver.incoming
     sequence, _, company = incoming.arrived.popleft()
-    assert company.awaited
+    assert company.awaited is True
     receiver.answer(incoming, sequence, Tick(2, 0), None)
     incoming.done(sequence)
     wire.lose(receiver)
@@ -137,7 +137,7 @@ def test_an_answer_that_was_lost_is_sent_again(restarted) -> None:
 
 def test_a_name_that_wanders_and_comes_back() -> None:
     """Who had the name before goes on behind what the other one has handled, and repeats nothing of its own."""
-    wire, sender, first, link = pair()
+    wire, _sender, first, link = pair()
     second = session("second")
     for tick in ticks(1, 2, 3):
         link.queue(tick)
@@ -166,7 +166,7 @@ def test_a_name_that_wanders_and_comes_back() -> None:
 
 def test_a_frame_that_never_ends_is_silence() -> None:
     """Where a wrong size swallows what follows, the connection is given up in time, and nothing is lost."""
-    wire, sender, receiver, link = pair()
+    _wire, _sender, receiver, _link = pair()
     wrong = bytearray(encode(Tick(1, 0), sequence=1, timestamp_ns=0))
     wrong[26] = 1
     receiver.receive(bytes(wrong), 0.0)
@@ -179,7 +179,7 @@ def test_a_frame_that_never_ends_is_silence() -> None:
 
 def test_two_damaged_frames_are_not_one_that_is_damaged_twice() -> None:
     """Each is asked for again; only what cannot be read a second time is given up."""
-    wire, sender, receiver, link = pair()
+    _wire, _sender, receiver, _link = pair()
     (incoming,) = receiver.incoming
     frames = [bytearray(encode(Tick(n, 0), sequence=n, timestamp_ns=0)) for n in (1, 2)]
     for frame in frames:
@@ -197,7 +197,7 @@ def test_two_damaged_frames_are_not_one_that_is_damaged_twice() -> None:
 
 def test_a_receiver_that_is_attached_anew_gets_what_was_not_handled() -> None:
     """An actor that takes the place of another in the same process has what that one left, marked as such."""
-    wire, sender, receiver, link = pair()
+    wire, _sender, receiver, link = pair()
     for tick in ticks(1, 2):
         link.queue(tick)
     wire.move()
@@ -237,7 +237,7 @@ def test_when_the_last_subscriber_leaves_nothing_waits() -> None:
 
 def test_advance_and_idle_keep_their_place_and_are_given_up_by_no_policy() -> None:
     """They have numbers like messages, and where there is no room, the latest of each kind waits."""
-    wire, sender, receiver, link = pair(Policy.DROP_NEWEST, window=1, key=lambda tick: tick.kind)
+    wire, _sender, receiver, link = pair(Policy.DROP_NEWEST, window=1, key=lambda tick: tick.kind)
     for message in (Tick(1, 0), Advance(5), Idle(), Tick(2, 0), Advance(6)):
         link.queue(message)
     assert (link.counts.sent, link.counts.lost) == (2, {Loss.DROPPED_NEWEST: 1})
@@ -250,7 +250,7 @@ def test_advance_and_idle_keep_their_place_and_are_given_up_by_no_policy() -> No
 
 def test_a_gap_is_asked_for_once_and_again_when_the_sender_says_where_it_is() -> None:
     """What follows a gap is dropped; the end of what was sent is told with the heartbeat."""
-    wire, sender, receiver, link = pair()
+    _wire, _sender, receiver, _link = pair()
     (incoming,) = receiver.incoming
     frames = [encode(Tick(n, 0), sequence=n, timestamp_ns=0) for n in (1, 2, 3)]
     route = control_frame(Route(incoming.channel))
@@ -274,7 +274,7 @@ def test_a_position_is_told_only_when_something_is_under_way() -> None:
 
 def test_a_denial_reaches_everybody_who_waits() -> None:
     """Asks fail with the reason, whether they were sent or wait; later messages are refused with it."""
-    wire, sender, receiver, link = pair(window=1)
+    wire, _sender, receiver, link = pair(window=1)
     sent, waiting = Asked(1), Asked(2)
     link.queue(Tick(1, 0), ask=sent)
     link.queue(Tick(2, 0), ask=waiting)
@@ -293,7 +293,7 @@ def test_a_denial_reaches_everybody_who_waits() -> None:
 
 def test_what_was_handled_is_acknowledged_before_a_denial() -> None:
     """So that the sender knows what became of it."""
-    wire, sender, receiver, link = pair()
+    wire, _sender, receiver, link = pair()
     link.queue(Tick(1, 0))
     wire.move()
     wire.handle(receiver, acknowledge=False)
@@ -306,7 +306,7 @@ def test_what_was_handled_is_acknowledged_before_a_denial() -> None:
 
 def test_a_denied_link_lives_again_with_a_successor() -> None:
     """Whoever attaches the name next gets what is left."""
-    wire, sender, receiver, link = pair()
+    wire, _sender, receiver, link = pair()
     link.queue(Tick(1, 0))
     wire.move()
     receiver.deny(receiver.incoming[0], Reason.STOPPED, "it has stopped")
@@ -385,7 +385,7 @@ def test_links_whose_senders_are_gone_are_forgotten_in_the_end(monkeypatch) -> N
 
 def test_answers_fail_in_words() -> None:
     """A handler's failure, and an answer that cannot travel, are told; no answer at all is None."""
-    wire, sender, receiver, link = pair()
+    wire, _sender, receiver, link = pair()
     outcomes = []
     for value, failure in ((None, None), (None, "it broke"), (Tick(7, 0), None), (object(), None), (Tick(-1, 0), None)):
         asked = Asked(0)
@@ -405,7 +405,7 @@ def test_answers_fail_in_words() -> None:
 
 def test_a_bounded_number_of_answers_is_kept() -> None:
     """The oldest of more is forgotten."""
-    wire, sender, receiver, link = pair()
+    _wire, _sender, receiver, _link = pair()
     (incoming,) = receiver.incoming
     for number in range(KEPT_ANSWERS + 5):
         receiver.answer(incoming, number, None, None)
@@ -414,7 +414,7 @@ def test_a_bounded_number_of_answers_is_kept() -> None:
 
 def test_an_ask_that_was_given_up_hears_nothing() -> None:
     """Its answer comes and is dropped."""
-    wire, sender, receiver, link = pair()
+    wire, _sender, receiver, link = pair()
     asked = Asked(1)
     link.queue(Tick(1, 0), ask=asked)
     link.forget_ask(asked)
@@ -427,7 +427,7 @@ def test_an_ask_that_was_given_up_hears_nothing() -> None:
 
 def test_an_ask_that_is_lost_fails() -> None:
     """By the policy, or because the mailbox is full."""
-    wire, sender, receiver, link = pair(Policy.FAIL, window=1)
+    _wire, _sender, _receiver, link = pair(Policy.FAIL, window=1)
     asked = [Asked(n) for n in range(3)]
     for one in asked[:2]:
         link.queue(Tick(one.number, 0), ask=one)
@@ -450,7 +450,7 @@ def test_what_cannot_travel_is_refused_and_nothing_was_taken() -> None:
 
 def test_high_priority_is_written_first() -> None:
     """Of what goes out together, the high links go first, and each keeps its own order."""
-    wire, sender, receiver, link = pair()
+    wire, sender, _receiver, link = pair()
     high = sender.open(receivers=("a",), high=True)
     wire.move()
     for each in (link, high):
@@ -464,7 +464,7 @@ def test_high_priority_is_written_first() -> None:
 
 def test_a_cycle_waits_for_no_room() -> None:
     """A link that closes one has room for everything, because the wait could be for oneself."""
-    wire, sender, receiver, link = pair(window=2, feedback=True)
+    wire, _sender, receiver, link = pair(window=2, feedback=True)
     for tick in ticks(*range(9)):
         assert link.has_room(tick)
         link.queue(tick)
@@ -482,9 +482,9 @@ def test_what_only_a_client_says_is_refused() -> None:
     ]:
         with pytest.raises(RelayError, match=text):
             welcome(session("one"), words)
+    one = session("one")
+    one.connected(0.0)
     with pytest.raises(RelayError, match="a welcome for protocol 9"):
-        one = session("one")
-        one.connected(0.0)
         one.receive(control_frame(Welcome(9, 1, 1)), 0.0)
     with pytest.raises(RelayRefused) as caught:
         welcome(session("one"), Refused(Reason.TOKEN, "the token is wrong"))
@@ -534,7 +534,7 @@ def test_answers_nobody_asked_for_are_dropped() -> None:
 
 def test_what_is_not_known_here_arrives_as_nothing() -> None:
     """A message of a type that this end does not know has its number, and no meaning."""
-    wire, sender, receiver, link = pair()
+    _wire, _sender, receiver, _link = pair()
     (incoming,) = receiver.incoming
     route = control_frame(Route(incoming.channel))
     unknown = encode_frame(Frame(Domain.MARKET_DATA, 0, 0, 1, 0, (UnknownTlv(9, b"x"),)))
