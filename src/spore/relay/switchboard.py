@@ -416,6 +416,10 @@ class Switchboard:
 
     def _detached(self, peer: Peer, detach: Detach) -> None:
         if detach.receiver in peer.receivers:
+            keeper = self.keeper if detach.leave else None
+            for topic in peer.receivers[detach.receiver]:
+                if keeper is not None and topic.startswith(STREAM):
+                    keeper.left(topic, detach.receiver)
             self._detach(peer, detach.receiver, leave=detach.leave)
 
     def _detach(self, peer: Peer, name: str, *, leave: bool) -> None:
@@ -423,8 +427,6 @@ class Switchboard:
         del self._receivers[name]
         peer.routes -= len(topics)
         for topic in topics:
-            if leave and topic.startswith(STREAM) and self.keeper is not None:
-                self.keeper.left(topic, name)
             subscribers = self._topics[topic]
             del subscribers[name]
             if not subscribers:
