@@ -26,6 +26,7 @@ from spore.relay.control import (
     Begin,
     Close,
     Deny,
+    Heartbeat,
     Hello,
     Idle,
     Open,
@@ -564,3 +565,39 @@ def test_the_plain_course_of_the_worlds_own_rules(policy) -> None:
             world.send(books, 1, tell=False, ask=True)
     world.close()
     assert Registry is not None
+
+
+def test_only_what_is_done_with_is_acknowledged() -> None:
+    """Messages may be done in any order; neither an Ack nor a new Accept says more than what was done up to."""
+    wire, sender, receiver, link = pair()
+    for tick in ticks(1, 2, 3):
+        link.queue(tick)
+    wire.move()
+    (incoming,) = receiver.incoming
+    incoming.done(3)
+    assert not incoming.ack_due
+    incoming.done(1)
+    receiver.handled(incoming)
+    receiver.acknowledge()
+    wire.move()
+    assert link.acked_by_all == 1
+    for one in (receiver, sender):
+        wire.lose(one)
+        wire.connect(one)
+        wire.move()
+        assert link.acked_by_all == 1
+    incoming.done(2)
+    receiver.handled(incoming)
+    receiver.acknowledge()
+    wire.move()
+    assert link.acked_by_all == 3
+    assert incoming.counts.duplicates == 0
+
+
+def test_a_relay_that_talks_is_not_given_up() -> None:
+    """Each whole frame is a word; so long as there is one in time, the connection stays."""
+    one = session("one", heartbeat_s=1.0)
+    welcome(one)
+    for now_s in range(1, 30):
+        one.receive(control_frame(Heartbeat()), float(now_s))
+        assert one.on_time(float(now_s)) > now_s

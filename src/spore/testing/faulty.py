@@ -162,6 +162,7 @@ class FaultyCarrier(Carrier):
         self._out = out
         self._in = in_
         self._capacity = capacity
+        self._closed = False
 
     @classmethod
     def pair(
@@ -211,7 +212,7 @@ class FaultyCarrier(Carrier):
         way = self._in
         self.waited = False
         while not way.pipe.frames:
-            if way.lost or self._out.ended:
+            if way.lost or self._closed:
                 raise trio.BrokenResourceError("the connection is lost")
             if way.ended:
                 return b""
@@ -225,5 +226,6 @@ class FaultyCarrier(Carrier):
         return data
 
     def close(self) -> None:
+        self._closed = True
         self._out.end(lost=False)
         self._in.end(lost=False)
