@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import eth_abi
 import pytest
 import trio
+from eth_abi.abi import decode, encode
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 __all__ = [
@@ -155,12 +155,12 @@ class Chain:
     async def call(self, to: str, data: str, results: list[str], *, block: int | None = None) -> tuple[Any, ...]:
         at = "latest" if block is None else hex(block)
         answer = await self.rpc("eth_call", {"from": self.account, "to": to, "data": data}, at)
-        return eth_abi.decode(results, bytes.fromhex(answer[2:]))
+        return decode(results, bytes.fromhex(answer[2:]))
 
 
 def call_data(signature: str, *values: Any) -> str:
     types = signature[signature.index("(") + 1 : -1].split(",") if not signature.endswith("()") else []
-    return f"0x{SELECTORS[signature]}{eth_abi.encode(types, values).hex()}"
+    return f"0x{SELECTORS[signature]}{encode(types, values).hex()}"
 
 
 @asynccontextmanager
@@ -321,7 +321,7 @@ async def open_market(files: NodeFiles) -> AsyncIterator[Market]:
     async with open_chain(files) as chain:
         token_code = files.bytecode("ERC20") + f"{10**30:064x}"
         tokens = sorted([await chain.deploy(token_code), await chain.deploy(token_code)], key=lambda it: int(it, 16))
-        factory_code = files.bytecode("UniswapV2Factory") + eth_abi.encode(["address"], [chain.account]).hex()
+        factory_code = files.bytecode("UniswapV2Factory") + encode(["address"], [chain.account]).hex()
         pairs = {}
         for venue in ("A", "B"):
             factory = await chain.deploy(factory_code)

@@ -74,6 +74,11 @@ async def listening(market: Market, *, url: str | None = None, **options: Any) -
     assert account.read == account.used + sum(account.skipped.values())
 
 
+async def all_told(feed: NodeFeed) -> list[Any]:
+    async with feed:
+        return [message async for batch in feed.batches() for message in batch]
+
+
 async def real_reserves(market: Market, *, block: int | None = None) -> dict[str, tuple[int, int]]:
     return {venue: await market.reserves(venue, block=block) for venue in market.pairs}
 
@@ -276,6 +281,6 @@ async def test_the_topics_are_those_of_the_events(node_files: NodeFiles) -> None
 async def test_a_node_of_another_chain_is_refused(node_files: NodeFiles) -> None:
     """The list of pools says which chain it is about."""
     async with open_market(node_files) as market, open_chain(node_files, chain_id=5) as other:
-        async with NodeFeed(other.url, Pools.from_data(market.pools())) as feed:
-            with pytest.raises(FeedError, match="the node is on chain 5, and the list of pools on chain 31337"):
-                [batch async for batch in feed.batches()]
+        feed = NodeFeed(other.url, Pools.from_data(market.pools()))
+        with pytest.raises(FeedError, match="the node is on chain 5, and the list of pools on chain 31337"):
+            await all_told(feed)

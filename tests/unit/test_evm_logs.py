@@ -206,7 +206,7 @@ MISTAKES = {
     **{
         f"no {key}": (log(**{key: None}), f"the key '{key}' is missing")
         for key in GOOD
-        if key not in {"removed"}
+        if key != "removed"
     },
     "number as number": (log(blockNumber=7), "blockNumber: 7 is no quantity such as 0x1b4"),
     "number with spaces": (log(blockNumber=" 0x7"), "blockNumber: ' 0x7' is no quantity"),
@@ -347,9 +347,7 @@ def test_plain_and_compressed_files_give_the_same(folder: Path) -> None:
 def test_progress_grows_with_the_bytes_read(folder: Path) -> None:
     """It begins with nothing and ends with all."""
     feed = feed_of(folder, *[at(number, data=sync_data(number, 1)) for number in range(3_000)], name="logs.gz")
-    seen = [feed.progress]
-    for _ in feed.messages():
-        seen.append(feed.progress)
+    seen = [feed.progress, *[feed.progress for _ in feed.messages()]]
     assert seen[0] == 0.0
     assert seen[-1] == 1.0
     assert seen == sorted(seen)
@@ -359,9 +357,13 @@ def test_progress_grows_with_the_bytes_read(folder: Path) -> None:
 async def test_batches_hand_on_what_came_before_an_error(folder: Path) -> None:
     """Read by batches, too, everything before a mistake is handed on."""
     got: list[Any] = []
-    with pytest.raises(FeedError):
+
+    async def take_all() -> None:
         async for batch in feed_of(folder, at(7), "nonsense").batches():
-            got += batch
+            got.extend(batch)
+
+    with pytest.raises(FeedError):
+        await take_all()
     assert kinds(got) == ["PoolListed", "PoolSync"]
 
 
@@ -423,10 +425,7 @@ def change(path: str, value: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_a_list_of_pools_with_a_mistake_is_refused(folder: Path, path: str, value: Any, reason: str) -> None:
     """The error names the file and the key."""
-    if path == "tokens.1":
-        data = change("tokens", [*POOLS_DATA["tokens"], value])
-    else:
-        data = change(path, value)
+    data = change("tokens", [*POOLS_DATA["tokens"], value]) if path == "tokens.1" else change(path, value)
     (folder / "pools.json").write_text(json.dumps(data))
     with pytest.raises(FeedError, match=reason) as caught:
         feed_of(folder)
