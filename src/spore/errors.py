@@ -12,10 +12,12 @@ from typing import Any
 __all__ = [
     "ActorError",
     "ActorStopped",
+    "AmountError",
     "AskError",
     "AskFailed",
     "AskTimeout",
     "CodecError",
+    "ConfigError",
     "ConversionError",
     "Damage",
     "DecodeError",
@@ -29,7 +31,9 @@ __all__ = [
     "RelayError",
     "RelayRefused",
     "RestartLimit",
+    "SettingError",
     "SporeError",
+    "UnitFailed",
     "UsageError",
 ]
 
@@ -81,6 +85,35 @@ class ConversionError(SporeError, ValueError):
         super().__init__(f"not a {message}: " + "; ".join(problems))
 
 
+class ConfigError(SporeError):
+    """A configuration that cannot work. Nothing of it was run.
+
+    Attributes:
+        source: the file, or whatever else it came from.
+        problems: one sentence for each thing that is wrong, each with the path of its key.
+    """
+
+    def __init__(self, source: str, problems: tuple[str, ...]) -> None:
+        self.source = source
+        self.problems = problems
+        count = "" if len(problems) == 1 else f" ({len(problems)} problems)"
+        super().__init__(f"{source}{count}: " + "\n  ".join(("", *problems) if count else problems))
+
+
+class UnitFailed(SporeError):
+    """A process of a running system has ended, and is not started again.
+
+    Attributes:
+        unit: the bundle or actor that it ran, or ``relay``.
+        reason: what happened.
+    """
+
+    def __init__(self, unit: str, reason: str) -> None:
+        self.unit = unit
+        self.reason = reason
+        super().__init__(f"unit {unit!r}: {reason}")
+
+
 class ActorError(SporeError):
     """Something about one actor.
 
@@ -130,8 +163,8 @@ class RelayRefused(RelayError):
     """The relay has refused the client, and why.
 
     Attributes:
-        reason: one word: ``protocol``, ``token``, ``damage``, ``limit``, ``name``, ``schema``, ``replaced`` or
-            ``silence``.
+        reason: one word: ``protocol``, ``token``, ``certificate``, ``damage``, ``limit``, ``name``, ``schema``,
+            ``replaced`` or ``silence``.
         text: what is wrong, for people.
     """
 
@@ -246,6 +279,38 @@ class FeedError(SporeError):
         self.reason = reason
         self.line = line
         super().__init__(f"{source}:{line}: {reason}" if line is not None else f"{source}: {reason}")
+
+
+class AmountError(SporeError, ValueError):
+    """An amount that a pool cannot trade, or a pool that nobody can trade with. Nothing was computed.
+
+    Attributes:
+        name: which of the values is at fault.
+        value: the value.
+        reason: what is wrong with it, and what would be right.
+    """
+
+    def __init__(self, name: str, value: int, reason: str) -> None:
+        self.name = name
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{name} = {_short(value)}: {reason}")
+
+
+class SettingError(SporeError, ValueError):
+    """A setting that a service cannot work with.
+
+    Attributes:
+        setting: its name.
+        value: as it was given.
+        reason: what would be right.
+    """
+
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        self.setting = setting
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{setting} = {_short(value)}: {reason}")
 
 
 def _short(value: object) -> str:

@@ -305,7 +305,7 @@ GOLDEN = (
             flags=Flags.NONE,
             sequence=1,
             timestamp_ns=1,
-            items=(OrderCancel(event_time_ns=1, order_id=2, reason=""), UnknownTlv(108, b"\x01\x02\x03")),
+            items=(OrderCancel(event_time_ns=1, order_id=2, reason=""), UnknownTlv(110, b"\x01\x02\x03")),
         ),
         """
         ef be ad de              # magic
@@ -313,12 +313,12 @@ GOLDEN = (
         01 00 00 00 00 00 00 00  # sequence
         01 00 00 00 00 00 00 00  # timestamp
         19 00 00 00              # payload_size: 2 + 18 + 2 + 3
-        13 20 6d ad              # checksum
+        73 73 ad d7              # checksum
         2b 12                    # TLV: type 43 OrderCancel, 18 bytes
         01 00 00 00 00 00 00 00  # event_time_ns
         02 00 00 00 00 00 00 00  # order_id
         00 00                    # reason: empty
-        6c 03                    # TLV: type 108, 3 bytes
+        6e 03                    # TLV: type 110, 3 bytes
         01 02 03
         """,
     ),

@@ -11,7 +11,8 @@ import trio
 from cyclopts import Parameter
 
 from spore.errors import UsageError
-from spore.relay import Address, Limits, Switchboard, TlsFiles, open_relay
+from spore.relay import Address, Journal, Limits, Switchboard, TlsFiles, open_relay
+from spore.relay.session import DEFAULT_HEARTBEAT_S
 
 __all__ = ["TOKEN_VARIABLE", "read_token", "relay", "tls_files"]
 
@@ -23,11 +24,14 @@ def relay(
     *,
     socket: Path | None = None,
     tcp: str | None = None,
+    journal: Path | None = None,
+    journal_mib: Annotated[int, Parameter(name="--journal-mib")] = 1_024,
     token_file: Path | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     tls_ca: Path | None = None,
     plain_tcp: bool = False,
+    heartbeat_s: Annotated[float, Parameter(name="--heartbeat-s")] = DEFAULT_HEARTBEAT_S,
     max_frame_mib: Annotated[int, Parameter(name="--max-frame-mib")] = 16,
 ) -> None:
     """Run a relay until it is told to stop (SIGTERM or Ctrl-C).
@@ -41,6 +45,11 @@ def relay(
         Listen on a Unix socket, for this user alone. One that a dead relay left is replaced.
     tcp
         Listen on HOST:PORT; port 0 lets the system choose. Off the loopback this needs certificates.
+    journal
+        Keep the streams that clients send to in this directory, so that subscribers can come late and come back.
+    journal_mib
+        The most that the journal may take, in MiB. Beyond that, what everybody has acknowledged is forgotten, and if that is
+        not enough senders wait.
     token_file
         Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at.
     tls_cert
@@ -51,6 +60,9 @@ def relay(
         The certificate of the authority that has signed the clients' certificates.
     plain_tcp
         Allow TCP without TLS off the loopback. Everybody on the way can then read and change what passes.
+    heartbeat_s
+        Say something to each client at least every so many seconds. A client that is silent for three times that, or
+        three times its own heartbeat if it is longer, counts as lost.
     max_frame_mib
         The largest frame to accept, in MiB; the format's limit is 16.
     """
@@ -61,15 +73,27 @@ def relay(
         raise UsageError("nowhere to listen: give --socket PATH, --tcp HOST:PORT, or both")
     if not 1 <= max_frame_mib <= 16:
         raise UsageError(f"--max-frame-mib is 1 to 16, not {max_frame_mib}")
+    if not 0.01 <= heartbeat_s <= 3_600:
+        raise UsageError(f"--heartbeat-s is 0.01 to 3600, not {heartbeat_s:g}")
     tls = tls_files(tls_cert, tls_key, tls_ca)
-    board = Switchboard(token=read_token(token_file), limits=Limits(frame_size=max_frame_mib * MiB))
-    trio.run(_serve, addresses, board, tls, plain_tcp)
+    if journal_mib < 1:
+        raise UsageError(f"--journal-mib is 1 or more, not {journal_mib}")
+    limits = Limits(frame_size=max_frame_mib * MiB)
+    board = Switchboard(token=read_token(token_file), heartbeat_s=heartbeat_s, limits=limits)
+    kept = Journal.open(journal, limit_bytes=journal_mib * MiB) if journal is not None else None
+    try:
+        trio.run(_serve, addresses, board, tls, plain_tcp, kept)
+    finally:
+        if kept is not None:
+            kept.close()
 
 
-async def _serve(addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool) -> None:
+async def _serve(
+    addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool, journal: Journal | None
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         context = tls.for_server() if tls is not None else None
-        async with open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp) as running:
+        async with open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp, journal=journal) as running:
             for address in running.addresses:
                 print(f"listening at {address}", flush=True)
             async for number in signals:

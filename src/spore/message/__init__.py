@@ -1,7 +1,7 @@
 """Messages: immutable classes with a wire layout, and the registry that lists them. No bytes, no trio.
 
 Read in this order: `wire` (what a field can be), `layout` (from annotations to a layout), `frozen` (cheap
-immutable classes), `registry`, `define` (the decorators), `schema` (digest and differences), `plain` (JSON).
+immutable classes), `registry`, `define` (the decorators), `schema` (digest and differences), `plain` (JSON), `trace`.
 """
 
 from spore.message.define import MAX_VALUE_SIZE, message, record
@@ -10,6 +10,7 @@ from spore.message.layout import layout_of
 from spore.message.plain import from_plain, to_plain
 from spore.message.registry import REGISTRY, Domain, MessageType, Registry, domain_of_type, message_type
 from spore.message.schema import Difference, Schema, catalogue
+from spore.message.trace import TraceContext, current_trace, set_trace, traced
 from spore.message.wire import (
     I8,
     I16,
@@ -83,8 +84,10 @@ __all__ = [
     "Str",
     "Text",
     "TimestampNs",
+    "TraceContext",
     "WireType",
     "catalogue",
+    "current_trace",
     "domain_of_type",
     "freeze",
     "from_plain",
@@ -94,5 +97,7 @@ __all__ = [
     "open_twin",
     "parts",
     "record",
+    "set_trace",
     "to_plain",
+    "traced",
 ]

@@ -204,6 +204,13 @@ class Bundle:
         while self._dispatcher.active:
             await self._dispatcher.quiet.park()
 
+    def lift_bounds(self) -> None:
+        """The bundle is about to end, actor by actor: nobody waits any more for room where messages are held to be merged.
+
+        Leaving the block does it, too. Somebody who has yet to stop may be the one for whom they are held.
+        """
+        self._ending.lift_bounds()
+
     def every(self, period_s: float, ref: ActorRef[M], message: M | Callable[[], M]) -> Timer:
         """Send a message, or what a function returns, each ``period_s`` seconds of trio's clock, from now on.
 
@@ -302,6 +309,7 @@ async def open_bundle(
     supervision: Supervision | None = None,
     verifier: Verifier | None = None,
     debug: bool = False,
+    trace: bool = False,
     stall_after_s: float | None = None,
     keep_letters: int = 1_000,
     seed: int | None = None,
@@ -316,6 +324,7 @@ async def open_bundle(
             ends it with the exception.
         verifier: what the actors' ``verify`` encodes, decodes and compares with.
         debug: look for messages that were changed after they were sent. Slow.
+        trace: let queued messages keep the trace that they were sent in; see `spore.message.traced`.
         stall_after_s: warn, with the actor's name, when something holds the loop for so long.
         keep_letters: how many of the last dead letters to keep.
         seed: for the jitter of restarts; by default they differ from run to run.
@@ -327,7 +336,7 @@ async def open_bundle(
         ExceptionGroup: on leaving, holding what escalated, and what the body raised.
     """
     dispatch = _member(Dispatch, dispatch)
-    guards = Guards(verifier, debug)
+    guards = Guards(verifier, debug, trace)
     async with AsyncExitStack() as last, trio.open_nursery() as nursery:
         bundle = Bundle(
             name,

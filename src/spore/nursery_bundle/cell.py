@@ -22,6 +22,7 @@ import attrs
 import trio
 
 from spore.errors import ActorStopped, AskFailed, MailboxFull
+from spore.message import set_trace
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.dispatcher import MAX_DEPTH
 from spore.nursery_bundle.envelope import Envelope, Receipt
@@ -345,6 +346,7 @@ class Cell:
 
     def _open(self, envelope: Envelope) -> None:
         self._before(envelope)
+        token = set_trace(envelope.trace) if envelope.trace is not None else None
         try:
             value = self.handle(envelope.message)
         except Exception as error:  # noqa: BLE001 - the supervisor's
@@ -354,6 +356,9 @@ class Cell:
             raise
         else:
             self._after(envelope, value)
+        finally:
+            if token is not None:
+                token.var.reset(token)
 
     async def _pump(self) -> None:
         """Run an async handler on what is queued, message by message, for as long as the actor lives.
@@ -361,6 +366,7 @@ class Cell:
         Cancellation: wherever the handler waits, and between messages; the message in hand is a dead letter then.
         """
         task = trio.lowlevel.current_task()
+        set_trace(None)  # that of whoever started this task is not the messages'
         self.dispatcher.pumps[task] = self
         try:
             with trio.CancelScope() as self.pump_scope:
@@ -399,6 +405,7 @@ class Cell:
 
     async def _handle_async(self, envelope: Envelope) -> None:
         self._before(envelope)
+        token = set_trace(envelope.trace) if envelope.trace is not None else None
         began = perf_counter_ns()
         try:
             value = await self.handle(envelope.message)
@@ -411,6 +418,8 @@ class Cell:
             self._after(envelope, value)
         finally:
             self.time_handling(perf_counter_ns() - began, 1)
+            if token is not None:
+                token.var.reset(token)
 
     def _before(self, envelope: Envelope) -> None:
         if envelope.queued_ns:

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import trio
 
+from spore.message import set_trace
+
 __all__ = ["MAX_DEPTH", "SLICE_NS", "Dispatcher", "Runnable"]
 
 SLICE_NS = 500_000
@@ -116,6 +118,7 @@ class Dispatcher:
 
         Cancellation: checkpoints when a slice is used up and when the line is empty, never inside a handler.
         """
+        set_trace(None)  # that of whoever opened the bundle is not the messages'
         self.new_slice()
         line = self.line
         while True:

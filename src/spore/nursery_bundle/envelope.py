@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from spore.errors import AskFailed
+from spore.message import TraceContext
 from spore.nursery_bundle.policy import Loss
 
 __all__ = ["Envelope", "Receipt", "Reply"]
@@ -77,10 +78,16 @@ class Reply(Receipt):
 class Envelope:
     """A queued message about which there is more to know than the message. Most need none."""
 
-    __slots__ = ("check", "message", "queued_ns", "reply")
+    __slots__ = ("check", "message", "queued_ns", "reply", "trace")
 
     def __init__(
-        self, message: Any, *, reply: Receipt | None = None, check: Callable[[], None] | None = None, queued_ns: int = 0
+        self,
+        message: Any,
+        *,
+        reply: Receipt | None = None,
+        check: Callable[[], None] | None = None,
+        queued_ns: int = 0,
+        trace: TraceContext | None = None,
     ) -> None:
         self.message = message
         self.reply = reply
@@ -88,3 +95,5 @@ class Envelope:
         """Called before and after the message is handled."""
         self.queued_ns = queued_ns
         """When it was queued, if it is one of those that are timed."""
+        self.trace = trace
+        """The trace that it belongs to, if it is known to belong to one."""

@@ -3,6 +3,7 @@
 - *verify*: a share of the messages, and of the replies, is encoded, decoded and compared, through a hook: this layer
   knows no codec;
 - *portable*: an edge that may leave the process takes registered messages only;
+- *trace*: a message keeps the trace that it was sent in;
 - *debug*: a message that was changed after it was sent is found, at the latest when the bundle ends;
 - *merge*: the messages of all senders are put in order by event time.
 """
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from spore.errors import UsageError
-from spore.message import message_type
+from spore.message import current_trace, message_type
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.local import LocalRef, Waiting
@@ -55,12 +56,18 @@ class Guards:
 
     verifier: Verifier | None = None
     debug: bool = False
+    trace: bool = False
     defects: deque[Defect] = attrs.field(factory=lambda: deque(maxlen=1_000), init=False)
     found: int = attrs.field(default=0, init=False)
     _sent: deque[Callable[[], None]] = attrs.field(factory=deque, init=False)
     """Checks of the last messages, made once more when they leave this window and when the bundle ends."""
 
     WINDOW = 1_000
+
+    @property
+    def watches(self) -> bool:
+        """Whether every edge of the bundle needs a guard."""
+        return self.debug or self.trace
 
     def report(self, defect: Defect) -> None:
         """Keep a defect and log it."""
@@ -133,7 +140,7 @@ class GuardedRef(LocalRef[M]):
                 with Waiting(sender, cell):
                     await cell.merge.wait_for_room(self._place, cell.mailbox)
         elif not cell.mailbox.has_room(message, high):
-            await self._send_when_room(self._enclose(message) if self._guards.debug else message, high)
+            await self._send_when_room(self._traced(self._enclose(message) if self._guards.debug else message), high)
             return
         self._deliver(message, high)
 
@@ -208,7 +215,18 @@ class GuardedRef(LocalRef[M]):
             ends = (self.name, self.sender) if reply else (self.sender, self.name)
             self._guards.report(Defect(*ends, message, difference))
 
+    def _traced(self, message: Any) -> Any:
+        """The message with the trace that it is sent in."""
+        context = current_trace() if self._guards.trace else None
+        if context is None:
+            return message
+        if message.__class__ is not Envelope:
+            return Envelope(message, trace=context)
+        message.trace = message.trace or context
+        return message
+
     def _deliver(self, message: Any, high: bool) -> None:
+        message = self._traced(message)
         if self._place is not None and self._cell.merge is not None:
             if self._cell.over:
                 raise self._cell.stopped_error()

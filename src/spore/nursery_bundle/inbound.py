@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spore.nursery_bundle.cell import TooDeep
-from spore.nursery_bundle.envelope import Envelope, Receipt
+from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ActorRef
@@ -81,20 +81,20 @@ class Inbound:
             cell.idle = cell.ready
         return True
 
-    def take(self, message: Any, receipt: Receipt, high: bool) -> bool:
-        """Queue a message; return whether there was room.
+    def take(self, envelope: Envelope, high: bool) -> bool:
+        """Queue a message, enclosed with its receipt; return whether there was room.
 
         Raises:
             ActorStopped: if the actor takes no more messages.
             MailboxFull: under the policy ``fail``; it is counted, and the receipt knows.
         """
         edge = self._edge
-        if not edge.has_room(message, high):
+        if not edge.has_room(envelope.message, high):
             return False
-        edge.enclosed(Envelope(message, reply=receipt), high)
+        edge.enclosed(envelope, high)
         return True
 
-    async def take_when_room(self, message: Any, receipt: Receipt, high: bool) -> None:
+    async def take_when_room(self, envelope: Envelope, high: bool) -> None:
         """Queue a message once there is room, and nothing that it leads to is overfull.
 
         Cancellation: always a checkpoint. If it is cancelled, the message was not taken.
@@ -102,7 +102,7 @@ class Inbound:
         Raises:
             ActorStopped, MailboxFull: as `take`.
         """
-        await self._edge.enclosed_when_room(Envelope(message, reply=receipt), high)
+        await self._edge.enclosed_when_room(envelope, high)
 
     def advance(self, event_time_ns: int) -> None:
         """The sender has said so; see `ActorRef.advance`."""

@@ -58,7 +58,7 @@ class Roster:
         if outside is not None:
             return outside
         options = cell.options
-        guarded = options.verify or options.portable or options.guards.debug or cell.merge is not None
+        guarded = options.verify or options.portable or options.guards.watches or cell.merge is not None
         return (GuardedRef if guarded else LocalRef)(cell)
 
     def free_name(self, factory: Callable[..., Actor[Any]]) -> str:

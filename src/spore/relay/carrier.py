@@ -13,12 +13,15 @@ from abc import ABC, abstractmethod
 
 import trio
 
+from spore.errors import RelayRefused
 from spore.relay.address import Address
 
-__all__ = ["READ_SIZE", "Carrier", "SocketCarrier", "StreamCarrier", "connect"]
+__all__ = ["CERTIFICATE", "READ_SIZE", "Carrier", "SocketCarrier", "StreamCarrier", "connect", "distrust"]
 
 READ_SIZE = 64 * 1024
 """More would have every read map and unmap memory: the buffer is made before it is known how much has come."""
+CERTIFICATE = "certificate"
+"""The reason of a `spore.errors.RelayRefused` where the two ends do not trust each other's certificates."""
 SOCKET_BUFFER = 1024 * 1024
 """What the kernel is asked to hold for a socket: the fewer passes for a burst."""
 
@@ -69,6 +72,7 @@ class SocketCarrier(Carrier):
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # for those who have no heartbeat of their own
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         self._sock = sock
 
@@ -143,7 +147,8 @@ async def connect(address: Address, tls: ssl.SSLContext | None = None) -> Carrie
 
     Raises:
         OSError: if nobody answers there.
-        trio.BrokenResourceError: if the two ends do not trust each other's certificates.
+        trio.BrokenResourceError: if the connection is lost again, or the two ends do not trust each other's
+            certificates; `distrust` tells.
     """
     if address.path is not None:
         sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -163,6 +168,15 @@ async def connect(address: Address, tls: ssl.SSLContext | None = None) -> Carrie
         await trio.aclose_forcefully(secure)
         raise
     return StreamCarrier(secure)
+
+
+def distrust(error: BaseException) -> RelayRefused | None:
+    """What to tell of a lost connection, if the reason is that one end does not trust the other's certificate."""
+    cause = error.__cause__
+    reason = str(cause.reason) if isinstance(cause, ssl.SSLError) else ""
+    if "CERT" not in reason and "UNKNOWN_CA" not in reason:
+        return None
+    return RelayRefused(CERTIFICATE, f"the two ends do not trust each other's certificates: {cause}")
 
 
 def _released(sock: trio.socket.SocketType) -> socket.socket:

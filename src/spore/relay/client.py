@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import trio
@@ -20,19 +20,20 @@ from spore.codec import UnknownTlv
 from spore.errors import ActorStopped, AskFailed, MailboxFull, RelayError, RelayRefused, UsageError
 from spore.nursery_bundle.chance import chances, slice_clock
 from spore.nursery_bundle.dispatcher import Dispatcher
-from spore.nursery_bundle.envelope import Receipt
+from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.policy import Loss, Overflow, Supervision
 from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
-from spore.relay.carrier import Carrier
-from spore.relay.control import Advance, Idle, Policy, Reason
-from spore.relay.incoming import Arrival, Incoming
+from spore.relay.carrier import CERTIFICATE, Carrier
+from spore.relay.control import STREAM, Advance, Idle, Policy, Reason
+from spore.relay.incoming import Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions
 from spore.relay.remote import RemoteRef
 from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
+from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing
 
 __all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "open_client"]
 
@@ -44,7 +45,9 @@ TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
-LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower()}
+GOODBYE_S = 1.0
+"""So long the last words of a client that leaves may take."""
+LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower(), Reason.LIMIT.name.lower(), CERTIFICATE}
 """Refusals that coming again does not change."""
 _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 
@@ -52,15 +55,22 @@ _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 class Client:
     """One process's end of the relay. Made by `open_client`."""
 
-    def __init__(self, session: Session, connect: Callable[[], Awaitable[Carrier]], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, session: Session, connect: Callable[[], Awaitable[Carrier]], nursery: trio.Nursery, trace: bool
+    ) -> None:
         self.session = session
+        self.trace = trace
+        """Whether messages carry the trace that they are sent in."""
         self.turns = Dispatcher(slice_clock())
         """Time slices for senders outside of bundles."""
         self.reconnects = 0
+        self.closed = ""
+        """Why nothing more can be sent; empty while it can."""
         self._connect = connect
         self._nursery = nursery
         self._carrier: Carrier | None = None
         self._chances = chances(None)
+        self._leaving = False
         self._holding = False
         """Whether what is to be written is left until the work in hand is done."""
         self._written_at = 0
@@ -73,7 +83,10 @@ class Client:
         self._receivers: dict[str, ActorRef[Any]] = {}
         self._inbound: dict[Incoming, Inbound] = {}
         self._pumps: set[Incoming] = set()
-        self._refs: list[RemoteRef[Any]] = []
+        self._ended: set[Incoming] = set()
+        """Links that their senders have closed, and of which something is still to be handed over."""
+        self._before = IncomingCounts()
+        """What has come over links that there are no more."""
         self._refusal: RelayError | None = None
         session.on_send = self._kick
         session.on_announced = self._announced
@@ -106,20 +119,37 @@ class Client:
         """
         if not receivers:
             raise UsageError("a reference needs at least one receiver")
-        options = LinkOptions(capacity=capacity, key=key, source=source, feedback=feedback)
-        return self._remember(RemoteRef(self, receivers=receivers, options=options, sender=sender))
+        options = LinkOptions(capacity=capacity, key=key, source=source, feedback=feedback, trace=self.trace)
+        return RemoteRef(self, receivers=receivers, options=options, sender=sender)
 
     def topic(self, topic: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
         """A reference to whoever has subscribed a topic. What is published while nobody has is counted, and gone."""
-        return self._remember(RemoteRef(self, topic=topic, options=LinkOptions(source=source), sender=sender))
+        options = LinkOptions(source=source, trace=self.trace)
+        return RemoteRef(self, topic=topic, options=options, sender=sender)
 
-    def attach(self, ref: ActorRef[Any], *, name: str | None = None, topics: tuple[str, ...] = ()) -> None:
+    def stream(self, stream: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
+        """A reference to a stream of the relay's journal. What is sent there is handled once it is on the relay's disk.
+
+        It then outlives this process, and the relay, and reaches each subscriber when that comes; see `attach`.
+        """
+        return self.ref(STREAM + stream, source=source, sender=sender)
+
+    def attach(
+        self,
+        ref: ActorRef[Any],
+        *,
+        name: str | None = None,
+        topics: tuple[str, ...] = (),
+        streams: tuple[str, ...] = (),
+    ) -> None:
         """Let an actor of this process have messages from others.
 
         Args:
             ref: as `spore.Bundle.start` returns it.
             name: under which others know it; by default its own.
             topics: have it get what is published there.
+            streams: have it get what the relay's journal keeps there, from where it left off, whichever process it was
+                in then; from the beginning if it is new. In the order of each sender.
 
         Raises:
             UsageError: if it is not in this process, or the name is taken here.
@@ -134,6 +164,7 @@ class Client:
         lossy = cell.mailbox.overflow not in {Overflow.BLOCK, Overflow.FAIL}
         # What may be lost is lost in the mailbox, by its own rules; the link only has to be fast enough for that.
         window = max(cell.capacity, DEFAULT_CAPACITY) if lossy else cell.capacity
+        topics = (*topics, *(STREAM + stream for stream in streams))
         self.session.attach(name, topics=topics, window=window, policy=Policy[cell.mailbox.overflow.name])
 
     def detach(self, name: str, *, leave: bool = False) -> None:
@@ -141,7 +172,7 @@ class Client:
 
         Args:
             name: as it was attached.
-            leave: there will be no successor: publishers to its topics forget it.
+            leave: there will be no successor: publishers to its topics, and the journal, forget it.
         """
         self._receivers.pop(name, None)
         self.session.detach(name, leave=leave)
@@ -159,19 +190,54 @@ class Client:
                 raise self._refusal
             await self._changed.park()
 
-    async def drain(self) -> None:
+    async def drain(self, *receivers: str) -> None:
         """Wait until everything that was sent from here has been handled.
+
+        Args:
+            receivers: wait for these only.
 
         Cancellation: a checkpoint; what is not acknowledged yet stays so.
         """
         await trio.lowlevel.checkpoint()
-        while any(link.outstanding and link.denied is None for link in self.session.outgoing.values()):
+        while any(
+            link.outstanding
+            and link.denied is None
+            and (not receivers or not link.members.keys().isdisjoint(receivers))
+            for link in self.session.outgoing.values()
+        ):
             await self._changed.park()
+
+    def lift_bounds(self) -> None:
+        """Everything is about to end: no sender here waits any more for room in its link.
+
+        A receiver that merges may hold what is under way until somebody else stops, who may wait here.
+        """
+        for link in self.session.outgoing.values():
+            link.lift_bound()
+
+    def statistics(self) -> ClientStatistics:
+        """Counts of all links, exact as of now."""
+        session, before = self.session, self._before
+        incoming = [link for link in session.incoming if link not in self._ended]
+        counts = [before, *(link.counts for link in (*incoming, *self._ended))]
+        return ClientStatistics(
+            name=session.name,
+            connected=session.ready,
+            reconnects=self.reconnects,
+            damaged=session.damaged,
+            denied=tuple(f"{denial.receiver}: {denial.text}" for denial in session.denied),
+            outgoing=tuple(of_outgoing(link) for link in session.outgoing.values()),
+            incoming=tuple(of_incoming(link) for link in incoming),
+            received=sum(each.received for each in counts),
+            redelivered=sum(each.redelivered for each in counts),
+            duplicates=sum(each.duplicates for each in counts),
+            gaps=sum(each.gaps for each in counts),
+        )
 
     # The connection
 
     async def run(self) -> None:
-        """Keep a connection, until cancelled.
+        """Keep a connection, until cancelled or it has left.
 
         Cancellation: always a checkpoint.
 
@@ -183,21 +249,23 @@ class Client:
             try:
                 carrier = await self._connect()
             except (OSError, trio.BrokenResourceError) as error:
+                if (refusal := carriers.distrust(error)) is not None:
+                    self._give_up(refusal)
                 attempt += 1
                 if attempt in {1, 10} or attempt % 100 == 0:
                     _log.warning("%s: no relay (attempt %d): %s", self.session.name, attempt, error)
             else:
-                before = self.session.connections
-                await self._converse(carrier)
-                if self.session.connections > before:
-                    attempt = 0
-                attempt += 1
+                welcomed = await self._converse(carrier)
+                if self._leaving:
+                    return
+                attempt = 1 if welcomed else attempt + 1
                 self.reconnects += 1
             await trio.sleep(BACKOFF.backoff(attempt, self._chances.random()))
 
-    async def _converse(self, carrier: Carrier) -> None:
-        """Talk over one connection until it is lost."""
+    async def _converse(self, carrier: Carrier) -> bool:
+        """Talk over one connection until it is lost; return whether the relay was content with this client till then."""
         session = self.session
+        before = session.connections
         self._carrier = carrier
         self._rest = b""
         self._flush_due = False
@@ -211,17 +279,44 @@ class Client:
                 self._kick()
                 await self._read(carrier)
         except* (RelayError, trio.BrokenResourceError) as lost:
-            error = _first(lost)
+            error = _first(lost.subgroup(RelayRefused) or lost)
+            error = carriers.distrust(error) or error
         finally:
             self._carrier = None
             carrier.close()
             session.disconnected()
             self._changed.unpark_all()
         if isinstance(error, RelayRefused) and error.reason in LASTING:
-            self._refusal = error
-            self._changed.unpark_all()
-            raise error
-        _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
+            self._give_up(error)
+        if not self._leaving:
+            _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
+        return session.connections > before and not isinstance(error, RelayRefused)
+
+    def _give_up(self, refusal: RelayRefused) -> NoReturn:
+        """Coming again would not help."""
+        self._refusal = refusal
+        self._changed.unpark_all()
+        raise refusal
+
+    async def leave(self) -> None:
+        """Say goodbye, and give the relay a moment to hear it: it closes the connection then.
+
+        Cancellation: a checkpoint if it waits; the relay then takes the connection for lost.
+        """
+        self._leaving = True
+        if self.session.ready:
+            self.session.leave()
+            self._write()
+            with trio.move_on_after(GOODBYE_S):
+                while self._carrier is not None:
+                    await self._changed.park()
+
+    def end(self) -> None:
+        """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""
+        self.closed = f"client {self.session.name!r} has left the relay"
+        for link in tuple(self.session.outgoing.values()):
+            link.end(self.closed)
+        self._changed.unpark_all()
 
     async def _read(self, carrier: Carrier) -> None:
         session, turns = self.session, self.turns
@@ -292,6 +387,7 @@ class Client:
                 self._rest = b""
             self._flush_due = False
             self._write()
+            self._changed.unpark_all()
 
     # Delivering
 
@@ -301,6 +397,11 @@ class Client:
             self._inbound[link] = Inbound(ref, link.sender, link.port)
 
     def _closed(self, link: Incoming) -> None:
+        if link.arrived and link in self._inbound:
+            self._ended.add(link)  # it has come, so it is handled
+            return
+        self._ended.discard(link)
+        self._before.add(link.counts)
         inbound = self._inbound.pop(link, None)
         if inbound is not None and not any(
             (other.receiver, other.sender, other.port) == (link.receiver, link.sender, link.port)
@@ -326,24 +427,26 @@ class Client:
                 if spent(1) or (overfull and inbound.pressed):
                     return False
                 arrival = arrived.popleft()
-                sequence, item, awaited = arrival
-                if normal and not awaited and type(item) not in _NO_MESSAGES and handle(item):
+                sequence, item, company = arrival
+                if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
                     link.done(sequence)
                 elif not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
                     return False
         finally:
             self._handled(link)
+        if link in self._ended:
+            self._closed(link)
         return True
 
     def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
         """Queue a message for its actor; return whether there was room."""
-        receipt = self._receipt(link, inbound, arrival)
-        if receipt is not None:
+        enclosed = self._enclosed(link, inbound, arrival)
+        if enclosed is not None:
             try:
-                return inbound.take(arrival[1], receipt, link.high)
+                return inbound.take(enclosed, link.high)
             except (MailboxFull, ActorStopped) as error:
-                self._refuse(link, arrival, receipt, error)
+                self._refuse(link, enclosed, error)
         return True
 
     async def _pump(self, link: Incoming, inbound: Inbound) -> None:
@@ -352,20 +455,20 @@ class Client:
             await self.turns.give_way()
             while not self._hand_over_all(link, inbound):
                 arrival = link.arrived[0]
-                receipt = self._receipt(link, inbound, arrival)
-                if receipt is not None:
+                enclosed = self._enclosed(link, inbound, arrival)
+                if enclosed is not None:
                     try:
-                        await inbound.take_when_room(arrival[1], receipt, link.high)
+                        await inbound.take_when_room(enclosed, link.high)
                     except (MailboxFull, ActorStopped) as error:
-                        self._refuse(link, arrival, receipt, error)
+                        self._refuse(link, enclosed, error)
                 link.arrived.popleft()
                 self.turns.new_slice()  # because it has just given way
         finally:
             self._pumps.discard(link)
 
-    def _receipt(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> _Receipt | None:
-        """The receipt for a message; None for what is no message, and is dealt with here."""
-        sequence, item, awaited = arrival
+    def _enclosed(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> Envelope | None:
+        """A message with its receipt; None for what is no message, and is dealt with here."""
+        sequence, item, company = arrival
         kind = type(item)
         if kind is Advance:
             inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
@@ -374,18 +477,18 @@ class Client:
         elif kind in _NO_MESSAGES:
             _log.warning("%s: message %d from %s is not known here", link.receiver, sequence, link.client_name)
         else:
-            return _Receipt(self, link, sequence, awaited)
+            receipt = _Receipt(self, link, sequence, awaited=company is not None and company.awaited)
+            return Envelope(item, reply=receipt, trace=company.trace if company is not None else None)
         link.done(sequence)
         self._handled(link)
         return None
 
-    def _refuse(self, link: Incoming, arrival: Arrival, receipt: _Receipt, error: Exception) -> None:
+    def _refuse(self, link: Incoming, enclosed: Envelope, error: Exception) -> None:
         """The actor does not take the message; it is counted there."""
         if isinstance(error, ActorStopped):
             ref = self._receivers[link.receiver]
             if isinstance(ref, LocalRef):
-                ref.cell.lose(arrival[1], Loss.STOPPED)
-            receipt.lose(link.receiver, Loss.STOPPED)
+                ref.cell.lose(enclosed, Loss.STOPPED)
             self.session.deny(link, Reason.STOPPED, error.reason)
 
     def _handled(self, link: Incoming) -> None:
@@ -395,10 +498,6 @@ class Client:
             self._kick()
         elif self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
-
-    def _remember(self, ref: RemoteRef[Any]) -> RemoteRef[Any]:
-        self._refs.append(ref)
-        return ref
 
 
 @attrs.define(eq=False)
@@ -444,6 +543,7 @@ async def open_client(
     token: str = "",
     tls: ssl.SSLContext | None = None,
     heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+    trace: bool = False,
     connect: Callable[[], Awaitable[Carrier]] | None = None,
     session: Session | None = None,
 ) -> AsyncIterator[Client]:
@@ -455,6 +555,7 @@ async def open_client(
         token: what the relay asks for, if it does.
         tls: for TCP.
         heartbeat_s: say something at least this often.
+        trace: let messages carry the trace that they are sent in; see `spore.message.traced`.
         connect: makes a connection in place of ``address``; for tests.
         session: in place of a new one; for tests.
 
@@ -471,12 +572,12 @@ async def open_client(
 
     async with trio.open_nursery() as nursery:
         client = Client(
-            session or Session(name, token=token, heartbeat_s=heartbeat_s), connect or connect_there, nursery
+            session or Session(name, token=token, heartbeat_s=heartbeat_s), connect or connect_there, nursery, trace
         )
         nursery.start_soon(client.run, name=f"relay client {name}")
         try:
             yield client
-            client.session.leave()
-            client._write()
+            await client.leave()
         finally:
+            client.end()
             nursery.cancel_scope.cancel()

@@ -24,7 +24,10 @@ __all__ = [
     "FIRST_ACCOMPANYING",
     "FIRST_CONTROL",
     "FIRST_IN_LINK",
+    "IN_LINK",
+    "KEPT_ANSWERS",
     "PROTOCOL",
+    "STREAM",
     "Accept",
     "Ack",
     "Advance",
@@ -62,6 +65,10 @@ FIRST_CONTROL = 200
 FIRST_IN_LINK = 230
 FIRST_ACCOMPANYING = 240
 ANNOUNCED = 0x8000_0000
+STREAM = "journal:"
+"""With this begin the names of the streams that the relay's journal keeps. Sent to as an actor is, subscribed as a topic."""
+KEPT_ANSWERS = 1_024
+"""So many answers of a link are kept by its receiver, to be sent again if they were lost with a connection."""
 
 
 class Reason(enum.IntEnum):
@@ -74,7 +81,7 @@ class Reason(enum.IntEnum):
     DAMAGE = 3
     """Bytes that are no frame, or a message at the wrong time."""
     LIMIT = 4
-    """More than the relay allows."""
+    """More than the relay allows. Coming again does not help."""
     NAME = 5
     """Another client that is alive has the name."""
     SCHEMA = 6
@@ -87,6 +94,8 @@ class Reason(enum.IntEnum):
     """Nothing was heard for too long."""
     POISON = 10
     """A message that cannot be read, however often it is sent."""
+    JOURNAL = 11
+    """The relay keeps no journal."""
 
 
 class Policy(enum.IntEnum):
@@ -225,6 +234,8 @@ class Begin:
     channel: U32
     member: U16
     sequence: U64
+    unanswered: tuple[U64, ...]
+    """The asks before that number whose answers have not come. Those that the receiver still has, it sends again."""
 
 
 @message(type_id=211, domain=Domain.SYSTEM, registry=CONTROL)
@@ -262,10 +273,11 @@ class Position:
 
 @message(type_id=215, domain=Domain.SYSTEM, registry=CONTROL)
 class Gone:
-    """The relay tells a sender that a receiver's connection is lost."""
+    """The relay tells one end of a link that the other one's connection is lost, or that a receiver has left."""
 
     channel: U32
     member: U16
+    """Which receiver; 0 where it is the sender."""
     left: Bool
     """For good."""
 
@@ -297,6 +309,9 @@ class Advance:
 @message(type_id=231, domain=Domain.SYSTEM, registry=CONTROL)
 class Idle:
     """`ActorRef.idle`, in its place between the messages of a link."""
+
+
+IN_LINK = (Advance, Idle)
 
 
 @message(type_id=240, domain=Domain.SYSTEM, registry=CONTROL)

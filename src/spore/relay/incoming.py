@@ -15,18 +15,24 @@ import attrs
 
 from spore.codec import Flags, Frame, UnknownTlv, encode_frame
 from spore.errors import EncodeError
-from spore.message import Domain, message_type
-from spore.relay.control import Accept, Ack, Announce, Ask, Policy, Reply, Resend
+from spore.message import Domain, TraceContext, message_type
+from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Announce, Ask, Begin, Policy, Reply, Resend
 
-__all__ = ["KEPT_ANSWERS", "Arrival", "Incoming"]
-
-KEPT_ANSWERS = 1_024
-"""So many answers of a link are kept, to be sent again if the ask comes again."""
+__all__ = ["Arrival", "Company", "Incoming", "IncomingCounts"]
 
 
-Arrival = tuple[int, object, bool]
+@attrs.frozen
+class Company:
+    """What came with a message, in its frame."""
+
+    awaited: bool
+    """Whether somebody waits for an answer."""
+    trace: TraceContext | None
+
+
+Arrival = tuple[int, object, Company | None]
 """A message that was taken and is to be handed to its actor: its number, the message (or an in-link control message, or
-None for what is not known here), and whether somebody waits for an answer."""
+None for what is not known here), and what came with it; None where it came alone."""
 _ASK = message_type(Ask).type_id
 
 
@@ -40,6 +46,13 @@ class IncomingCounts:
     gaps: int = 0
     redelivered: int = 0
     """Had been sent to a predecessor that died, and may have been handled by it."""
+
+    def add(self, other: IncomingCounts) -> None:
+        """Add what has come over another link."""
+        self.received += other.received
+        self.duplicates += other.duplicates
+        self.gaps += other.gaps
+        self.redelivered += other.redelivered
 
 
 class Incoming:
@@ -63,7 +76,8 @@ class Incoming:
         self.counts = IncomingCounts()
         self.open = False
         """Whether the sender has said, on this connection, with what it goes on."""
-        self._known = False
+        self.known = False
+        """Whether the sender has ever said with what it begins."""
         self._acked = 0
         self._asked_again = False
         self._damaged_after = -1
@@ -75,6 +89,16 @@ class Incoming:
     def plain(self) -> bool:
         """Whether the sender speaks frames and nothing else. They are numbered here, and the relay keeps the window."""
         return self.client == 0
+
+    @property
+    def unhandled(self) -> int:
+        """Messages that were taken and are not done with."""
+        return self.received - self.handled - len(self._done)
+
+    def resume(self, sequence: int) -> None:
+        """Go on where a predecessor stood that had handled everything up to this number."""
+        self.known = True
+        self.received = self.handled = self._acked = sequence
 
     # What comes
 
@@ -92,26 +116,28 @@ class Incoming:
             0,
             self.receiver,
             incarnation,
-            self._known,
+            self.known,
             self.received,
             self.handled,
             self.window,
             self.policy,
         )
 
-    def begin(self, sequence: int) -> None:
-        """The sender goes on with this number.
+    def begin(self, begin: Begin) -> list[bytes]:
+        """The sender goes on with this number, which is not above the next one unless all before it is acknowledged: by a
+        predecessor, or by somebody who had the receiver's name for a time.
 
-        Raises:
-            ValueError: if what is between has been lost, which the protocol does not allow.
+        Returns:
+            The answers to send once more.
         """
-        if not self._known:
-            self._known = True
-            self.received = self.handled = self._acked = sequence - 1
-        elif sequence > self.received + 1:
-            raise ValueError(f"{self.received + 1} was expected, and the sender goes on with {sequence}")
+        if not self.known or begin.sequence > self.received + 1:
+            self.known = True
+            self.received = self.handled = self._acked = begin.sequence - 1
+            self.arrived.clear()
+            self._done.clear()
         self.open = True
         self._asked_again = False
+        return [self._answers[sequence] for sequence in begin.unanswered if sequence in self._answers]
 
     def take(self, frame: Frame, item: object) -> Resend | bytes | None:
         """Take a frame, if it is the next one.
@@ -132,14 +158,21 @@ class Incoming:
         self.counts.received += 1
         if frame.flags is not Flags.NONE and frame.flags & Flags.REDELIVERED:
             self.counts.redelivered += 1
-        items = frame.items
-        self.arrived.append((sequence, item, len(items) > 1 and any(map(_asks, items))))
+        self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
 
-    def damaged(self) -> Resend | None:
-        """A frame of this link could not be read: ask for it again, unless this is the second time."""
-        if self._damaged_after == self.received:
+    def damaged(self, sequence: int) -> Resend | None:
+        """A frame of this link could not be read, if its header is right the one with this number: ask for it again.
+
+        Raises:
+            ValueError: if it is the next one, and this is the second time.
+        """
+        if sequence <= self.received:
             return None
+        if sequence > self.received + 1:
+            return self._gap()
+        if self._damaged_after == self.received:
+            raise ValueError(f"message {sequence} cannot be read")
         self._damaged_after = self.received
         return self._gap(again=True)
 
@@ -159,7 +192,8 @@ class Incoming:
     def done(self, sequence: int) -> None:
         """A message was handled, has failed, or was lost, and is counted."""
         if sequence != self.handled + 1:
-            self._done.add(sequence)
+            if sequence > self.handled:  # else the sender has gone on without it
+                self._done.add(sequence)
             return
         self.handled = sequence
         while self._done and self.handled + 1 in self._done:
@@ -201,5 +235,6 @@ def _answer(sequence: int, value: object, failure: str | None, now_ns: int) -> b
     return encode_frame(Frame(Domain.SYSTEM, 0, Flags.REPLY, sequence, now_ns, (reply,)))
 
 
-def _asks(item: object) -> bool:
-    return isinstance(item, UnknownTlv) and item.type_id == _ASK
+def _company(items: tuple[object, ...]) -> Company:
+    awaited = any(isinstance(item, UnknownTlv) and item.type_id == _ASK for item in items)
+    return Company(awaited, next((item for item in items if isinstance(item, TraceContext)), None))

@@ -23,16 +23,19 @@ import attrs
 from spore.codec import HEADER_SIZE, Flags, Frame, encode, encode_frame
 from spore.codec.header import SUMMED_SIZE
 from spore.errors import ActorError, ActorStopped, AskFailed, EncodeError, LinkDenied
-from spore.message import message_type
+from spore.message import current_trace, message_type
 from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay.control import Accept, Ask, Begin, Open, Position, Reason, Reply
+from spore.relay.control import IN_LINK, KEPT_ANSWERS, Accept, Ask, Begin, Open, Position, Reason, Reply
 from spore.relay.waiting import Waiting, WaitingRoom
 
 __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
 
 DEFAULT_CAPACITY = 1_000
+_SOMEBODY = -1
+"""The incarnation of a receiver of whom it is only known that there was one."""
+_FLAGS_AT = 7
 WINDOW_BYTES = 4 * 1024 * 1024
 """At most so many bytes of a link are under way, but always one frame."""
 
@@ -50,6 +53,8 @@ class LinkOptions:
     feedback: bool = False
     """Whether the link closes a cycle of actors. Then nobody waits for room in it, because the wait could be for
     oneself; and its window does not bound what is kept."""
+    trace: bool = False
+    """Whether messages carry the trace that they are sent in; see `spore.message.traced`."""
 
 
 @attrs.define(eq=False)
@@ -120,11 +125,43 @@ class Outgoing:
         self._last = 0
         self._written = 0
         """The highest number that was ever written to a connection."""
+        self._redelivered_upto = 0
+        """What is numbered up to here may have been handled by a receiver that is dead."""
         self._window = self.options.capacity
         self._active = 0
+        self._unbounded = False
         self.waiting = WaitingRoom(self.name, self.options.capacity, self._lose)
 
+    def resume(self, acked: int, written: int, *, known: bool) -> None:
+        """Go on where a predecessor stood, with the same numbers.
+
+        Args:
+            acked: the last that its receiver had acknowledged.
+            written: the last that may have been written to it.
+            known: whether there was a receiver.
+        """
+        self._base = self._last = acked
+        self._written = written
+        for member in self.members.values():
+            member.acked = acked
+            member.incarnation = _SOMEBODY if known else 0
+
     # For the application
+
+    @property
+    def acked_by_all(self) -> int:
+        """The last number that every receiver has acknowledged."""
+        return self._base
+
+    @property
+    def last(self) -> int:
+        """The last number that was given."""
+        return self._last
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there is a receiver that could have more than there is."""
+        return bool(self._active) and self.denied is None and self._window_has_room()
 
     @property
     def outstanding(self) -> int:
@@ -141,26 +178,30 @@ class Outgoing:
         """Whether every receiver is there."""
         return bool(self.members) and all(member.index is not None for member in self.members.values())
 
-    def has_room(self, message: Any) -> bool:
-        """Whether `send` need not wait."""
+    def has_room(self, message: Any, *, awaited: bool = False) -> bool:
+        """Whether `send`, or `ask` for what is awaited, need not wait."""
         if not self.lossless:
-            return self.waiting.has_room(self._key(message))
-        if self.options.feedback:
+            return self.waiting.has_room(self._key(message), awaited=awaited)
+        if self.options.feedback or self._unbounded:
             return True
         return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES
 
     @property
     def overfull(self) -> bool:
         """Whether `queue` has run over what may be outstanding, so that what leads here should pause."""
-        return self.lossless and not self.options.feedback and len(self.waiting) > 0
+        return self.lossless and not self.options.feedback and not self._unbounded and len(self.waiting) > 0
 
-    def queue(self, message: Any, *, ask: Receipt | None = None, with_: tuple[object, ...] = ()) -> None:
+    def lift_bound(self) -> None:
+        """Nobody waits for room from now on; see `spore.relay.Client.lift_bounds`."""
+        self._unbounded = True
+        self.on_change()
+
+    def queue(self, message: Any, *, ask: Receipt | None = None) -> None:
         """Take a message; it is written when the connection allows.
 
         Args:
             message: one that is registered, or an in-link control message.
             ask: where the answer goes, if one is wanted.
-            with_: messages of the system domain that accompany it.
 
         Raises:
             EncodeError: if it cannot travel. Nothing was taken.
@@ -169,18 +210,30 @@ class Outgoing:
         """
         if self.denied is not None:
             raise self.denied
+        in_link = isinstance(message, IN_LINK)  # which no policy gives up, and nobody counts
         if self.topic and not self.members:
-            self.counts.sent += 1
-            self.counts.unheard += 1
+            self.counts.sent += not in_link
+            self.counts.unheard += not in_link
             return
         if not self.waiting and self._window_has_room():
-            frame = self._encode(message, self._last + 1, ask, with_)
-            self.counts.sent += 1
+            frame = self._encode(message, self._last + 1, ask)
+            self.counts.sent += not in_link
             self._number(frame, ask)
-            return
-        frame = self._encode(message, 0, ask, with_)
+        elif in_link:
+            self.waiting.put_latest(Waiting(self._encode(message, 0, ask), key=type(message).__name__))
+        else:
+            frame = self._encode(message, 0, ask)
+            self.counts.sent += 1
+            self.waiting.put(Waiting(frame, ask, self._key(message)))
+
+    def queue_frame(self, frame: bytes) -> None:
+        """Take a frame that has the next number already, as long as the link is `hungry`."""
+        number = self._last + 1
+        if number <= self._redelivered_upto:
+            frame = renumbered(frame, number, flags=frame[_FLAGS_AT] | Flags.REDELIVERED)
+            self.counts.redelivered += 1
         self.counts.sent += 1
-        self.waiting.put(Waiting(frame, ask, self._key(message)))
+        self._number(frame, None)
 
     def _key(self, message: Any) -> Hashable:
         return self.options.key(message) if self.options.key is not None else None
@@ -191,8 +244,9 @@ class Outgoing:
         kept = self._kept
         return (len(kept) < self._window and (self._kept_bytes < WINDOW_BYTES or not kept)) or self.options.feedback
 
-    def _encode(self, message: Any, sequence: int, ask: Receipt | None, with_: tuple[object, ...]) -> bytes:
-        if ask is None and not with_:
+    def _encode(self, message: Any, sequence: int, ask: Receipt | None) -> bytes:
+        trace = current_trace() if self.options.trace else None
+        if ask is None and trace is None:
             return encode(
                 message, sequence=sequence, timestamp_ns=self._clock(), source=self.options.source, flags=self._flags
             )
@@ -200,7 +254,7 @@ class Outgoing:
             domain = message_type(message).domain
         except TypeError as error:
             raise EncodeError(type(message).__name__, str(error)) from None
-        items = (message, *((Ask(),) if ask is not None else ()), *with_)
+        items = (message, *(() if ask is None else (Ask(),)), *(() if trace is None else (trace,)))
         return encode_frame(Frame(domain, self.options.source, Flags(self._flags), sequence, self._clock(), items))
 
     def _number(self, frame: bytes, ask: Receipt | None) -> None:
@@ -234,20 +288,24 @@ class Outgoing:
         return Open(self.channel, self.sender, self.port, self.high, receivers, self.topic)
 
     def take(self) -> list[bytes]:
-        """The frames to write now."""
+        """The frames to write now: as many as the window lets be under way. The rest stays in `to_send`."""
         frames = list(self.to_send)
         self.to_send.clear()
+        excess = 0 if self.options.feedback else len(self._kept) - self._window
+        if excess > 0:  # they got their numbers when the window was larger, or not known
+            later = min(excess, len(frames))
+            self.to_send.extend(frames[len(frames) - later :])
+            del frames[len(frames) - later :]
         if frames:
-            self._written = max(self._written, self._last)
+            self._written = max(self._written, self._last - len(self.to_send))
             self.counts.frames += len(frames)
             self.counts.bytes += sum(map(len, frames))
         return frames
 
     def position(self) -> Position | None:
         """How far this end has come, if the other may not know."""
-        if self._active and self._kept and not self.to_send:
-            return Position(self.channel, self._last)
-        return None
+        sent = self._last - len(self.to_send)
+        return Position(self.channel, sent) if self._active and sent > self._base else None
 
     # For the session: what comes in
 
@@ -264,12 +322,15 @@ class Outgoing:
         if member is None:  # a topic has a new subscriber: it gets what comes from now on
             member = self.members[accept.receiver] = Member(accept.receiver, acked=self._last)
             start = self._last + 1
-        elif accept.known and accept.incarnation == member.incarnation:
-            member.acked = max(member.acked, min(accept.handled, self._last))
-            start = accept.received + 1
-        else:  # a successor, or one that has forgotten
+        else:
+            if accept.known and member.incarnation == _SOMEBODY:
+                member.incarnation = accept.incarnation  # it lives: it knows this link
+                self._skip_to(accept.handled)
             start = member.acked + 1
-            if member.incarnation:
+            if accept.known:  # it was here before, though somebody else may have been between
+                member.acked = max(member.acked, min(accept.handled, self._last))
+                start = max(member.acked, min(accept.received, self._last)) + 1
+            if member.incarnation and not (accept.known and accept.incarnation == member.incarnation):
                 self._mark_redelivered(start)
         member.incarnation = accept.incarnation
         if member.index is None:
@@ -284,20 +345,31 @@ class Outgoing:
         self._rewind(start)
         self._promote()
         self.on_change()
-        return Begin(self.channel, accept.member, start)
+        return Begin(self.channel, accept.member, start, self._unanswered(start))
+
+    def _unanswered(self, start: int) -> tuple[int, ...]:
+        """The asks that are not sent again, and whose answers were lost with a connection, or are still to come."""
+        return tuple(sequence for sequence in self.asks if sequence < start)[-KEPT_ANSWERS:]
+
+    def _skip_to(self, handled: int) -> None:
+        """The receiver is further than the predecessor of this end knew."""
+        if handled > self._last and not self._kept:
+            self._base = self._last = handled
 
     def _mark_redelivered(self, start: int) -> None:
-        for number in range(max(start, self._base + 1), self._written + 1):
+        self._redelivered_upto = self._written
+        for number in range(max(start, self._base + 1), min(self._written, self._last) + 1):
             at = number - self._base - 1
             self._kept[at] = renumbered(self._kept[at], number, flags=self._flags | Flags.REDELIVERED)
             self.counts.redelivered += 1
 
     def _rewind(self, start: int) -> None:
         """Write everything from this number on again."""
-        frames = deque(islice(self._kept, max(0, start - self._base - 1), None))
-        if len(frames) > len(self.to_send):
-            self.counts.resent += max(0, self._written - start + 1)
-            self.to_send = frames
+        kept = self._kept
+        written = len(kept) - len(self.to_send)
+        again = max(0, start - self._base - 1)
+        self.counts.resent += max(0, min(written, self._written - self._base) - again)
+        self.to_send = deque(islice(kept, min(again, written), None))
 
     def acked(self, index: int, handled: int) -> None:
         """A receiver has handled everything up to this number."""
@@ -334,9 +406,14 @@ class Outgoing:
                     del self.members[member.name]
         if not self._active:
             self.to_send.clear()
-        self._forget_acked()
-        self._promote()
+        self._fewer_members()
         self.on_change()
+
+    def _fewer_members(self) -> None:
+        self._forget_acked()
+        if self.topic and not self.members:
+            self.counts.unheard += self.waiting.clear()
+        self._promote()
 
     def deny(self, receiver: str, reason: Reason, text: str) -> None:
         """A receiver does not want this link."""
@@ -344,15 +421,26 @@ class Outgoing:
         if member is not None and member.index is not None:
             member.index = None
             self._active -= 1
+        if not self._active:
+            self.to_send.clear()
         if self.topic:
             self.members.pop(receiver, None)
-            self._forget_acked()
+            self._fewer_members()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
-            for ask in self.asks.values():
-                ask.fail(AskFailed(receiver, text))
-            self.asks.clear()
+            self._fail_asks(receiver, text)
         self.on_change()
+
+    def end(self, text: str) -> None:
+        """This end is done with the link: whoever waits for room or for an answer is told why there will be none."""
+        self.denied = LinkDenied(self.name, text)
+        self._fail_asks(self.name, text)
+        self.on_change()
+
+    def _fail_asks(self, receiver: str, text: str) -> None:
+        for ask in (*self.asks.values(), *self.waiting.asks):
+            ask.fail(AskFailed(receiver, text))
+        self.asks.clear()
 
     def replied(self, reply: Reply, value: object) -> None:
         """The answer to an ask has come."""
@@ -373,7 +461,7 @@ def renumbered(frame: bytes, sequence: int, flags: int | None = None) -> bytes:
     """The same frame with another sequence number, and perhaps other flags."""
     head = bytearray(frame[:SUMMED_SIZE])
     if flags is not None:
-        head[7] = flags
+        head[_FLAGS_AT] = flags
     head[8:16] = sequence.to_bytes(8, "little")
     payload = frame[HEADER_SIZE:]
     return b"".join((head, crc32(payload, crc32(head)).to_bytes(4, "little"), payload))

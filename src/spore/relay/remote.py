@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from spore.errors import AskTimeout, UsageError
+from spore.errors import AskTimeout, LinkDenied, UsageError
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Reply
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
-from spore.relay.control import Advance, Idle
+from spore.relay.control import STREAM, Advance, Idle
 from spore.relay.outgoing import LinkOptions, Outgoing
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class RemoteRef(ActorRef[M]):
         for link in (self._link, self._high):
             if link is not None:
                 self._client.session.close(link)
+                link.end("the reference to it was closed")
         self._link = self._high = None
         for bound in self._bound.values():
             bound.close()
@@ -132,8 +133,8 @@ class RemoteRef(ActorRef[M]):
         await trio.lowlevel.cancel_shielded_checkpoint()
         turns.new_slice()
 
-    async def _wait_for_room(self, link: Outgoing, message: M) -> None:
-        while not link.has_room(message) and link.denied is None:
+    async def _wait_for_room(self, link: Outgoing, message: M, *, awaited: bool = False) -> None:
+        while not link.has_room(message, awaited=awaited) and link.denied is None:
             await self._room.park()
 
     async def send_many(self, messages: Iterable[M]) -> None:
@@ -142,14 +143,14 @@ class RemoteRef(ActorRef[M]):
             await self.send(message)
 
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
-        if self._topic or len(self._receivers) != 1:
+        if self._topic or len(self._receivers) != 1 or self._receivers[0].startswith(STREAM):
             raise UsageError(f"ask needs one receiver, and {self.name!r} is not one")
         link = (self._high if high else self._link) or self._open(high)
         reply = Reply()
         try:
             with trio.move_on_after(timeout):
                 await trio.lowlevel.checkpoint()
-                await self._wait_for_room(link, message)
+                await self._wait_for_room(link, message, awaited=True)
                 link.queue(message, ask=reply)
                 await reply.wait()
         finally:
@@ -185,6 +186,8 @@ class RemoteRef(ActorRef[M]):
             await self._room.park()
 
     def _open(self, high: bool) -> Outgoing:
+        if self._client.closed:
+            raise LinkDenied(self.name, self._client.closed)
         link = self._client.session.open(
             sender=self._sender,
             port=self._port,

@@ -17,6 +17,8 @@ import trio
 from spore.errors import UsageError
 from spore.relay.address import Address
 from spore.relay.carrier import Carrier, SocketCarrier, StreamCarrier
+from spore.relay.journal import Journal
+from spore.relay.keeper import Keeper
 from spore.relay.switchboard import HIGH_WATER, Peer, Switchboard
 
 __all__ = ["Relay", "open_relay"]
@@ -24,6 +26,8 @@ __all__ = ["Relay", "open_relay"]
 _log = logging.getLogger("spore.relay")
 GREETING_S = 10.0
 """So long a connection may take for the handshake of TLS."""
+PARTING_S = 1.0
+"""So long the last words to a connection that takes nothing may take."""
 SLICE_NS = 500_000
 MAX_CONNECTIONS = 4_096
 BACKLOG = 128
@@ -40,6 +44,8 @@ class Relay:
         self._carriers: dict[Peer, Carrier] = {}
         self._blocked: set[Peer] = set()
         """Those whose sockets take nothing more for now; a task of their own writes."""
+        self._parting: set[Peer] = set()
+        """Those whose sockets take nothing more, and that are to be closed all the same."""
         self._drained = trio.lowlevel.ParkingLot()
         """Woken when somebody has less queued."""
         self._until = 0
@@ -62,9 +68,9 @@ class Relay:
                 if not data:
                     break
                 board.receive(peer, data, trio.current_time())
-                self._write_touched()
-                while not peer.closing and any(peer.congested):
-                    await self._drained.park()
+                self.flush()
+                if any(peer.congested):
+                    await self._hold(peer)
                 if perf_counter_ns() > self._until:
                     await trio.lowlevel.checkpoint()
                     self._until = perf_counter_ns() + SLICE_NS
@@ -78,8 +84,16 @@ class Relay:
             board.disconnect(peer)
             carrier.close()
             self._report(peer)
-            self._write_touched()
+            self.flush()
             self._drained.unpark_all()
+
+    async def _hold(self, peer: Peer) -> None:
+        """Do not read what would only be queued. The silence that comes of it is not the client's."""
+        peer.held = True
+        while not peer.closing and any(peer.congested):
+            await self._drained.park()
+        peer.held = False
+        peer.heard_at = trio.current_time()
 
     async def watch(self) -> None:
         """Look at the clock for the heartbeats.
@@ -89,19 +103,29 @@ class Relay:
         while True:
             await trio.sleep(self.board.heartbeat_s / 2)
             self.board.on_time(trio.current_time())
-            self._write_touched()
+            self.flush()
 
     def _report(self, peer: Peer) -> None:
         if peer.refused is not None:
             _log.warning("refused %s: %s", peer.name or f"connection {peer.number}", peer.refused.text)
 
-    def _write_touched(self) -> None:
+    def flush(self) -> None:
         """Write to everybody for whom something was queued, as far as that needs no waiting."""
         touched = self.board.touched
         while touched:
             peer, _ = touched.popitem()
+            if peer.deliver is not None:
+                data = b"".join(peer.take())
+                peer.out_bytes -= len(data)
+                peer.deliver(data)
+                continue
             carrier = self._carriers.get(peer)
-            if carrier is None or peer in self._blocked:
+            if carrier is None:
+                continue
+            if peer in self._blocked:
+                if peer.closing and peer not in self._parting:
+                    self._parting.add(peer)
+                    self._nursery.start_soon(self._part, peer, carrier)
                 continue
             try:
                 data = b"".join(peer.take())
@@ -131,8 +155,17 @@ class Relay:
             peer.closing = True
         finally:
             self._blocked.discard(peer)
+            self._drained.unpark_all()
             if peer.closing:
                 carrier.close()
+
+    async def _part(self, peer: Peer, carrier: Carrier) -> None:
+        """Close a connection that may never take what is still to be written to it: whoever is there has vanished."""
+        with trio.move_on_after(PARTING_S):
+            while peer in self._blocked:
+                await self._drained.park()
+        self._parting.discard(peer)
+        carrier.close()
 
     async def _write_rest(self, peer: Peer, carrier: Carrier) -> None:
         while peer in self._blocked:
@@ -149,6 +182,7 @@ async def open_relay(
     board: Switchboard | None = None,
     tls: ssl.SSLContext | None = None,
     plain_tcp: bool = False,
+    journal: Journal | None = None,
 ) -> AsyncIterator[Relay]:
     """A relay for the length of a block.
 
@@ -156,6 +190,7 @@ async def open_relay(
         addresses: where to listen. Unix sockets get mode 0600; port 0 lets the system choose.
         board: with which token, limits and heartbeat.
         tls: for TCP; clients must show certificates. Without it TCP is for the loopback.
+        journal: what keeps the streams that clients send to and subscribe; without it there are none. It stays open.
         plain_tcp: allow TCP without TLS off the loopback. Everybody on the way can read and change what passes.
 
     Cancellation: a checkpoint; sockets are closed, and socket files removed, in any case.
@@ -178,10 +213,15 @@ async def open_relay(
             for sock, bound in listening:
                 nursery.start_soon(_accept, relay, sock, tls if bound.path is None else None, nursery)
             nursery.start_soon(relay.watch)
+            keeper = Keeper(journal, board, relay.flush) if journal is not None else None
+            if keeper is not None:
+                nursery.start_soon(keeper.run)
             try:
                 yield relay
             finally:
                 nursery.cancel_scope.cancel()
+                if keeper is not None:
+                    keeper.finish()
     finally:
         for sock, bound in listening:
             sock.close()

@@ -37,6 +37,7 @@ from spore.relay.control import (
     Gone,
     Heartbeat,
     Hello,
+    Open,
     Policy,
     Position,
     Reason,
@@ -79,7 +80,8 @@ class Session:
     Args:
         name: the client's, for people.
         token: what the relay asks for, if it does.
-        registry: the messages that may travel; their schema is what the other end's is compared with.
+        registry: the messages that are known here.
+        schema: what the other ends have to mean alike; by default all of the registry.
         heartbeat_s: say something at least this often, in seconds.
         client: the number that tells this process from all others; drawn at random if left out.
         max_frame_size: the largest frame to accept, in bytes.
@@ -92,6 +94,7 @@ class Session:
         *,
         token: str = "",
         registry: Registry = REGISTRY,
+        schema: Schema | None = None,
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
         client: int | None = None,
         max_frame_size: int = MAX_FRAME_SIZE,
@@ -119,6 +122,7 @@ class Session:
         """Frames that could not be read."""
         self._token = token
         self._registry = registry
+        self._agreed = schema
         self._heartbeat_s = heartbeat_s
         self._max_frame_size = max_frame_size
         self._clock = clock
@@ -132,6 +136,9 @@ class Session:
         self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
         """All links to this client, by the sender's client and link, and the receiver."""
         self._announced: dict[int, Incoming] = {}
+        self._to_close: list[Open] = []
+        """Links that were closed while there was no connection: receivers that know them are to be told."""
+        self._touched: dict[Incoming, None] = {}
         self._to_ack: dict[Incoming, None] = {}
         self._silent_after_s = heartbeat_s * SILENT_BEATS
         self._heard_at = 0.0
@@ -148,11 +155,13 @@ class Session:
         receivers: tuple[str, ...] = (),
         topic: str = "",
         options: LinkOptions | None = None,
+        channel: int | None = None,
     ) -> Outgoing:
-        """A new link from here, to actors or to a topic."""
-        self._channel += 1
+        """A new link from here, to actors or to a topic; with the next channel unless one is given."""
+        if channel is None:
+            self._channel = channel = self._channel + 1
         link = Outgoing(
-            self._channel,
+            channel,
             sender=sender,
             port=port,
             high=high,
@@ -168,8 +177,15 @@ class Session:
 
     def close(self, link: Outgoing) -> None:
         """Be done with a link. What it has not delivered is given up."""
-        if self.outgoing.pop(link.channel, None) is not None and self.ready:
+        if self.outgoing.pop(link.channel, None) is None:
+            return
+        if self.ready:
             self._say(Close(link.channel))
+            self._dirty.pop(link, None)
+            if self._sending_over == link.channel:
+                self._sending_over = 0  # the relay has forgotten that route, too
+        elif any(member.incarnation for member in link.members.values()):
+            self._to_close.append(link.opening)
 
     def attach(
         self, name: str, *, topics: tuple[str, ...] = (), window: int = 1_000, policy: Policy = Policy.BLOCK
@@ -180,7 +196,7 @@ class Session:
             self._say(Attach(name, topics))
 
     def detach(self, name: str, *, leave: bool = False) -> None:
-        """Take no more for a receiver. Its senders keep what is not acknowledged."""
+        """Take no more for a receiver. Its senders keep what is not acknowledged, for whoever has the name next."""
         if self.attached.pop(name, None) is not None and self.ready:
             self.acknowledge()
             self._say(Detach(name, leave))
@@ -188,6 +204,9 @@ class Session:
             if link.receiver == name:
                 link.open = False
                 del self._announced[channel]
+        for link in list(self._links.values()):
+            if link.receiver == name:
+                self._forget(link)
 
     def queued(self, link: Outgoing) -> None:
         """A link has something to write."""
@@ -211,6 +230,7 @@ class Session:
         self.denied = [*self.denied[-99:], denial]
         link.open = False
         if self.ready and self._announced.get(link.channel) is link:
+            self.acknowledge()
             self._say(denial)
 
     def acknowledge(self) -> None:
@@ -233,6 +253,7 @@ class Session:
     def leave(self) -> None:
         """Say goodbye for good."""
         if self.ready:
+            self._gather()  # what was sent before is said before
             self.acknowledge()
             self._say(Bye())
 
@@ -241,20 +262,14 @@ class Session:
     def connected(self, now_s: float) -> None:
         """A new connection is there: introduce this end."""
         self.disconnected()
-        schema = Schema.of(self._registry)
-        lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
         self._heard_at = now_s
-        self._say(
-            Hello(
-                PROTOCOL,
-                self.client,
-                self.name,
-                self._token,
-                bytes.fromhex(schema.digest),
-                lines,
-                round(self._heartbeat_s * 1_000),
-            )
-        )
+        self._say(self._introduction())
+
+    def _introduction(self) -> Hello:
+        schema = self._agreed or Schema.of(self._registry)
+        lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
+        heartbeat_ms = round(self._heartbeat_s * 1_000)
+        return Hello(PROTOCOL, self.client, self.name, self._token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
 
     def disconnected(self) -> None:
         """The connection is lost. Everything that was not acknowledged is kept."""
@@ -262,11 +277,14 @@ class Session:
         self._splitter = FrameSplitter(self._max_frame_size)
         self._out.clear()
         self._dirty.clear()
+        for link in self._announced.values():
+            if link.plain:  # which has no name by which it could be known again
+                self._forget(link)
         self._announced.clear()
         self._sending_over = 0
         self._receiving_over = None
-        for link in self.outgoing.values():
-            link.disconnected()
+        for outgoing in self.outgoing.values():
+            outgoing.disconnected()
         for incoming in self._links.values():
             incoming.open = False
 
@@ -274,18 +292,17 @@ class Session:
         """Bytes have come.
 
         Returns:
-            The links that have new arrivals.
+            The links that have new arrivals: those, too, that an error has kept an earlier call from returning.
 
         Raises:
             RelayRefused: the relay does not go on with this client.
             RelayError: the other end does not keep to the protocol; the connection has to be given up.
         """
-        self._heard_at = now_s
-        touched: dict[Incoming, None] = {}
-        splitter = self._splitter
+        touched, splitter = self._touched, self._splitter
         try:
             splitter.feed(data)
             for start, end, _, kind in splitter.runs(each=True):
+                self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 whole = splitter.data[start:end]
                 if kind:
                     self._control(control_of(whole))
@@ -296,6 +313,7 @@ class Session:
                     self._replied(route, whole)
         except DecodeError as error:
             raise RelayError(f"damaged bytes from the relay: {error}") from error
+        self._touched = {}
         return list(touched)
 
     def _take(self, link: Incoming, whole: bytes) -> None:
@@ -311,9 +329,10 @@ class Session:
             self.damaged += 1
             if link.plain or not link.open:
                 return  # nobody to ask for another copy
-            answer = link.damaged()
-            if answer is None:
-                self.deny(link, Reason.POISON, f"message {link.received + 1} cannot be read: {error}")
+            try:
+                answer = link.damaged(int.from_bytes(whole[8:16], "little"))
+            except ValueError as given_up:
+                self.deny(link, Reason.POISON, f"{given_up}: {error}")
                 return
         if isinstance(answer, bytes):
             self._reply(link, answer)
@@ -322,6 +341,15 @@ class Session:
 
     def data_to_send(self, now_s: float) -> bytes:
         """All that is to be written now. It counts as written."""
+        self._gather()
+        if not self._out:
+            return b""
+        self._spoke_at = now_s
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _gather(self) -> None:
         if self._dirty:
             # High priority first; the sort is stable, so each keeps its turn.
             links = sorted(self._dirty, key=_urgency) if len(self._dirty) > 1 else list(self._dirty)
@@ -333,12 +361,6 @@ class Session:
                         self._sending_over = link.channel
                         self._out.append(control_frame(Route(link.channel)))
                     self._out += frames
-        if not self._out:
-            return b""
-        self._spoke_at = now_s
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
 
     def on_time(self, now_s: float) -> float:
         """Look at the clock; return when to look again.
@@ -355,7 +377,8 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        return min(self._spoke_at + self._heartbeat_s, self._heard_at + self._silent_after_s)
+        silent_at = self._heard_at + self._silent_after_s
+        return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in
 
@@ -376,6 +399,9 @@ class Session:
             self._out.append(control_frame(Attach(attached.name, attached.topics)))
         for link in self.outgoing.values():
             self._out.append(control_frame(link.opening))
+        for opening in self._to_close:
+            self._out += (control_frame(opening), control_frame(Close(opening.channel)))
+        self._to_close.clear()
         self.on_send()
 
     def _refused(self, refused: Refused) -> None:
@@ -402,19 +428,25 @@ class Session:
     def _forget_old_links(self) -> None:
         if len(self._links) > FORGOTTEN_LINKS:
             present = set(self._announced.values())
-            for key, link in list(self._links.items()):
+            for link in self._links.values():
                 if link not in present:
-                    del self._links[key]
-                    self.on_closed(link)
+                    self._forget(link)
                     return
+
+    def _forget(self, link: Incoming) -> None:
+        key = (link.client, link.link, link.receiver)
+        if self._links.get(key) is link:  # plain senders share one
+            del self._links[key]
+        self.on_closed(link)
 
     def _begin(self, begin: Begin) -> None:
         link = self._announced.get(begin.channel)
         if link is not None:
-            try:
-                link.begin(begin.sequence)
-            except ValueError as error:
-                raise RelayError(f"messages of {link.client_name}.{link.sender} were lost: {error}") from None
+            self._began(link, begin)
+
+    def _began(self, link: Incoming, begin: Begin) -> None:
+        for answer in link.begin(begin):
+            self._reply(link, answer)
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:
@@ -431,8 +463,7 @@ class Session:
         link = self._announced.pop(close.channel, None)
         if link is not None:
             link.open = False
-            self._links.pop((link.client, link.link, link.receiver), None)
-            self.on_closed(link)
+            self._forget(link)
 
     def _accept(self, accept: Accept) -> None:
         link = self.outgoing.get(accept.channel)
@@ -450,8 +481,11 @@ class Session:
             link.resend(resend.member, resend.after)
 
     def _gone(self, gone: Gone) -> None:
-        link = self.outgoing.get(gone.channel)
-        if link is not None:
+        if gone.channel >= ANNOUNCED:
+            incoming = self._announced.pop(gone.channel, None)
+            if incoming is not None:
+                incoming.open = False
+        elif (link := self.outgoing.get(gone.channel)) is not None:
             link.gone(gone.member, gone.left)
 
     def _deny(self, deny: Deny) -> None:

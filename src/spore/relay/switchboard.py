@@ -14,16 +14,17 @@ from __future__ import annotations
 import hmac
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from spore.codec import MAX_FRAME_SIZE
-from spore.errors import DecodeError, RelayRefused
+from spore.errors import Damage, DecodeError, RelayRefused
 from spore.message import Domain, Schema
 from spore.relay.control import (
     ANNOUNCED,
     PROTOCOL,
+    STREAM,
     Accept,
     Ack,
     Announce,
@@ -49,10 +50,11 @@ from spore.relay.control import (
 from spore.relay.framing import FrameSplitter
 from spore.relay.session import DEFAULT_HEARTBEAT_S, SILENT_BEATS
 
-__all__ = ["HIGH_WATER", "Limits", "Peer", "Switchboard"]
+__all__ = ["HIGH_WATER", "Keeper", "Limits", "Peer", "Switchboard"]
 
 HIGH_WATER = 16 * 1024 * 1024
 """Bytes queued for one connection beyond which whoever sends to it is not read."""
+_NO_JOURNAL = "this relay keeps no journal; start it with --journal DIR"
 DOMAIN_TOPICS = {int(domain): domain.label for domain in Domain}
 """The topic to which a frame belongs that comes without a link, by the domain in its header."""
 
@@ -64,6 +66,8 @@ class Limits:
     frame_size: int = MAX_FRAME_SIZE
     channels: int = 10_000
     receivers: int = 10_000
+    routes: int = 100_000
+    """The receivers of its links, and the topics of its receivers, together."""
     names: int = 200
     """Bytes of a name, in UTF-8."""
     messages: int = 1_000
@@ -109,6 +113,8 @@ class Peer:
         """Whether it speaks frames and nothing else."""
         self.closing = False
         """Whether it is to be closed once what is queued has been written."""
+        self.held = False
+        """Whether it is not read now, because those to whom it sends have too much queued."""
         self.out: list[bytes] = []
         self.out_bytes = 0
         self.heard_at = now_s
@@ -117,11 +123,17 @@ class Peer:
         self.channels: dict[int, Link] = {}
         self.announced: dict[int, tuple[Link, Member]] = {}
         self.receivers: dict[str, tuple[str, ...]] = {}
+        self.routes = 0
+        """See `Limits.routes`."""
         self.route: Link | tuple[Link, Member] | None = None
         """Where the frames of messages from here go."""
         self.sending_over = 0
         self.next_channel = ANNOUNCED
         self.refused: RelayRefused | None = None
+        self.deliver: Callable[[bytes], None] | None = None
+        """Takes what is for this peer, if it lives in the relay's own process."""
+        self.any_schema = False
+        """Whether it takes messages as they are, whatever they mean."""
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} {self.name or 'unknown'}>"
@@ -135,11 +147,29 @@ class Peer:
                 full = route.plain and member.outstanding >= member.window > 0
                 if member.peer.out_bytes > HIGH_WATER or full:
                     yield member.peer
+        elif route is not None and route[0].peer.out_bytes > HIGH_WATER:
+            yield route[0].peer
 
     def take(self) -> list[bytes]:
         """What is to be written now."""
         out, self.out = self.out, []
         return out
+
+
+class Keeper(Protocol):
+    """Whoever keeps streams: the relay's journal."""
+
+    def wanted(self, stream: str) -> str | None:
+        """Somebody sends to a stream; return why that cannot be, if it cannot."""
+        ...
+
+    def subscribed(self, stream: str, receiver: str) -> None:
+        """A receiver wants what is kept of a stream, and what follows."""
+        ...
+
+    def left(self, stream: str, receiver: str) -> None:
+        """It never will again."""
+        ...
 
 
 @attrs.define
@@ -173,6 +203,7 @@ class Switchboard:
         """Those for whom something was queued, or who are to be closed, since the caller last cleared it."""
         self._token = token
         self.heartbeat_s = heartbeat_s
+        self.keeper: Keeper | None = None
         self._limits = limits or Limits()
         self._numbers = 0
         self._clients: dict[int, Peer] = {}
@@ -191,15 +222,20 @@ class Switchboard:
         peer = self.peers[self._numbers] = Peer(self._numbers, now_s, self._limits)
         return peer
 
+    def hello_of(self, client: int) -> Hello | None:
+        """How a client that is connected has introduced itself."""
+        peer = self._clients.get(client)
+        return peer.hello if peer is not None else None
+
     def receive(self, peer: Peer, data: bytes, now_s: float) -> None:
         """Bytes have come over a connection. What goes out in consequence is queued; see `touched`."""
         if peer.closing:
             return
-        peer.heard_at = now_s
         splitter = peer.splitter
         try:
             splitter.feed(data)
             for start, end, count, kind in splitter.runs(each=peer.hello is None):
+                peer.heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 run = splitter.data[start:end]
                 if kind:
                     self._control(peer, control_of(run))
@@ -210,14 +246,18 @@ class Switchboard:
                 if peer.closing:
                     return
         except DecodeError as error:
-            self.refuse(peer, Reason.DAMAGE, f"{error}")
+            self.refuse(peer, Reason.LIMIT if error.damage is Damage.SIZE else Reason.DAMAGE, f"{error}")
         except RelayRefused as refused:
             self.refuse(peer, Reason[refused.reason.upper()], refused.text)
 
     def disconnect(self, peer: Peer) -> None:
         """A connection is lost."""
-        if self.peers.pop(peer.number, None) is None:
-            return
+        if self.peers.pop(peer.number, None) is not None:
+            self._forget(peer)
+        peer.out.clear()
+        peer.out_bytes = 0
+
+    def _forget(self, peer: Peer) -> None:
         peer.closing = True
         if self._clients.get(peer.client) is peer:
             del self._clients[peer.client]
@@ -225,8 +265,6 @@ class Switchboard:
             self._drop_link(link, close=False)
         for name in list(peer.receivers):
             self._detach(peer, name, leave=False)
-        peer.out.clear()
-        peer.out_bytes = 0
 
     def refuse(self, peer: Peer, reason: Reason, text: str) -> None:
         """Tell a client why not, and close its connection."""
@@ -240,7 +278,7 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain:
+            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
             if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
@@ -304,17 +342,19 @@ class Switchboard:
     def _hello(self, peer: Peer, hello: Hello) -> None:
         if hello.protocol != PROTOCOL:
             raise RelayRefused("protocol", f"you speak protocol {hello.protocol}, and this relay speaks {PROTOCOL}")
-        if self._token is not None and not _same(self._token, hello.token):
+        if self._token is not None and peer.deliver is None and not _same(self._token, hello.token):
             raise RelayRefused("token", "the token is wrong; ask whoever runs the relay")
         if peer.hello is not None or peer.plain or not hello.client:
             raise RelayRefused("damage", "Hello comes first, and once")
         self._check_name(hello.name)
         if len(hello.schema) > self._limits.messages:
             raise RelayRefused("limit", f"{len(hello.schema):,} messages, and {self._limits.messages:,} is the most")
+        if _schema(hello).digest != hello.digest.hex():
+            raise RelayRefused("damage", "the digest of the schema is not that of its messages")
         older = self._clients.get(hello.client)
         if older is not None:
+            self._forget(older)
             self.refuse(older, Reason.REPLACED, "the same client has come again")
-            self.disconnect(older)
         peer.hello, peer.client, peer.name = hello, hello.client, hello.name
         self._clients[peer.client] = peer
         self._say(peer, Welcome(PROTOCOL, self.relay, round(self.heartbeat_s * 1_000)))
@@ -326,6 +366,8 @@ class Switchboard:
     def _bye(self, peer: Peer, _: Bye) -> None:
         for link in list(peer.channels.values()):
             self._drop_link(link, close=True)
+        for name in list(peer.receivers):
+            self._detach(peer, name, leave=True)
         peer.closing = True
         self.touched[peer] = None
 
@@ -336,6 +378,8 @@ class Switchboard:
         name = attach.receiver
         for each in (name, *attach.topics):
             self._check_name(each)
+        if len(set(attach.topics)) < len(attach.topics):
+            raise RelayRefused("damage", f"receiver {name!r} names a topic twice")
         if len(peer.receivers) >= self._limits.receivers:
             raise RelayRefused("limit", f"more than {self._limits.receivers:,} receivers")
         holder = self._receivers.get(name)
@@ -343,6 +387,9 @@ class Switchboard:
             raise RelayRefused("damage", f"receiver {name!r} is attached already")
         if holder is not None:
             raise RelayRefused("name", f"receiver {name!r} belongs to client {holder.name!r}, which is alive")
+        if name.startswith(STREAM) and peer.deliver is None:
+            raise RelayRefused("name", f"{name!r} is a stream of the relay's journal; subscribe it as a topic")
+        self._add_routes(peer, len(attach.topics))
         self._receivers[name] = peer
         peer.receivers[name] = attach.topics
         for link in self._links_to.get(name, {}):
@@ -351,25 +398,50 @@ class Switchboard:
             self._topics.setdefault(topic, {})[name] = peer
             for link in self._links_on.get(topic, {}):
                 self._announce(link, name, peer)
+            if topic.startswith(STREAM):
+                self._subscribe(peer, name, topic)
+
+    def _subscribe(self, peer: Peer, name: str, stream: str) -> None:
+        if self.keeper is not None:
+            self.keeper.subscribed(stream, name)
+        else:
+            self._say(peer, Deny(peer.next_channel, name, Reason.JOURNAL, f"{stream!r}: {_NO_JOURNAL}"))
+            peer.next_channel += 1
+
+    def _add_routes(self, peer: Peer, count: int) -> None:
+        peer.routes += count
+        if peer.routes > self._limits.routes:
+            raise RelayRefused("limit", f"more than {self._limits.routes:,} receivers of links, and topics")
 
     def _detached(self, peer: Peer, detach: Detach) -> None:
         if detach.receiver in peer.receivers:
+            keeper = self.keeper if detach.leave else None
+            for topic in peer.receivers[detach.receiver]:
+                if keeper is not None and topic.startswith(STREAM):
+                    keeper.left(topic, detach.receiver)
             self._detach(peer, detach.receiver, leave=detach.leave)
 
     def _detach(self, peer: Peer, name: str, *, leave: bool) -> None:
         topics = peer.receivers.pop(name)
         del self._receivers[name]
+        peer.routes -= len(topics)
         for topic in topics:
             subscribers = self._topics[topic]
             del subscribers[name]
             if not subscribers:
                 del self._topics[topic]
-        for channel, (link, member) in list(peer.announced.items()):
+        for link, member in list(peer.announced.values()):
             if member.receiver == name:
-                del peer.announced[channel]
-                del link.members[name]
+                self._part(link, member)
                 if not link.plain:
                     self._say(link.peer, Gone(link.opening.channel, member.index, leave))
+
+    def _part(self, link: Link, member: Member) -> None:
+        """A link does not lead to a receiver any more."""
+        del link.members[member.receiver]
+        del member.peer.announced[member.channel]
+        if isinstance(member.peer.route, tuple) and member.peer.route[1] is member:
+            member.peer.route = None
 
     def _open(self, peer: Peer, opening: Open) -> None:
         if len(peer.channels) >= self._limits.channels:
@@ -378,8 +450,11 @@ class Switchboard:
             raise RelayRefused("damage", f"channel {opening.channel} cannot be opened")
         if bool(opening.topic) == bool(opening.receivers):
             raise RelayRefused("damage", "a link leads to actors or to a topic")
+        if len(set(opening.receivers)) < len(opening.receivers):
+            raise RelayRefused("damage", "a link leads to each actor once")
         for name in opening.receivers or (opening.topic,):
             self._check_name(name)
+        self._add_routes(peer, len(opening.receivers))
         link = peer.channels[opening.channel] = Link(peer, opening)
         if opening.topic:
             self._links_on.setdefault(opening.topic, {})[link] = None
@@ -389,6 +464,10 @@ class Switchboard:
             self._links_to.setdefault(name, {})[link] = None
             if (receiver := self._receivers.get(name)) is not None:
                 self._announce(link, name, receiver)
+            elif name.startswith(STREAM):
+                refusal = self.keeper.wanted(name) if self.keeper is not None else _NO_JOURNAL
+                if refusal is not None:
+                    self._say(peer, Deny(opening.channel, name, Reason.JOURNAL, refusal))
 
     def _announce(self, link: Link, name: str, receiver: Peer) -> None:
         difference = _difference(link.peer, receiver)
@@ -424,7 +503,8 @@ class Switchboard:
 
     def _drop_link(self, link: Link, *, close: bool) -> None:
         peer = link.peer
-        peer.channels.pop(link.opening.channel, None)
+        if peer.channels.pop(link.opening.channel, None) is not None:
+            peer.routes -= len(link.opening.receivers)
         if peer.route is link:
             peer.route = None
         for index, key in (
@@ -436,12 +516,10 @@ class Switchboard:
                 links.pop(link, None)
                 if not links:
                     del index[key]
-        for member in link.members.values():
-            member.peer.announced.pop(member.channel, None)
-            if isinstance(member.peer.route, tuple) and member.peer.route[1] is member:
-                member.peer.route = None
-            if close or link.plain:
-                self._say(member.peer, Close(member.channel))
+        over = close or link.plain
+        for member in list(link.members.values()):
+            self._part(link, member)
+            self._say(member.peer, Close(member.channel) if over else Gone(member.channel, 0, False))
 
     def _route(self, peer: Peer, route: Route) -> None:
         peer.route = (
@@ -477,7 +555,7 @@ class Switchboard:
         for member in link.members.values() if link is not None else ():
             if member.index == begin.member:
                 member.begun = True
-                self._say(member.peer, Begin(member.channel, 0, begin.sequence))
+                self._say(member.peer, Begin(member.channel, 0, begin.sequence, begin.unanswered))
 
     def _position(self, peer: Peer, position: Position) -> None:
         link = peer.channels.get(position.channel)
@@ -503,10 +581,10 @@ class Switchboard:
             self._say(link.peer, Resend(link.opening.channel, member.index, resend.after))
 
     def _denied(self, peer: Peer, deny: Deny) -> None:
-        found = peer.announced.pop(deny.channel, None)
+        found = peer.announced.get(deny.channel)
         if found is not None:
             link, member = found
-            del link.members[member.receiver]
+            self._part(link, member)
             if not link.plain:
                 self._say(link.peer, Deny(link.opening.channel, member.receiver, deny.reason, deny.text))
 
@@ -542,7 +620,9 @@ def _same(expected: str, given: str) -> bool:
 
 def _difference(here: Peer, there: Peer) -> str:
     """What two clients do not mean alike, in words for the first; empty if there is nothing, or one of them is plain."""
-    if here.hello is None or there.hello is None or here.hello.digest == there.hello.digest:
+    if here.hello is None or there.hello is None or here.any_schema or there.any_schema:
+        return ""
+    if here.hello.digest == there.hello.digest:
         return ""
     differences = _schema(here.hello).differences(_schema(there.hello))
     named = "; ".join(str(difference) for difference in differences[:5])

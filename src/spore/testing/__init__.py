@@ -5,7 +5,8 @@ misses what another one shows. `run` gives a test neither: time jumps to the nex
 which trio runs tasks depends on the seed alone, so that a failure comes back when its seed does.
 """
 
+from spore.testing.faulty import Faults, FaultyCarrier, FaultyPipe
 from spore.testing.probe import Probe, start_probe
 from spore.testing.schedule import run, seeded_schedule, wait_idle
 
-__all__ = ["Probe", "run", "seeded_schedule", "start_probe", "wait_idle"]
+__all__ = ["Faults", "FaultyCarrier", "FaultyPipe", "Probe", "run", "seeded_schedule", "start_probe", "wait_idle"]

@@ -1,0 +1,125 @@
+"""What can be known of a client of the relay: exact counts of both ends of its links, lost connections included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from spore.nursery_bundle.policy import Loss
+from spore.relay.incoming import Incoming, IncomingCounts
+from spore.relay.outgoing import Outgoing
+
+__all__ = ["ClientStatistics", "IncomingStatistics", "OutgoingStatistics", "of_incoming", "of_outgoing"]
+
+
+@attrs.frozen
+class OutgoingStatistics:
+    """What one sender of this client sent to one actor, to several, or to a topic."""
+
+    sender: str
+    """The sender's name, or ``outside``."""
+    port: str
+    """The field of the sender that holds the reference; empty for ``outside``."""
+    receiver: str
+    """Names of actors, or the topic."""
+    high: bool
+    """Whether it is the link for messages of high priority."""
+    sent: int
+    """Messages accepted, or given up by the receiver's overflow policy."""
+    outstanding: int
+    """Accepted, and not acknowledged yet: they wait here, or are under way, or in the receiver's mailbox."""
+    frames: int
+    """Frames written, those written again included."""
+    bytes: int
+    resent: int
+    """Written again after a lost connection or a gap."""
+    redelivered: int
+    """Written again, with the mark, to the successor of a receiver that has died."""
+    unheard: int
+    """Published to a topic that nobody had subscribed."""
+    lost: Mapping[Loss, int]
+    """Given up here by the receiver's overflow policy, by reason."""
+    denied: str
+    """Why the link takes nothing more; empty while it does."""
+
+
+@attrs.frozen
+class IncomingStatistics:
+    """What came from one sender of another client to one actor of this one. ``received = handled + waiting``."""
+
+    client: str
+    """The sender's client."""
+    sender: str
+    port: str
+    receiver: str
+    high: bool
+    received: int
+    """Messages taken, each once."""
+    waiting: int
+    """Of these not yet handled, nor counted as lost at the actor."""
+    redelivered: int
+    """Came with the mark: a predecessor of this process had got them, died, and may have handled them."""
+    duplicates: int
+    """Came again, and were dropped."""
+    gaps: int
+    """How often something was missing and was asked for again."""
+
+
+@attrs.frozen
+class ClientStatistics:
+    """A moment's view of a client."""
+
+    name: str
+    connected: bool
+    reconnects: int
+    """Connections that were lost."""
+    damaged: int
+    """Frames that could not be read."""
+    denied: tuple[str, ...]
+    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred."""
+    outgoing: tuple[OutgoingStatistics, ...]
+    incoming: tuple[IncomingStatistics, ...]
+    """The links whose senders have not left."""
+    received: int
+    """Over all links that there ever were, like those that follow."""
+    redelivered: int
+    duplicates: int
+    gaps: int
+
+
+def of_outgoing(link: Outgoing) -> OutgoingStatistics:
+    """The sender's view of a link."""
+    counts = link.counts
+    return OutgoingStatistics(
+        sender=link.sender,
+        port=link.port,
+        receiver=link.name,
+        high=link.high,
+        sent=counts.sent,
+        outstanding=link.outstanding,
+        frames=counts.frames,
+        bytes=counts.bytes,
+        resent=counts.resent,
+        redelivered=counts.redelivered,
+        unheard=counts.unheard,
+        lost=dict(counts.lost),
+        denied=str(link.denied) if link.denied is not None else "",
+    )
+
+
+def of_incoming(link: Incoming) -> IncomingStatistics:
+    """The receiver's view of a link."""
+    counts: IncomingCounts = link.counts
+    return IncomingStatistics(
+        client=link.client_name,
+        sender=link.sender,
+        port=link.port,
+        receiver=link.receiver,
+        high=link.high,
+        received=counts.received,
+        waiting=link.unhandled,
+        redelivered=counts.redelivered,
+        duplicates=counts.duplicates,
+        gaps=counts.gaps,
+    )
