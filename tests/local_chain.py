@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -29,7 +29,6 @@ __all__ = [
     "Chain",
     "Market",
     "NodeFiles",
-    "best_arbitrage",
     "node_files",
     "open_chain",
     "open_market",
@@ -237,14 +236,16 @@ class Market:
             await self.chain.send(token, call_data("transfer(address,uint256)", pair, amount))
         await self.chain.send(pair, call_data("mint(address)", self.chain.account))
 
-    async def trade(self, venue: str, *, token_in: int, amount_in: int, reserves: tuple[int, int]) -> tuple[int, int]:
-        """Send a swap at these reserves, to be mined with the next block, and return the reserves that it leaves."""
+    async def trade(
+        self, venue: str, *, token_in: int, amount_in: int, reserves: tuple[int, int]
+    ) -> tuple[str, tuple[int, int]]:
+        """Send a swap at these reserves, to be mined with the next block; return its hash and the reserves it leaves."""
         amount_out = out(amount_in, reserves[token_in], reserves[1 - token_in])
-        await self.chain.send(self.executor, self._calls(self._steps(venue, token_in, amount_in, amount_out)))
+        sent = await self.chain.send(self.executor, self._calls(self._steps(venue, token_in, amount_in, amount_out)))
         after = [*reserves]
         after[token_in] += amount_in
         after[1 - token_in] -= amount_out
-        return after[0], after[1]
+        return sent, (after[0], after[1])
 
     async def arbitrage(
         self, first: str, second: str, *, token_in: int, amount_in: int, amount_mid: int, amount_out: int
@@ -336,21 +337,3 @@ async def open_market(files: NodeFiles) -> AsyncIterator[Market]:
 def out(amount_in: int, reserve_in: int, reserve_out: int) -> int:
     """What a pair gives. Source: Uniswap V2 periphery, ``UniswapV2Library.getAmountOut``."""
     return 997 * amount_in * reserve_out // (1000 * reserve_in + 997 * amount_in)
-
-
-def best_arbitrage(first: tuple[int, int], second: tuple[int, int], token_in: int) -> tuple[int, int, int]:
-    """An input that pays well, the amount in the middle, and what comes out: found by halving a slope, not by a formula.
-
-    The profit of amounts without rounding has one peak; near it, rounding costs some units, which is no matter here.
-    """
-
-    def legs(amount: int) -> tuple[int, int]:
-        middle = out(amount, first[token_in], first[1 - token_in])
-        return middle, out(middle, second[1 - token_in], second[token_in])
-
-    step: Callable[[int], bool] = lambda x: legs(x + 10**9)[1] - legs(x)[1] > 10**9  # noqa: E731
-    low, high = 0, first[token_in]
-    while high - low > 10**9:
-        middle = (low + high) // 2
-        low, high = (middle, high) if step(middle) else (low, middle)
-    return low, *legs(low)

@@ -18,7 +18,7 @@ from tests.shared_data import SHARED_DATA, needs_shared_data
 from spore import codec
 from spore.errors import FeedError, UsageError
 from spore.feeds import Account
-from spore.feeds.evm import SWAP, SYNC, LogDecoder
+from spore.feeds.evm import REMEMBERED, SWAP, SYNC, LogDecoder
 from spore.feeds.evm_logs import EvmLogsFeed
 from spore.feeds.evm_words import four_uint112, two_uint112
 from spore.feeds.lines import LINE_LIMIT
@@ -193,9 +193,18 @@ def test_a_file_may_end_with_removed_logs() -> None:
 
 def test_what_was_never_told_need_not_be_taken_back() -> None:
     """Removed logs of blocks that were not told are counted."""
-    messages, account = decode(at(7), at(8, removed=True), at(7, salt=1, removed=True), at(8))
+    never = [at(8, removed=True), at(7, salt=1, removed=True), at(5, removed=True), at(6, salt=1, removed=True)]
+    messages, account = decode(at(6), at(7), *never, at(8))
     assert not any(isinstance(message, ChainReorg) for message in messages)
-    assert account.skipped == {"removed before it was told": 2}
+    assert account.skipped == {"removed, but never told": 4}
+
+
+def test_what_is_removed_too_late_is_refused() -> None:
+    """Blocks are remembered for a while, and a reorganisation that is deeper is an error."""
+    logs = [at(number) for number in range(1, REMEMBERED + 2)]
+    assert decode(*logs, at(2, removed=True))[0][-1].block_number == 1
+    with pytest.raises(ValueError, match=f"blockNumber: 1 is removed, more than {REMEMBERED} blocks with logs after"):
+        decode(*logs, at(1, removed=True))
 
 
 # Bad input

@@ -17,8 +17,7 @@ from tests.fake_node import FakeNode, Wire
 from spore.errors import FeedError, UsageError
 from spore.feeds import Account
 from spore.feeds.chain_follower import AHEAD, ATTEMPTS, ChainFollower
-from spore.feeds.chain_told import REMEMBERED
-from spore.feeds.evm import LogDecoder
+from spore.feeds.evm import REMEMBERED, LogDecoder
 from spore.feeds.jsonrpc import NodeFeed
 from spore.feeds.node_session import PENDING_LIMIT, NodeSession
 from spore.services.messages import ChainReorg, GasPrice, PoolListed, PoolSync

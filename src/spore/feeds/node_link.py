@@ -165,11 +165,14 @@ class NodeLink:
             await connection.send_message(request.text)
 
     async def _receive(self, session: NodeSession, text: str | bytes) -> None:
+        nonsense: FeedError | None = None
         try:
             session.receive(text)
         except ValueError as error:
+            nonsense = FeedError(self._source, str(error))
+        if nonsense is not None:
             await self._hand_on_all()
-            raise FeedError(self._source, str(error)) from None
+            raise nonsense
 
     async def _hand_on_all(self) -> None:
         messages = self._follower.take_messages()
