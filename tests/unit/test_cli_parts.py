@@ -39,6 +39,17 @@ def test_progress_is_for_people_only(monkeypatch):
     assert bar(monkeypatch, terminal=False) == ([False] * 4, "")
 
 
+def test_progress_need_not_be_in_bytes():
+    """Shares and counts are shown as such."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80)
+    with progress.LateProgress("recording", 10, in_bytes=False, console=console) as late:
+        late._show_at = 0
+        late.advance(5)
+    assert "recording" in out.getvalue()
+    assert "bytes" not in out.getvalue()
+
+
 def test_a_users_module_that_lacks_something_is_named_with_it(tmp_path, monkeypatch):
     """The module is there, but not what it imports: both are in the error."""
     (tmp_path / "lacking.py").write_text("import nothing_of_that_name\n")
