@@ -136,10 +136,9 @@ class ChainFollower:
         """A head was announced."""
         block = Block.read(head)
         self._announced(block.number, block.hash)
-        if self._probe is None and self._next <= block.number <= self._horizon:
-            fetch = self._fetching.get(block.number)
-            if fetch is None or fetch.block is None:
-                self._ask_logs(block)
+        wanted = self._next <= block.number <= self._horizon and block.number not in self._fetching
+        if wanted and self._probe is None:
+            self._ask_logs(block)
         self._advance()
 
     def take_log(self, log: object) -> None:

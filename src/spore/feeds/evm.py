@@ -36,8 +36,6 @@ OTHER_EVENTS = {
 
 _LAST_SECOND = ((1 << 64) - 1) // 1_000_000_000
 """The last that a time in 64 bits of nanoseconds can hold."""
-_PAST_ANY = 1 << 32
-"""A log index past those that a block can have."""
 
 
 class LogDecoder:
@@ -122,6 +120,8 @@ class LogDecoder:
         if number < self._number:
             raise ValueError(f"blockNumber: {number} comes after block {self._number}, and no log was removed")
         if number == self._number:
+            if not self._hash:
+                raise ValueError(f"blockNumber: {number} comes after block {number}, which is told, and stands")
             if block_hash != self._hash:
                 raise ValueError(f"blockHash: block {number} has two hashes, and no log was removed")
             if time_s != self._time_s:
@@ -146,7 +146,7 @@ class LogDecoder:
         self._undone = None
         # Nothing is known of the block that stands, but that no more logs of it will come.
         self._block = self._transaction = None
-        self._number, self._hash, self._time_s, self._log_index = number, b"", 0, _PAST_ANY
+        self._number, self._hash, self._time_s = number, b"", 0
         self._floor_ns = self._time_ns
         return messages
 

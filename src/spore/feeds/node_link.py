@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import urlsplit
 
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    ConnectionRejected,
-    HandshakeError,
-    WebSocketConnection,
-    open_websocket_url,
-)
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from spore.errors import FeedError
 from spore.feeds.chain_follower import ChainFollower
@@ -31,6 +26,10 @@ BACKOFF = Supervision(backoff_s=0.1, backoff_max_s=10.0, jitter=0.3)
 """How long to wait before another attempt to connect, or to have an answer."""
 CONNECT_ATTEMPTS = 20
 """In a row, after which a node that could be reached once is given up: some two minutes."""
+CONNECT_TIMEOUT_S = 10.0
+"""For the connection, and again for its handshake. A server that closes during the handshake is noticed by this."""
+CLOSE_TIMEOUT_S = 1.0
+"""For the close handshake. Nothing is lost without it."""
 QUIET_S = 30.0
 """After so long without a word the node is asked for one, and after as long again the connection counts as dead."""
 MESSAGE_LIMIT = 64 << 20
@@ -79,25 +78,61 @@ class NodeLink:
             await self._wait(attempt)
 
     async def _connect(self, session: NodeSession) -> str:
-        """Use one connection until it is lost, and say how it was."""
+        """Use one connection until it is lost or not needed any more, and say how it ended."""
+        parts = urlsplit(self._url)
+        host, tls = parts.hostname or "", parts.scheme == "wss"
+        port = parts.port or (443 if tls else 80)
+        # The stream is opened and closed here: trio-websocket leaves one open that the other side has cut.
+        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]
         try:
-            async with open_websocket_url(
-                self._url, max_message_size=MESSAGE_LIMIT, disconnect_timeout=1.0
-            ) as connection:
-                await self._talk(connection, session)
-        except ConnectionClosed as error:
-            if error.reason is None:
-                return "closed"
-            if error.reason.code == _TOO_BIG:
-                raise FeedError(self._source, f"an answer of more than {MESSAGE_LIMIT} bytes") from None
-            return f"closed, {error.reason.code} {error.reason.name}"
-        except ConnectionRejected as error:
-            return f"refused with HTTP status {error.status_code}"
-        except HandshakeError as error:
-            return str(error.__cause__ or error) or type(error).__name__
+            with trio.fail_after(CONNECT_TIMEOUT_S):
+                if tls:
+                    stream = await trio.open_ssl_over_tcp_stream(host, port, https_compatible=True)
+                else:
+                    stream = await trio.open_tcp_stream(host, port)
+        except (OSError, trio.BrokenResourceError) as error:
+            return str(error.__cause__ or error)
         except trio.TooSlowError:
-            return f"silent for {2 * QUIET_S:g} s"
-        return "ended"
+            return f"no connection within {CONNECT_TIMEOUT_S:g} s"
+        try:
+            return await self._use(stream, session, host=f"{parts.hostname}:{port}")
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _use(
+        self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream], session: NodeSession, *, host: str
+    ) -> str:
+        parts = urlsplit(self._url)
+        resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        outcome: str | FeedError = "ended"
+        async with trio.open_nursery() as nursery:  # for the task that reads; what fails here must not become a group
+            try:
+                with trio.fail_after(CONNECT_TIMEOUT_S):
+                    connection = await wrap_client_stream(
+                        nursery, stream, host, resource, max_message_size=MESSAGE_LIMIT
+                    )
+                await self._talk(connection, session)
+                with trio.move_on_after(CLOSE_TIMEOUT_S):
+                    await connection.aclose()
+            except ConnectionClosed as error:
+                outcome = self._closed(error)
+            except ConnectionRejected as error:
+                outcome = f"refused with HTTP status {error.status_code}"
+            except trio.TooSlowError:
+                outcome = f"silent for {2 * QUIET_S:g} s" if session.ready else "it does not answer as a node does"
+            except FeedError as error:
+                outcome = error
+            nursery.cancel_scope.cancel()
+        if isinstance(outcome, FeedError):
+            raise outcome
+        return outcome
+
+    def _closed(self, error: ConnectionClosed) -> str | FeedError:
+        if error.reason is None:
+            return "closed"
+        if error.reason.code == _TOO_BIG:
+            return FeedError(self._source, f"an answer of more than {MESSAGE_LIMIT} bytes")
+        return f"closed, {error.reason.code} {error.reason.name}"
 
     async def _talk(self, connection: WebSocketConnection, session: NodeSession) -> None:
         asked = False

@@ -26,9 +26,7 @@ __all__ = ["Faults", "FaultyCarrier", "FaultyPipe"]
 
 
 def _rate() -> float:
-    return attrs.field(  # type: ignore[no-any-return]
-        default=0.0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1))
-    )
+    return attrs.field(default=0.0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1)))
 
 
 @attrs.frozen(kw_only=True)
