@@ -82,7 +82,7 @@ class MarketModel:
                 number += 1
                 told: list[MarketMessage] = []
                 for _ in range(self.tx_swaps):
-                    bits = random.getrandbits(53)
+                    bits = random.getrandbits(55)
                     pool = pools[(bits & 0xFFFFFFFF) * len(pools) >> 32]
                     told += trade(pool, bits >> 32, (time_ns, block, tx_index), log_index=log_index, tx_hash=tx_hash)
                     log_index += 3
@@ -99,7 +99,7 @@ class MarketModel:
             # A price from 1,000 to about 5,000 of the token for one WETH: whole tokens, then their units.
             price = 1_000 + random.getrandbits(12)
             for venue in range(self.venues):
-                weth_amount = (100 + random.getrandbits(10)) * 10**18
+                weth_amount = (1_000 + random.getrandbits(13)) * 10**18
                 amounts = {weth: weth_amount, token: weth_amount * price * 10**decimals // 10**18}
                 token0, token1 = sorted((weth, token))
                 listed = PoolListed(
@@ -123,17 +123,17 @@ class MarketModel:
 def trade(
     pool: SimPool, chance: int, where: tuple[int, int, int], *, log_index: int, tx_hash: bytes
 ) -> tuple[MarketMessage, ...]:
-    """Trade, by 21 bits of chance: 12 for the size, 3 for the direction, 6 for whether it is large.
+    """Trade, by 23 bits of chance: 12 for the size, 3 for the direction, 8 for whether it is large.
 
     Args:
         pool: whose reserves change.
-        chance: the 21 bits.
+        chance: the 23 bits.
         where: event time, block number and index of the transaction.
         log_index: of the first of up to three messages.
         tx_hash: of the transaction.
     """
     reserve0, reserve1, address = pool.reserve0, pool.reserve1, pool.address
-    size = (chance & 0xFFF) + 1 << (3 if chance >> 15 == 0 else 0)
+    size = (chance & 0xFFF) + 1 << (4 if chance >> 15 == 0 else 0)
     mood = chance >> 12 & 7
     zero_in = mood == 0 if mood < 2 else reserve0 * pool.start1 < reserve1 * pool.start0
     if zero_in:
