@@ -26,14 +26,14 @@ def merge(sources: Iterable[Iterator[MarketMessage]]) -> Iterator[MarketMessage]
             break
     heapify(heap)  # no two entries have the same index, so messages are never compared
     while len(heap) > 1:
-        time_ns, index, message, source = heap[0]
+        _, index, message, source = heap[0]
         yield message
         try:
             message = next(source)
         except StopIteration:
             heappop(heap)
         else:
-            heapreplace(heap, (max(time_ns, message.event_time_ns), index, message, source))
+            heapreplace(heap, (message.event_time_ns, index, message, source))
     for _, _, message, rest in heap:
         yield message
         yield from rest
