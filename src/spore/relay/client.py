@@ -190,14 +190,30 @@ class Client:
                 raise self._refusal
             await self._changed.park()
 
-    async def drain(self) -> None:
+    async def drain(self, *receivers: str) -> None:
         """Wait until everything that was sent from here has been handled.
+
+        Args:
+            receivers: wait for these only.
 
         Cancellation: a checkpoint; what is not acknowledged yet stays so.
         """
         await trio.lowlevel.checkpoint()
-        while any(link.outstanding and link.denied is None for link in self.session.outgoing.values()):
+        while any(
+            link.outstanding
+            and link.denied is None
+            and (not receivers or not link.members.keys().isdisjoint(receivers))
+            for link in self.session.outgoing.values()
+        ):
             await self._changed.park()
+
+    def lift_bounds(self) -> None:
+        """Everything is about to end: no sender here waits any more for room in its link.
+
+        A receiver that merges may hold what is under way until somebody else stops, who may wait here.
+        """
+        for link in self.session.outgoing.values():
+            link.lift_bound()
 
     def statistics(self) -> ClientStatistics:
         """Counts of all links, exact as of now."""
