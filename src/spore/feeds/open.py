@@ -27,7 +27,14 @@ _SCHEMES = {
 }
 SAMPLE = "sample"
 """The recorded session that is part of Spore."""
-FORMS = (SAMPLE, "evm-logs:FILE", "binance:FILE,FILE", "jsonrpc:ws://HOST:PORT", "sim:seed=N,events=N", f"FILE{SUFFIX}")
+FORMS = (
+    SAMPLE,
+    "evm-logs:FILE",
+    "binance:FILE,FILE",
+    "jsonrpc:ws://HOST:PORT?pools=PATH",
+    "sim:seed=N,events=N",
+    f"FILE{SUFFIX}",
+)
 """What can be asked for, for messages to people."""
 
 
