@@ -8,11 +8,12 @@ import attrs
 import pytest
 
 from spore import Directive, Supervision
-from spore.deploy import ActorConfig, FeedConfig, Mode, SystemConfig, load_config
+from spore.deploy import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig, load_config
 from spore.deploy.load import config_of
 from spore.deploy.spec import from_json, to_json
 from spore.deploy.strict import Problem, structure
 from spore.errors import ConfigError
+from spore.nursery_bundle import Overflow
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = '[[bundles]]\nname = "core"\nmode = "relay"\n'
@@ -178,7 +179,7 @@ def test_a_number_beyond_all_bounds_is_no_number(problems):
 
 def test_a_missing_file_is_an_error_of_the_system(tmp_path):
     """With its name."""
-    with pytest.raises(FileNotFoundError, match="nothing.toml"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.toml"):
         load_config(tmp_path / "nothing.toml")
 
 
@@ -258,5 +259,37 @@ def test_plain_data_does_as_well_as_a_file():
     """For those who make a configuration in code."""
     config = config_of({"bundles": [{"name": "a", "mode": "relay", "actors": {"b": {"type": "m:C"}}}]})
     assert config.bundles[0].actors["b"].type == "m:C"
-    with pytest.raises(ConfigError, match="^configuration: bundles: is missing$"):
+    with pytest.raises(ConfigError, match=r"^configuration: bundles: is missing$"):
         config_of({})
+
+
+REFERENCE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("heading", "cls"),
+    [
+        ("## The file", SystemConfig),
+        ("## `[[bundles]]`", BundleConfig),
+        ("## `[bundles.actors.NAME]`", ActorConfig),
+        ("## `supervision`", Supervision),
+        ("## `[relay]`", RelayConfig),
+        ("## `[[feeds]]`", FeedConfig),
+    ],
+)
+def test_the_reference_has_every_key_with_its_default(heading, cls):
+    """And no other; in the order of the code."""
+    section = REFERENCE.split(heading)[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| `")]
+    fields = attrs.fields(cls)
+    assert [row[0].strip("`") for row in rows] == [field.name for field in fields]
+    for row, field in zip(rows, fields, strict=True):
+        assert (row[2] == "required") == (field.default is attrs.NOTHING)
+        if type(field.default) in {int, float} or isinstance(field.default, Overflow):
+            assert row[2] == f"`{field.default}`"
+
+
+def test_the_reference_shows_the_file_that_loads():
+    """Word for word."""
+    shown = REFERENCE.split("```toml\n")[1].split("```")[0]
+    assert shown == (ROOT / "config" / "bundles.toml").read_text()

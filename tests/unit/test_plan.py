@@ -2,15 +2,16 @@
 
 import attrs
 import pytest
+from tests.pipeline_actors import Tick
+from tests.plan_actors import Anything, Service
 
-import spore
 from spore.deploy import Mode, Route, UnitKind, examine, make_plan
 from spore.deploy.kinds import find_kind
 from spore.deploy.load import config_of
 from spore.deploy.spec import spec_of
 from spore.errors import ConfigError
+from spore.message import REGISTRY
 from spore.services.messages import ExecutionMessage, OrderCancel, OrderRequest, QuoteUpdate, SignalMessage
-from tests.plan_actors import Anything, Service
 
 HERE = "tests.plan_actors"
 
@@ -160,13 +161,12 @@ def test_a_service_is_built_from_the_configuration_of_its_actor():
 def test_the_messages_that_all_processes_have_to_mean_alike_are_those_of_the_plan():
     """What else a caller has declared does not matter."""
 
-    @spore.message(type_id=19, domain=spore.Domain.MARKET_DATA)
-    class OfATest:
-        value: spore.U8
-
+    assert Tick in REGISTRY
     plan = make_plan(system(strategy="Strategy"))
     assert "spore.services.messages.market_data:Trade" in plan.messages
-    assert not any("OfATest" in name or "pipeline_actors" in name for name in plan.messages)
+    assert not any("Tick" in name for name in plan.messages)
+    named = make_plan(system(strategy="Strategy", modules=["tests.pipeline_actors"]))
+    assert "tests.pipeline_actors:Tick" in named.messages
 
 
 def test_a_process_is_told_what_the_plan_says():
