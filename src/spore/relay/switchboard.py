@@ -85,6 +85,7 @@ class Member:
     index: int
     begun: bool = False
     window: int = 0
+    """How many frames of a plain sender it lets be under way; 0 before it has said so."""
     outstanding: int = 0
     """Frames of a plain sender that were passed on and not acknowledged."""
     handled: int = 0
@@ -144,7 +145,7 @@ class Peer:
         route = self.route
         if isinstance(route, Link):
             for member in route.members.values():
-                full = route.plain and member.outstanding >= member.window > 0
+                full = route.plain and member.outstanding >= member.window
                 if member.peer.out_bytes > HIGH_WATER or full:
                     yield member.peer
         elif route is not None and route[0].peer.out_bytes > HIGH_WATER:
@@ -476,7 +477,8 @@ class Switchboard:
             self._say(receiver, Deny(receiver.next_channel, name, Reason.SCHEMA, _difference(receiver, link.peer)))
             receiver.next_channel += 1
             return
-        member = Member(receiver, name, receiver.next_channel, link.next_index)
+        # What a plain sender says is numbered where it arrives, so that nobody has to say where to begin.
+        member = Member(receiver, name, receiver.next_channel, link.next_index, begun=link.plain)
         receiver.next_channel += 1
         link.next_index += 1
         link.members[name] = member
@@ -531,9 +533,9 @@ class Switchboard:
         if found is None:
             return
         link, member = found
-        member.window = accept.window
         if link.plain:
-            member.begun = True
+            member.window = max(1, accept.window)
+            self.touched[link.peer] = None
         else:
             self._say(
                 link.peer,
