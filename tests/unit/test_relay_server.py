@@ -571,7 +571,7 @@ def test_begin_is_only_for_receivers_that_are_there(place: Place) -> None:
             raw = await place.raw()
             await raw.hello()
             await raw.hear(Welcome)
-            await raw.say(Begin(5, 1, 1), Accept(ANNOUNCED, 0, "x", 1, False, 0, 0, 1, Policy.BLOCK), Heartbeat())
+            await raw.say(Begin(5, 1, 1, ()), Accept(ANNOUNCED, 0, "x", 1, False, 0, 0, 1, Policy.BLOCK), Heartbeat())
             await until(lambda: relay.board.peers)
 
     run(main)
