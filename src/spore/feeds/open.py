@@ -24,7 +24,13 @@ _SCHEMES = {
     "jsonrpc": "spore.feeds.jsonrpc:NodeFeed",
     "sim": "spore.feeds.simulator:SimFeed",
 }
-FORMS = ("evm-logs:FILE", "binance:FILE,FILE", "jsonrpc:ws://HOST:PORT?pools=PATH", "sim:seed=N,events=N", f"FILE{SUFFIX}")
+FORMS = (
+    "evm-logs:FILE",
+    "binance:FILE,FILE",
+    "jsonrpc:ws://HOST:PORT?pools=PATH",
+    "sim:seed=N,events=N",
+    f"FILE{SUFFIX}",
+)
 """What can be asked for, for messages to people."""
 
 
