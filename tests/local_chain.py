@@ -12,16 +12,16 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import attrs
-import eth_abi
 import pytest
 import trio
+from eth_abi.abi import decode, encode
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Chain",
     "Market",
     "NodeFiles",
-    "best_arbitrage",
     "node_files",
     "open_chain",
     "open_market",
@@ -155,12 +154,12 @@ class Chain:
     async def call(self, to: str, data: str, results: list[str], *, block: int | None = None) -> tuple[Any, ...]:
         at = "latest" if block is None else hex(block)
         answer = await self.rpc("eth_call", {"from": self.account, "to": to, "data": data}, at)
-        return eth_abi.decode(results, bytes.fromhex(answer[2:]))
+        return decode(results, bytes.fromhex(answer[2:]))
 
 
 def call_data(signature: str, *values: Any) -> str:
     types = signature[signature.index("(") + 1 : -1].split(",") if not signature.endswith("()") else []
-    return f"0x{SELECTORS[signature]}{eth_abi.encode(types, values).hex()}"
+    return f"0x{SELECTORS[signature]}{encode(types, values).hex()}"
 
 
 @asynccontextmanager
@@ -237,14 +236,16 @@ class Market:
             await self.chain.send(token, call_data("transfer(address,uint256)", pair, amount))
         await self.chain.send(pair, call_data("mint(address)", self.chain.account))
 
-    async def trade(self, venue: str, *, token_in: int, amount_in: int, reserves: tuple[int, int]) -> tuple[int, int]:
-        """Send a swap at these reserves, to be mined with the next block, and return the reserves that it leaves."""
+    async def trade(
+        self, venue: str, *, token_in: int, amount_in: int, reserves: tuple[int, int]
+    ) -> tuple[str, tuple[int, int]]:
+        """Send a swap at these reserves, to be mined with the next block; return its hash and the reserves it leaves."""
         amount_out = out(amount_in, reserves[token_in], reserves[1 - token_in])
-        await self.chain.send(self.executor, self._calls(self._steps(venue, token_in, amount_in, amount_out)))
+        sent = await self.chain.send(self.executor, self._calls(self._steps(venue, token_in, amount_in, amount_out)))
         after = [*reserves]
         after[token_in] += amount_in
         after[1 - token_in] -= amount_out
-        return after[0], after[1]
+        return sent, (after[0], after[1])
 
     async def arbitrage(
         self, first: str, second: str, *, token_in: int, amount_in: int, amount_mid: int, amount_out: int
@@ -321,7 +322,7 @@ async def open_market(files: NodeFiles) -> AsyncIterator[Market]:
     async with open_chain(files) as chain:
         token_code = files.bytecode("ERC20") + f"{10**30:064x}"
         tokens = sorted([await chain.deploy(token_code), await chain.deploy(token_code)], key=lambda it: int(it, 16))
-        factory_code = files.bytecode("UniswapV2Factory") + eth_abi.encode(["address"], [chain.account]).hex()
+        factory_code = files.bytecode("UniswapV2Factory") + encode(["address"], [chain.account]).hex()
         pairs = {}
         for venue in ("A", "B"):
             factory = await chain.deploy(factory_code)
@@ -336,21 +337,3 @@ async def open_market(files: NodeFiles) -> AsyncIterator[Market]:
 def out(amount_in: int, reserve_in: int, reserve_out: int) -> int:
     """What a pair gives. Source: Uniswap V2 periphery, ``UniswapV2Library.getAmountOut``."""
     return 997 * amount_in * reserve_out // (1000 * reserve_in + 997 * amount_in)
-
-
-def best_arbitrage(first: tuple[int, int], second: tuple[int, int], token_in: int) -> tuple[int, int, int]:
-    """An input that pays well, the amount in the middle, and what comes out: found by halving a slope, not by a formula.
-
-    The profit of amounts without rounding has one peak; near it, rounding costs some units, which is no matter here.
-    """
-
-    def legs(amount: int) -> tuple[int, int]:
-        middle = out(amount, first[token_in], first[1 - token_in])
-        return middle, out(middle, second[1 - token_in], second[token_in])
-
-    step: Callable[[int], bool] = lambda x: legs(x + 10**9)[1] - legs(x)[1] > 10**9  # noqa: E731
-    low, high = 0, first[token_in]
-    while high - low > 10**9:
-        middle = (low + high) // 2
-        low, high = (middle, high) if step(middle) else (low, middle)
-    return low, *legs(low)

@@ -7,4 +7,4 @@ import pytest
 __all__ = ["SHARED_DATA", "needs_shared_data"]
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_shared_data = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=f"no recorded input at ../shared/data")
+needs_shared_data = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="no recorded input at ../shared/data")

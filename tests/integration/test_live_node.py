@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from tests.local_chain import CallFailed, Market, NodeFiles, best_arbitrage, node_files, open_chain, open_market, out
+from tests.local_chain import CallFailed, Market, NodeFiles, node_files, open_chain, open_market
 
+import spore
 from spore.errors import FeedError
 from spore.feeds.evm import OTHER_EVENTS, SWAP, SYNC
 from spore.feeds.evm_logs import EvmLogsFeed
 from spore.feeds.jsonrpc import NodeFeed
 from spore.feeds.pools import Pools
-from spore.services.messages import ChainReorg, GasPrice, PoolSync, TransactionEnd
+from spore.services import (
+    ExecutionActor,
+    MarketDataActor,
+    MarketDataProcessor,
+    PaperExecution,
+    SignalGenerator,
+    SignalGeneratorActor,
+)
+from spore.services.messages import ArbitrageSignal, ChainReorg, GasPrice, PoolSync, TransactionEnd
+from spore.testing import start_probe
 
 __all__ = ["node_files"]
 
@@ -28,13 +38,16 @@ ETHER = 10**18
 class Listener:
     """Reads a feed, and keeps what it tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Callable[[Sequence[Any]], Awaitable[None]] | None = None) -> None:
         self.told: list[Any] = []
+        self.also = also
         self.ended = trio.Event()
         self._more = trio.Condition()
 
     async def read(self, feed: NodeFeed) -> None:
         async for batch in feed.batches():
+            if self.also is not None:
+                await self.also(batch)
             self.told += batch
             async with self._more:
                 self._more.notify_all()
@@ -63,8 +76,14 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(market: Market, *, url: str | None = None, **options: Any) -> AsyncIterator[Listener]:
-    listener = Listener()
+async def listening(
+    market: Market,
+    *,
+    url: str | None = None,
+    also: Callable[[Sequence[Any]], Awaitable[None]] | None = None,
+    **options: Any,
+) -> AsyncIterator[Listener]:
+    listener = Listener(also)
     feed = NodeFeed(url or market.chain.url, Pools.from_data(market.pools()), from_block=market.first_block, **options)
     async with feed, trio.open_nursery() as nursery:
         nursery.start_soon(listener.read, feed)
@@ -72,6 +91,11 @@ async def listening(market: Market, *, url: str | None = None, **options: Any) -
         nursery.cancel_scope.cancel()
     account = feed.account
     assert account.read == account.used + sum(account.skipped.values())
+
+
+async def all_told(feed: NodeFeed) -> list[Any]:
+    async with feed:
+        return [message async for batch in feed.batches() for message in batch]
 
 
 async def real_reserves(market: Market, *, block: int | None = None) -> dict[str, tuple[int, int]]:
@@ -85,7 +109,7 @@ async def trade_at_random(market: Market, chances: random.Random, *, blocks: int
         for _ in range(chances.randrange(4)):
             venue = chances.choice(sorted(reserves))
             token_in, amount_in = chances.randrange(2), chances.randrange(1, 5 * ETHER)
-            reserves[venue] = await market.trade(
+            _, reserves[venue] = await market.trade(
                 venue, token_in=token_in, amount_in=amount_in, reserves=reserves[venue]
             )
         await market.chain.mine()
@@ -226,35 +250,77 @@ async def test_a_lost_connection_misses_nothing(node_files: NodeFiles) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_an_arbitrage_on_what_was_told_pays_exactly(node_files: NodeFiles) -> None:
-    """What the told reserves promise, the contracts pay, to the last unit; one unit more they refuse."""
+@asynccontextmanager
+async def signalling(market: Market) -> AsyncIterator[tuple[Listener, list[Any]]]:
+    """The live feed into the pipeline of actors: what the feed tells, and the signals and reports that come out."""
+    async with spore.open_bundle("trading") as bundle:
+        recorder = await start_probe(bundle, capacity=1_000)
+        execution = await bundle.start(
+            ExecutionActor, inner=PaperExecution(), recorder=recorder.ref, name="execution", capacity=1_000
+        )
+        signals = await bundle.start(
+            SignalGeneratorActor,
+            inner=SignalGenerator(all_opportunities=True),
+            execution=execution,
+            recorder=recorder.ref,
+            name="signals",
+        )
+        actor = await bundle.start(MarketDataActor, inner=MarketDataProcessor(), signals=signals, name="market_data")
+
+        async def send(batch: Sequence[Any]) -> None:
+            await actor.send_many(batch)
+            await bundle.wait_idle()
+
+        async with listening(market, also=send) as listener:
+            yield listener, recorder.received
+
+
+def best_signal(received: list[Any], tx_hash: str) -> ArbitrageSignal | None:
+    """The one that pays most, of those on the state after a transaction."""
+    found = [each for each in received if isinstance(each, ArbitrageSignal) and each.cause.tx_hash is not None]
+    after = [each for each in found if each.cause.tx_hash == bytes.fromhex(tx_hash[2:])]
+    return max(after, key=lambda signal: signal.profit, default=None)
+
+
+async def test_a_signalled_arbitrage_pays_exactly_its_profit(node_files: NodeFiles) -> None:
+    """What a signal promises, the contracts pay, to the last unit; one unit more they refuse; then nothing is left."""
     async with open_market(node_files) as market:
         await start(market)
-        async with listening(market) as listener:
-            await trade_at_random(market, random.Random(7), blocks=3)
-            await listener.wait_told(await market.chain.height())
-            reserves = listener.reserves(market)
-            cheap, dear = ("A", "B") if _price(reserves["A"]) < _price(reserves["B"]) else ("B", "A")
-            amount_in, amount_mid, amount_out = best_arbitrage(reserves[dear], reserves[cheap], 0)
-            assert amount_out > amount_in > 0
-            token = market.tokens[0]
-            order = {"token_in": 0, "amount_in": amount_in, "amount_mid": amount_mid}
-            greedy = await market.arbitrage(dear, cheap, **order, amount_out=amount_out + 1)
-            before = await market.balance(token, market.executor)
-            await market.chain.mine()
-            with pytest.raises(CallFailed, match="reverted"):
-                await market.chain.receipt(greedy)
-            exact = await market.arbitrage(dear, cheap, **order, amount_out=amount_out)
-            block = await market.chain.mine()
-            await market.chain.receipt(exact)
-            assert await market.balance(token, market.executor) - before == amount_out - amount_in
-            await listener.wait_told(block)
-            assert listener.reserves(market) == await real_reserves(market)
-            assert out(amount_in, *reserves[dear]) == amount_mid
+        venues = {bytes.fromhex(pair[2:]): venue for venue, pair in market.pairs.items()}
+        async with signalling(market) as (listener, received):
+            paid = []
+            for amount, token_in in ((9 * ETHER, 0), (40 * ETHER, 1), (3 * ETHER + 7, 0), (77 * ETHER, 1)):
+                reserves = await market.reserves("A")
+                sent, _ = await market.trade("A", token_in=token_in, amount_in=amount, reserves=reserves)
+                await listener.wait_told(await market.chain.mine())
+                signal = best_signal(received, sent)
+                assert signal is not None
+                assert signal.token_in is not None
+                order = {
+                    "token_in": market.tokens.index(f"0x{signal.token_in.hex()}"),
+                    "amount_in": signal.amount_in,
+                    "amount_mid": signal.amount_mid,
+                }
+                route = venues[signal.first.pool or b""], venues[signal.second.pool or b""]
+                amount_out = signal.amount_in + signal.profit
+                token = market.tokens[order["token_in"]]
+                before = await market.balance(token, market.executor)
 
+                greedy = await market.arbitrage(*route, **order, amount_out=amount_out + 1)
+                await market.chain.mine()
+                with pytest.raises(CallFailed, match="reverted"):
+                    await market.chain.receipt(greedy)
 
-def _price(reserves: tuple[int, int]) -> float:
-    return reserves[1] / reserves[0]
+                exact = await market.arbitrage(*route, **order, amount_out=amount_out)
+                block = await market.chain.mine()
+                await market.chain.receipt(exact)
+                assert await market.balance(token, market.executor) - before == signal.profit
+                await listener.wait_told(block)
+                assert listener.reserves(market) == await real_reserves(market)
+                assert best_signal(received, exact) is None
+                paid.append(signal.profit)
+    assert len(paid) == 4
+    assert all(paid)
 
 
 async def test_the_topics_are_those_of_the_events(node_files: NodeFiles) -> None:
@@ -276,6 +342,6 @@ async def test_the_topics_are_those_of_the_events(node_files: NodeFiles) -> None
 async def test_a_node_of_another_chain_is_refused(node_files: NodeFiles) -> None:
     """The list of pools says which chain it is about."""
     async with open_market(node_files) as market, open_chain(node_files, chain_id=5) as other:
-        async with NodeFeed(other.url, Pools.from_data(market.pools())) as feed:
-            with pytest.raises(FeedError, match="the node is on chain 5, and the list of pools on chain 31337"):
-                [batch async for batch in feed.batches()]
+        feed = NodeFeed(other.url, Pools.from_data(market.pools()))
+        with pytest.raises(FeedError, match="the node is on chain 5, and the list of pools on chain 31337"):
+            await all_told(feed)

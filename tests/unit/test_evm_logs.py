@@ -18,7 +18,7 @@ from tests.shared_data import SHARED_DATA, needs_shared_data
 from spore import codec
 from spore.errors import FeedError, UsageError
 from spore.feeds import Account
-from spore.feeds.evm import SWAP, SYNC, LogDecoder
+from spore.feeds.evm import REMEMBERED, SWAP, SYNC, LogDecoder
 from spore.feeds.evm_logs import EvmLogsFeed
 from spore.feeds.evm_words import four_uint112, two_uint112
 from spore.feeds.lines import LINE_LIMIT
@@ -193,9 +193,18 @@ def test_a_file_may_end_with_removed_logs() -> None:
 
 def test_what_was_never_told_need_not_be_taken_back() -> None:
     """Removed logs of blocks that were not told are counted."""
-    messages, account = decode(at(7), at(8, removed=True), at(7, salt=1, removed=True), at(8))
+    never = [at(8, removed=True), at(7, salt=1, removed=True), at(5, removed=True), at(6, salt=1, removed=True)]
+    messages, account = decode(at(6), at(7), *never, at(8))
     assert not any(isinstance(message, ChainReorg) for message in messages)
-    assert account.skipped == {"removed before it was told": 2}
+    assert account.skipped == {"removed, but never told": 4}
+
+
+def test_what_is_removed_too_late_is_refused() -> None:
+    """Blocks are remembered for a while, and a reorganisation that is deeper is an error."""
+    logs = [at(number) for number in range(1, REMEMBERED + 2)]
+    assert decode(*logs, at(2, removed=True))[0][-1].block_number == 1
+    with pytest.raises(ValueError, match=f"blockNumber: 1 is removed, more than {REMEMBERED} blocks with logs after"):
+        decode(*logs, at(1, removed=True))
 
 
 # Bad input
@@ -206,7 +215,7 @@ MISTAKES = {
     **{
         f"no {key}": (log(**{key: None}), f"the key '{key}' is missing")
         for key in GOOD
-        if key not in {"removed"}
+        if key != "removed"
     },
     "number as number": (log(blockNumber=7), "blockNumber: 7 is no quantity such as 0x1b4"),
     "number with spaces": (log(blockNumber=" 0x7"), "blockNumber: ' 0x7' is no quantity"),
@@ -347,9 +356,7 @@ def test_plain_and_compressed_files_give_the_same(folder: Path) -> None:
 def test_progress_grows_with_the_bytes_read(folder: Path) -> None:
     """It begins with nothing and ends with all."""
     feed = feed_of(folder, *[at(number, data=sync_data(number, 1)) for number in range(3_000)], name="logs.gz")
-    seen = [feed.progress]
-    for _ in feed.messages():
-        seen.append(feed.progress)
+    seen = [feed.progress, *[feed.progress for _ in feed.messages()]]
     assert seen[0] == 0.0
     assert seen[-1] == 1.0
     assert seen == sorted(seen)
@@ -359,9 +366,13 @@ def test_progress_grows_with_the_bytes_read(folder: Path) -> None:
 async def test_batches_hand_on_what_came_before_an_error(folder: Path) -> None:
     """Read by batches, too, everything before a mistake is handed on."""
     got: list[Any] = []
-    with pytest.raises(FeedError):
+
+    async def take_all() -> None:
         async for batch in feed_of(folder, at(7), "nonsense").batches():
-            got += batch
+            got.extend(batch)
+
+    with pytest.raises(FeedError):
+        await take_all()
     assert kinds(got) == ["PoolListed", "PoolSync"]
 
 
@@ -423,10 +434,7 @@ def change(path: str, value: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_a_list_of_pools_with_a_mistake_is_refused(folder: Path, path: str, value: Any, reason: str) -> None:
     """The error names the file and the key."""
-    if path == "tokens.1":
-        data = change("tokens", [*POOLS_DATA["tokens"], value])
-    else:
-        data = change(path, value)
+    data = change("tokens", [*POOLS_DATA["tokens"], value]) if path == "tokens.1" else change(path, value)
     (folder / "pools.json").write_text(json.dumps(data))
     with pytest.raises(FeedError, match=reason) as caught:
         feed_of(folder)

@@ -11,14 +11,13 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.evm_chain import OTHER, PAIRS, POOLS, POOLS_DATA, FakeBlock, branch, hashed
+from tests.evm_chain import PAIRS, POOLS, POOLS_DATA, FakeBlock, branch, hashed
 from tests.fake_node import FakeNode, Wire
 
 from spore.errors import FeedError, UsageError
 from spore.feeds import Account
 from spore.feeds.chain_follower import AHEAD, ATTEMPTS, ChainFollower
-from spore.feeds.chain_told import REMEMBERED
-from spore.feeds.evm import LogDecoder
+from spore.feeds.evm import REMEMBERED, LogDecoder
 from spore.feeds.jsonrpc import NodeFeed
 from spore.feeds.node_session import PENDING_LIMIT, NodeSession
 from spore.services.messages import ChainReorg, GasPrice, PoolListed, PoolSync
@@ -389,6 +388,23 @@ def answer_with(follow: Follow, method: str, result: Any, *, key: str = "result"
     raise AssertionError(f"it never asks {method}")
 
 
+def settle_with(follow: Follow, method: str, result: Any) -> None:
+    answer_with(follow, method, result)
+    follow.settle()
+
+
+def refuse_logs_for_ever(follow: Follow) -> None:
+    for _ in range(100):
+        answer_with(follow, "eth_getLogs", {"code": -32000, "message": "unknown block"}, key="error")
+
+
+def ask_for_ever(follow: Follow) -> None:
+    for salt in range(2 * PENDING_LIMIT):
+        follow.head(branch(follow.node.chain[salt % 2], 1, salt=salt)[0])
+        follow.follower.connected()
+        follow.pass_on()
+
+
 BLOCK = chain_of(1)[0]
 NONSENSE = {
     "chain": ("eth_chainId", "0x1", "the node is on chain 1, and the list of pools on chain 31337"),
@@ -414,8 +430,7 @@ def test_an_answer_that_makes_no_sense_is_refused(what: str) -> None:
     method, result, reason = NONSENSE[what]
     follow = Follow(FakeNode([BLOCK]), first=3)
     with pytest.raises(ValueError, match=reason):
-        answer_with(follow, method, result)
-        follow.settle()
+        settle_with(follow, method, result)
     assert follow.follower.take_messages() == follow.told == []
 
 
@@ -473,8 +488,7 @@ def test_what_leads_nowhere_for_ever_is_given_up() -> None:
     node = FakeNode([BLOCK])
     follow = Follow(node, first=3)
     with pytest.raises(ValueError, match=rf"unknown block .code -32000. .asked {ATTEMPTS + 1} times"):
-        for _ in range(100):
-            answer_with(follow, "eth_getLogs", {"code": -32000, "message": "unknown block"}, key="error")
+        refuse_logs_for_ever(follow)
 
 
 def test_blocks_that_do_not_fit_each_other_are_given_up() -> None:
@@ -502,10 +516,7 @@ def test_a_node_that_never_answers_is_refused() -> None:
     follow = Follow(node, first=3)
     follow.settle()
     with pytest.raises(ValueError, match=f"the node has not answered {PENDING_LIMIT} requests"):
-        for salt in range(2 * PENDING_LIMIT):
-            follow.head(branch(node.chain[salt % 2], 1, salt=salt)[0])
-            follow.follower.connected()
-            follow.pass_on()
+        ask_for_ever(follow)
 
 
 # The feed's name
@@ -520,7 +531,7 @@ def pools(tmp_path: Path) -> str:
 def test_a_feed_by_its_name(pools: str) -> None:
     """The URL and the options are read; what may be secret in a URL is not shown."""
     options = {"from_block": "5", "to_block": "9", "confirmations": "2"}
-    feed = NodeFeed.from_spec("wss://user:pass@node.example:8546/v3/key", {"pools": pools} | options)
+    feed = NodeFeed.from_spec("wss://node.example:8546/v3/key", {"pools": pools} | options)
     assert feed.name == "jsonrpc:wss://node.example:8546/…"
     assert NodeFeed.from_spec("ws://[::1]:1", {"pools": pools, "blocks": "1"}).name == "jsonrpc:ws://[::1]:1"
     assert feed.progress is None
@@ -537,6 +548,7 @@ def test_a_feed_by_its_name(pools: str) -> None:
         ("ws://h:1", {"from_block": "2", "to_block": "1"}, "to_block=1 is before from_block=2"),
         ("http://h:1", {}, "no URL of a WebSocket"),
         ("ws://h:99999", {}, "in the node's URL"),
+        ("ws://user:secret@h:1", {}, "has a user or a password"),
         ("", {}, "no URL of a WebSocket"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Who is wired to whom: what the configuration says, or else the actor of the port's name, or else the only one that fits."""
+"""Who is wired to whom: what the configuration says, or else the actor of the port's name, or else the only one that handles
+everything that goes there."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from spore.deploy.config import ActorConfig, BundleConfig
-from spore.deploy.kinds import Classes, Kind, Port, overlap
+from spore.deploy.kinds import Classes, Kind, Port, covers, overlap
 from spore.deploy.strict import Found, among, key
 
 __all__ = ["Placed", "Wire", "class_names", "wires_of"]
@@ -85,7 +86,7 @@ def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> Iterator
         else:
             yield Wire(actor.name, port.name, namesake.name, "it has the port's name")
         return
-    fitting = _fits(actor, port, actors)
+    fitting = [name for name in _fits(actor, port, actors) if covers(actors[name].kind.handles, port.sends)]
     if len(fitting) == 1:
         yield Wire(actor.name, port.name, fitting[0], f"it alone handles {class_names(port.sends)}")
     elif fitting:

@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 import attrs
 
 from spore.feeds.chain_block import Block
-from spore.feeds.chain_told import REMEMBERED, ToldBlocks
-from spore.feeds.evm import LogDecoder
+from spore.feeds.chain_told import ToldBlocks
+from spore.feeds.evm import REMEMBERED, LogDecoder
 from spore.feeds.evm_words import array, entry, fixed, quantity, shown
 from spore.services.messages import GasPrice, MarketMessage
 

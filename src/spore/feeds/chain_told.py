@@ -7,11 +7,9 @@ from collections import deque
 import attrs
 
 from spore.feeds.chain_block import Block
+from spore.feeds.evm import REMEMBERED
 
-__all__ = ["REMEMBERED", "ToldBlocks"]
-
-REMEMBERED = 256
-"""Blocks. No Ethereum reorganisation since its merge has been deeper than 7, and finality comes within 96."""
+__all__ = ["ToldBlocks"]
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ from spore.feeds.feed import Account
 from spore.feeds.pools import Pool, Pools
 from spore.services.messages import ChainReorg, MarketMessage, PoolSwap, PoolSync, TransactionEnd
 
-__all__ = ["OTHER_EVENTS", "SWAP", "SYNC", "LogDecoder"]
+__all__ = ["OTHER_EVENTS", "REMEMBERED", "SWAP", "SYNC", "LogDecoder"]
 
 SYNC = "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
 """``Sync(uint112,uint112)``: the reserves after whatever changed them."""
@@ -34,6 +34,9 @@ OTHER_EVENTS = {
 }
 """The pair's other events. Their effect on the reserves is in the Sync before them."""
 
+REMEMBERED = 256
+"""Blocks that may still be taken back. No Ethereum reorganisation since its merge has been deeper than 7, and finality
+comes within 96."""
 _LAST_SECOND = ((1 << 64) - 1) // 1_000_000_000
 """The last that a time in 64 bits of nanoseconds can hold."""
 
@@ -62,6 +65,8 @@ class LogDecoder:
         self._log_index = -1
         self._open: TransactionEnd | None = None
         """The end of the transaction in hand, if anything was told of it."""
+        self._hashes: dict[int, bytes] = {}
+        """Of the last blocks that were told, by number: only what was told can be taken back."""
         self._undone: int | None = None
         """The lowest block of a row of removed logs."""
 
@@ -131,6 +136,9 @@ class LogDecoder:
             limit = f"at least {self._time_s}, the time of the block before it, and at most {_LAST_SECOND}"
             raise ValueError(f"blockTimestamp: {time_s} of block {number} must be {limit}")
         self._number, self._hash, self._time_s = number, block_hash, time_s
+        self._hashes[number] = block_hash
+        if len(self._hashes) > REMEMBERED:
+            del self._hashes[next(iter(self._hashes))]
         self._time_ns = max(time_s * 1_000_000_000, self._floor_ns)
         self._transaction, self._tx_index, self._log_index = None, -1, -1
         return self._time_ns
@@ -147,6 +155,7 @@ class LogDecoder:
         # Nothing is known of the block that stands, but that no more logs of it will come.
         self._block = self._transaction = None
         self._number, self._hash, self._time_s = number, b"", 0
+        self._hashes = {told: block_hash for told, block_hash in self._hashes.items() if told <= number}
         self._floor_ns = self._time_ns
         return messages
 
@@ -180,9 +189,12 @@ class LogDecoder:
         block_hash = fixed(fields, "blockHash", 32)
         if number == 0:
             raise ValueError("blockNumber: the first block of a chain cannot be removed")
-        known = number < self._number or (number == self._number and block_hash == self._hash)
-        if not known:
-            self.account.skip("removed before it was told")
+        if len(self._hashes) == REMEMBERED and number < next(iter(self._hashes)):
+            raise ValueError(
+                f"blockNumber: {number} is removed, more than {REMEMBERED} blocks with logs after it was told"
+            )
+        if self._hashes.get(number) != block_hash:
+            self.account.skip("removed, but never told")
             return
         self._undone = number if self._undone is None else min(number, self._undone)
         self.account.use()

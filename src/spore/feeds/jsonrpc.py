@@ -115,14 +115,17 @@ class NodeFeed(Feed):
             raise UsageError(f"{self.name} is read once")
         self._stack = AsyncExitStack()
         nursery = await self._stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(self._run)
         self._stack.callback(nursery.cancel_scope.cancel)
+        nursery.start_soon(self._run)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace) if self._stack is not None else None
+        # The nursery is not told of the body's exception, because it would make a group of it.
+        if self._stack is not None:
+            await self._stack.aclose()
+        return None
 
     async def batches(self) -> AsyncIterator[Sequence[MarketMessage]]:
         if self._stack is None:
@@ -141,7 +144,7 @@ class NodeFeed(Feed):
 
 
 def _public(url: str) -> str:
-    """A URL without what may be a secret: its user, its password, and the path in which providers put their keys."""
+    """A URL without the path, in which providers put their keys."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -149,6 +152,8 @@ def _public(url: str) -> str:
         raise UsageError(f"jsonrpc: {error} in the node's URL") from None
     if parts.scheme not in {"ws", "wss"} or not host:
         raise UsageError("jsonrpc: no URL of a WebSocket; write jsonrpc:ws://HOST:PORT or jsonrpc:wss://HOST/PATH")
+    if parts.username is not None or parts.password is not None:
+        raise UsageError("jsonrpc: the node's URL has a user or a password, which would not be sent; leave them out")
     place = f"[{host}]" if ":" in host else host
-    hidden = "/…" if parts.path.strip("/") or parts.query or parts.username else ""
+    hidden = "/…" if parts.path.strip("/") or parts.query else ""
     return f"{parts.scheme}://{place}" + (f":{port}" if port is not None else "") + hidden

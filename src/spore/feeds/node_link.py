@@ -91,11 +91,11 @@ class NodeLink:
                 else:
                     stream = await trio.open_tcp_stream(host, port)
         except (OSError, trio.BrokenResourceError) as error:
-            return str(error.__cause__ or error)
+            return str(error) or type(error).__name__
         except trio.TooSlowError:
             return f"no connection within {CONNECT_TIMEOUT_S:g} s"
         try:
-            return await self._use(stream, session, host=f"{parts.hostname}:{port}")
+            return await self._use(stream, session, host=parts.netloc)
         finally:
             await trio.aclose_forcefully(stream)
 
@@ -105,24 +105,26 @@ class NodeLink:
         parts = urlsplit(self._url)
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         outcome: str | FeedError = "ended"
-        async with trio.open_nursery() as nursery:  # for the task that reads; what fails here must not become a group
-            try:
-                with trio.fail_after(CONNECT_TIMEOUT_S):
-                    connection = await wrap_client_stream(
-                        nursery, stream, host, resource, max_message_size=MESSAGE_LIMIT
-                    )
-                await self._talk(connection, session)
-                with trio.move_on_after(CLOSE_TIMEOUT_S):
-                    await connection.aclose()
-            except ConnectionClosed as error:
-                outcome = self._closed(error)
-            except ConnectionRejected as error:
-                outcome = f"refused with HTTP status {error.status_code}"
-            except trio.TooSlowError:
-                outcome = f"silent for {2 * QUIET_S:g} s" if session.ready else "it does not answer as a node does"
-            except FeedError as error:
-                outcome = error
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:  # for the task that reads
+                try:
+                    with trio.fail_after(CONNECT_TIMEOUT_S):
+                        connection = await wrap_client_stream(
+                            nursery, stream, host, resource, max_message_size=MESSAGE_LIMIT
+                        )
+                    await self._talk(connection, session)
+                    with trio.move_on_after(CLOSE_TIMEOUT_S):
+                        await connection.aclose()
+                except ConnectionClosed as error:
+                    outcome = self._closed(error)
+                except trio.TooSlowError:
+                    outcome = f"silent for {2 * QUIET_S:g} s" if session.ready else "it does not answer as a node does"
+                except FeedError as error:
+                    outcome = error
+                nursery.cancel_scope.cancel()
+        except* ConnectionRejected as rejections:  # raised by the task that reads
+            statuses = [error.status_code for error in rejections.exceptions if isinstance(error, ConnectionRejected)]
+            outcome = f"refused with HTTP status {statuses[0]}"
         if isinstance(outcome, FeedError):
             raise outcome
         return outcome
@@ -163,11 +165,14 @@ class NodeLink:
             await connection.send_message(request.text)
 
     async def _receive(self, session: NodeSession, text: str | bytes) -> None:
+        nonsense: FeedError | None = None
         try:
             session.receive(text)
         except ValueError as error:
+            nonsense = FeedError(self._source, str(error))
+        if nonsense is not None:
             await self._hand_on_all()
-            raise FeedError(self._source, str(error)) from None
+            raise nonsense
 
     async def _hand_on_all(self) -> None:
         messages = self._follower.take_messages()

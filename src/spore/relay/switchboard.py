@@ -279,10 +279,10 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
+            if peer.closing or peer.plain or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
-            if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
+            if not peer.held and now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
                 self.refuse(peer, Reason.SILENCE, f"nothing was heard for {now_s - peer.heard_at:.1f} s")
             elif peer.hello is not None and now_s - peer.spoke_at >= self.heartbeat_s:
                 peer.spoke_at = now_s
