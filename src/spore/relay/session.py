@@ -368,10 +368,7 @@ class Session:
         Raises:
             RelayError: the other end has been silent for too long.
         """
-<<<<<<< HEAD
         # The sums that are returned are compared: a difference may be rounded the other way, and now be the time to look.
-=======
->>>>>>> main
         silent_at = self._heard_at + self._silent_after_s
         if now_s >= silent_at:
             raise RelayError(f"nothing from the relay for {now_s - self._heard_at:.1f} s")
