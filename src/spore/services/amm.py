@@ -257,7 +257,7 @@ def _best_of(middles: Iterable[int], first: Hop, second: Hop, best: Arbitrage, b
 def _between(square: int, linear: int, constant: int, most: int) -> range:
     """The integers from 1 to ``most`` with ``square·v² − linear·v + constant <= 0``."""
     discriminant = linear * linear - 4 * square * constant
-    if discriminant < 0 or linear <= 0:
+    if discriminant < 0:
         return range(0)
     root = isqrt(discriminant)
     low = -((root - linear) // (2 * square))
