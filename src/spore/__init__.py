@@ -3,6 +3,8 @@
 Which of the two is configuration, never code. Read `spore.message` first: everything stands on it.
 """
 
+from typing import TYPE_CHECKING
+
 from spore import codec
 from spore.errors import (
     ActorStopped,
@@ -44,6 +46,9 @@ from spore.message import (
     to_plain,
 )
 from spore.nursery_bundle import Actor, ActorRef, Bundle, Directive, Mailbox, Supervision, open_bundle
+
+if TYPE_CHECKING:
+    from spore.deploy import open_system
 
 __all__ = [
     "I8",
@@ -87,6 +92,16 @@ __all__ = [
     "from_plain",
     "message",
     "open_bundle",
+    "open_system",
     "record",
     "to_plain",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`open_system` is imported when it is first asked for: it needs all layers, and most programs need few."""
+    if name == "open_system":
+        from spore.deploy import open_system  # noqa: PLC0415
+
+        return open_system
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,7 @@ __all__ = [
     "AskFailed",
     "AskTimeout",
     "CodecError",
+    "ConfigError",
     "ConversionError",
     "Damage",
     "DecodeError",
@@ -32,6 +33,7 @@ __all__ = [
     "RestartLimit",
     "SettingError",
     "SporeError",
+    "UnitFailed",
     "UsageError",
 ]
 
@@ -81,6 +83,35 @@ class ConversionError(SporeError, ValueError):
         self.message = message
         self.problems = problems
         super().__init__(f"not a {message}: " + "; ".join(problems))
+
+
+class ConfigError(SporeError):
+    """A configuration that cannot work. Nothing of it was run.
+
+    Attributes:
+        source: the file, or whatever else it came from.
+        problems: one sentence for each thing that is wrong, each with the path of its key.
+    """
+
+    def __init__(self, source: str, problems: tuple[str, ...]) -> None:
+        self.source = source
+        self.problems = problems
+        count = "" if len(problems) == 1 else f" ({len(problems)} problems)"
+        super().__init__(f"{source}{count}: " + "\n  ".join(("", *problems) if count else problems))
+
+
+class UnitFailed(SporeError):
+    """A process of a running system has ended, and is not started again.
+
+    Attributes:
+        unit: the bundle or actor that it ran, or ``relay``.
+        reason: what happened.
+    """
+
+    def __init__(self, unit: str, reason: str) -> None:
+        self.unit = unit
+        self.reason = reason
+        super().__init__(f"unit {unit!r}: {reason}")
 
 
 class ActorError(SporeError):

@@ -10,14 +10,20 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from spore.cli.check import check
 from spore.cli.decode import decode
 from spore.cli.encode import encode
+from spore.cli.record import record
 from spore.cli.relay import relay
+from spore.cli.replay import replay
+from spore.cli.run import run as run_config
 from spore.cli.schema import schema
-from spore.errors import SporeError
+from spore.errors import SporeError, UnitFailed
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "PIPE_CLOSED", "app", "run"]
+__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app", "run"]
 
+FAILED = 1
+"""A part of a running system has failed."""
 BAD_INPUT = 2
 INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
@@ -28,7 +34,7 @@ app = App(
     name="spore",
     version=lambda: importlib.metadata.version("spore"),
     help="Event-driven services as trio actors: bundled in one nursery, or relayed as processes.",
-    help_epilogue="Exit codes: 0 done · 2 bad input, configuration or usage · 130 interrupted.",
+    help_epilogue="Exit codes: 0 done · 1 a part of a running system has failed · 2 bad input, configuration or usage · 130 interrupted.",
     help_format="markdown",
     default_parameter=Parameter(negative=""),
     suppress_keyboard_interrupt=False,
@@ -37,6 +43,10 @@ app.command(schema)
 app.command(decode)
 app.command(encode)
 app.command(relay)
+app.command(record)
+app.command(replay)
+app.command(check)
+app.command(run_config, name="run")
 
 
 def run(tokens: Sequence[str] | None = None) -> int:
@@ -77,6 +87,9 @@ def _explained(error: BaseException) -> int:
             # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
+        case UnitFailed():
+            _say(str(error))
+            return FAILED
         case SporeError():
             return _say(str(error))
         case OSError():

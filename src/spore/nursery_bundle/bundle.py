@@ -204,6 +204,13 @@ class Bundle:
         while self._dispatcher.active:
             await self._dispatcher.quiet.park()
 
+    def lift_bounds(self) -> None:
+        """The bundle is about to end, actor by actor: nobody waits any more for room where messages are held to be merged.
+
+        Leaving the block does it, too. Somebody who has yet to stop may be the one for whom they are held.
+        """
+        self._ending.lift_bounds()
+
     def every(self, period_s: float, ref: ActorRef[M], message: M | Callable[[], M]) -> Timer:
         """Send a message, or what a function returns, each ``period_s`` seconds of trio's clock, from now on.
 

@@ -33,6 +33,12 @@ class Ending:
         self._left_because = Loss.CANCELLED
         """What becomes of messages that are left when the bundle has ended."""
 
+    def lift_bounds(self) -> None:
+        """See `Bundle.lift_bounds`."""
+        for cell in self._cells.values():
+            if cell.merge is not None:
+                cell.merge.lift_bound()
+
     async def drain(self, timers: Iterable[Timer], timeout_s: float) -> None:
         """Handle what is queued, senders before receivers, and stop every actor.
 
@@ -41,9 +47,7 @@ class Ending:
         await trio.lowlevel.checkpoint()  # a bundle that was cancelled drains nothing, in no dispatch
         for timer in tuple(timers):
             timer.cancel()
-        for cell in self._cells.values():
-            if cell.merge is not None:
-                cell.merge.lift_bound()
+        self.lift_bounds()
         with trio.move_on_after(timeout_s) as deadline:
             for group in drain_order(self._cells.values()):
                 await self.stop(group)

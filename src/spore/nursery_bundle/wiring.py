@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["Outlet", "drain_order", "reaches", "receivers", "waits_for"]
+__all__ = ["Outlet", "drain_order", "groups_in_order", "reaches", "receivers", "waits_for"]
+
+N = TypeVar("N", bound=Hashable)
 
 
 class Outlet(Protocol):
@@ -60,46 +62,51 @@ def waits_for(cell: Cell, other: Cell) -> bool:
 
 
 def drain_order(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The actors in groups, senders before receivers; a group of several is a cycle and must be drained together.
+    """The actors in groups, senders before receivers; a group of several is a cycle and must be drained together."""
+    return groups_in_order(cells, receivers)
 
-    Where the wiring does not say, those that were started later come first: what it does not show, such as references
-    in messages, usually leads to what was there before.
+
+def groups_in_order(nodes: Iterable[N], receivers_of: Callable[[N], Iterable[N]]) -> list[list[N]]:
+    """Senders and receivers in groups, senders before receivers; those of one group reach each other.
+
+    Where the wiring does not say, later nodes come first: what it does not show, such as references in messages,
+    usually leads to what was there before.
 
     Source: Tarjan, "Depth-first search and linear graph algorithms" (1972); with a stack of its own, because a chain
     of actors may be longer than Python's.
     """
-    index: dict[Cell, int] = {}
-    low: dict[Cell, int] = {}
-    stack: list[Cell] = []
-    open_cells: set[Cell] = set()
-    groups: list[list[Cell]] = []
+    index: dict[N, int] = {}
+    low: dict[N, int] = {}
+    stack: list[N] = []
+    open_nodes: set[N] = set()
+    groups: list[list[N]] = []
 
-    for root in cells:
+    for root in nodes:
         if root in index:
             continue
-        work = [(root, iter(receivers(root)))]
+        work = [(root, iter(receivers_of(root)))]
         index[root] = low[root] = len(index)
         stack.append(root)
-        open_cells.add(root)
+        open_nodes.add(root)
         while work:
-            cell, ahead = work[-1]
+            node, ahead = work[-1]
             for following in ahead:
                 if following not in index:
                     index[following] = low[following] = len(index)
                     stack.append(following)
-                    open_cells.add(following)
-                    work.append((following, iter(receivers(following))))
+                    open_nodes.add(following)
+                    work.append((following, iter(receivers_of(following))))
                     break
-                if following in open_cells:
-                    low[cell] = min(low[cell], index[following])
+                if following in open_nodes:
+                    low[node] = min(low[node], index[following])
             else:
                 work.pop()
                 if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[cell])
-                if low[cell] == index[cell]:
-                    at = stack.index(cell) if stack[-1] is not cell else len(stack) - 1
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == index[node]:
+                    at = stack.index(node) if stack[-1] is not node else len(stack) - 1
                     group = stack[at:]
                     del stack[at:]
-                    open_cells.difference_update(group)
+                    open_nodes.difference_update(group)
                     groups.append(group)
     return [group[::-1] for group in reversed(groups)]

@@ -129,6 +129,7 @@ class Outgoing:
         """What is numbered up to here may have been handled by a receiver that is dead."""
         self._window = self.options.capacity
         self._active = 0
+        self._unbounded = False
         self.waiting = WaitingRoom(self.name, self.options.capacity, self._lose)
 
     def resume(self, acked: int, written: int, *, known: bool) -> None:
@@ -181,14 +182,19 @@ class Outgoing:
         """Whether `send`, or `ask` for what is awaited, need not wait."""
         if not self.lossless:
             return self.waiting.has_room(self._key(message), awaited=awaited)
-        if self.options.feedback:
+        if self.options.feedback or self._unbounded:
             return True
         return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES
 
     @property
     def overfull(self) -> bool:
         """Whether `queue` has run over what may be outstanding, so that what leads here should pause."""
-        return self.lossless and not self.options.feedback and len(self.waiting) > 0
+        return self.lossless and not self.options.feedback and not self._unbounded and len(self.waiting) > 0
+
+    def lift_bound(self) -> None:
+        """Nobody waits for room from now on; see `spore.relay.Client.lift_bounds`."""
+        self._unbounded = True
+        self.on_change()
 
     def queue(self, message: Any, *, ask: Receipt | None = None) -> None:
         """Take a message; it is written when the connection allows.

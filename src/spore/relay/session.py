@@ -80,7 +80,8 @@ class Session:
     Args:
         name: the client's, for people.
         token: what the relay asks for, if it does.
-        registry: the messages that may travel; their schema is what the other end's is compared with.
+        registry: the messages that are known here.
+        schema: what the other ends have to mean alike; by default all of the registry.
         heartbeat_s: say something at least this often, in seconds.
         client: the number that tells this process from all others; drawn at random if left out.
         max_frame_size: the largest frame to accept, in bytes.
@@ -93,6 +94,7 @@ class Session:
         *,
         token: str = "",
         registry: Registry = REGISTRY,
+        schema: Schema | None = None,
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
         client: int | None = None,
         max_frame_size: int = MAX_FRAME_SIZE,
@@ -120,6 +122,7 @@ class Session:
         """Frames that could not be read."""
         self._token = token
         self._registry = registry
+        self._agreed = schema
         self._heartbeat_s = heartbeat_s
         self._max_frame_size = max_frame_size
         self._clock = clock
@@ -263,7 +266,7 @@ class Session:
         self._say(self._introduction())
 
     def _introduction(self) -> Hello:
-        schema = Schema.of(self._registry)
+        schema = self._agreed or Schema.of(self._registry)
         lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
         heartbeat_ms = round(self._heartbeat_s * 1_000)
         return Hello(PROTOCOL, self.client, self.name, self._token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
@@ -365,16 +368,16 @@ class Session:
         Raises:
             RelayError: the other end has been silent for too long.
         """
-        if now_s - self._heard_at >= self._silent_after_s:
+        silent_at = self._heard_at + self._silent_after_s
+        if now_s >= silent_at:
             raise RelayError(f"nothing from the relay for {now_s - self._heard_at:.1f} s")
-        if self.ready and now_s - self._spoke_at >= self._heartbeat_s:
+        if self.ready and now_s >= self._spoke_at + self._heartbeat_s:
             self._spoke_at = now_s
             for link in self.outgoing.values():
                 position = link.position()
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        silent_at = self._heard_at + self._silent_after_s
         return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in

@@ -1,0 +1,87 @@
+"""``spore check``: say what a configuration would run, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from spore.deploy import Plan, examine, load_config
+from spore.errors import ConfigError
+
+__all__ = ["check", "import_from_here"]
+
+REFUSED = 2
+
+
+def check(config: Path, /, *, json: bool = False) -> int:
+    """Check a configuration without running it: who sends to whom by which route, in which processes, and every problem.
+
+    Exit codes: 0 it can run · 2 it cannot.
+
+    Parameters
+    ----------
+    config
+        The file, in TOML.
+    json
+        Print one JSON object: problems, edges, processes.
+    """
+    import_from_here()
+    try:
+        plan = examine(load_config(config), apart=True)
+    except ConfigError as error:
+        if not json:
+            raise
+        print(jsonlib.dumps({"problems": error.problems, "edges": [], "processes": []}, indent=2))
+        return REFUSED
+    if json:
+        print(jsonlib.dumps(_described(plan), indent=2))
+    else:
+        _show(plan)
+    if plan.problems:
+        if not json:
+            raise ConfigError(str(config), plan.problems)
+        return REFUSED
+    return 0
+
+
+def import_from_here() -> None:
+    """Let modules be imported from the folder one stands in, as ``python -m`` does."""
+    here = os.getcwd()
+    if not {"", here} & set(sys.path):
+        sys.path.insert(0, here)
+
+
+def _described(plan: Plan) -> dict[str, Any]:
+    return {
+        "problems": list(plan.problems),
+        "edges": [
+            {
+                "sender": edge.sender,
+                "port": edge.port,
+                "receiver": edge.receiver,
+                "route": edge.route,
+                "reason": edge.reason,
+                "why": edge.why,
+                "feedback": edge.feedback,
+            }
+            for edge in plan.edges
+        ],
+        "processes": [{"name": name, "actors": list(actors)} for name, actors in _processes(plan)],
+    }
+
+
+def _processes(plan: Plan) -> list[tuple[str, tuple[str, ...]]]:
+    """What `spore run` starts, and the actors in each."""
+    units = [(unit.label, unit.actors) for group in plan.units for unit in group]
+    return [("relay", ()), *units] if plan.relay else units
+
+
+def _show(plan: Plan) -> None:
+    for edge in plan.edges:
+        closes = ", and closes a cycle, so that nobody waits in it" if edge.feedback else ""
+        print(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}, because {edge.reason}{closes} ({edge.why})")
+    for name, actors in _processes(plan):
+        print(f"process: {name}" + (f", with {', '.join(actors)}" if len(actors) > 1 else ""))

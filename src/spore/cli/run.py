@@ -1,0 +1,83 @@
+"""``spore run``: run what a configuration describes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import trio
+
+from spore.cli.check import import_from_here
+from spore.deploy import Plan, System, load_config, make_plan, run_plan
+
+__all__ = ["run"]
+
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell reports it."""
+
+
+def run(config: Path, /) -> int:
+    """Run a system: a process for each bundle in shared_memory, for each actor in relay, for each feed, and for the relay.
+
+    A process that dies is started again. SIGTERM and Ctrl-C end the system once everything that was sent has been handled;
+    a second Ctrl-C ends it at once. A system whose feeds have ended ends by itself.
+
+    Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
+
+    Parameters
+    ----------
+    config
+        The file, in TOML.
+    """
+    import_from_here()
+    plan = make_plan(load_config(config), apart=True, source=str(config))
+    return trio.run(_run, plan)
+
+
+async def _run(plan: Plan) -> int:
+    code = 0
+    stop = trio.Event()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def obey(signals: AsyncIterator[int]) -> None:
+                nonlocal code
+                async for number in signals:
+                    if number == signal.SIGINT:
+                        if code == INTERRUPTED:
+                            _say("stops at once")
+                            nursery.cancel_scope.cancel()
+                        code = INTERRUPTED
+                    if not stop.is_set():
+                        _say("handles what was sent, and ends")
+                    stop.set()
+
+            nursery.start_soon(obey, signals)
+            async with run_plan(plan, say=_say) as system:
+                for edge in plan.edges:
+                    _say(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}")
+                _say("runs")
+                await _until_over(system, stop)
+            nursery.cancel_scope.cancel()
+    _say("ended")
+    return code
+
+
+async def _until_over(system: System, stop: trio.Event) -> None:
+    """Wait until it is to stop, or all its feeds have ended."""
+    async with trio.open_nursery() as nursery:
+
+        async def feeds() -> None:
+            await system.wait_feeds()
+            _say("the feeds have ended")
+            stop.set()
+
+        if system.plan.config.feeds:
+            nursery.start_soon(feeds)
+        await stop.wait()
+        nursery.cancel_scope.cancel()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,33 @@
+"""Deployment: from a TOML file to running bundles and processes. Where an actor runs is decided here and nowhere else.
+
+Read in this order: `config` (what a file can say), `load` (reading it, strictly), `kinds` (actor classes by name, and what
+can be told from them), `place`, `wires`, `cycles` and `plan` (who is wired to whom, by which route, in which process),
+`spec` (what a process is told), `unit` and `feeding` (what one process runs), `child` (such a process), `supervise`
+(keeping processes alive), `system` (all of it together).
+"""
+
+from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig
+from spore.deploy.load import load_config
+from spore.deploy.plan import Edge, Plan, Route, Unit, UnitKind, examine, make_plan
+from spore.deploy.system import System, SystemStatistics, open_system, run_plan
+
+__all__ = [
+    "ActorConfig",
+    "BundleConfig",
+    "Edge",
+    "FeedConfig",
+    "Mode",
+    "Plan",
+    "RelayConfig",
+    "Route",
+    "System",
+    "SystemConfig",
+    "SystemStatistics",
+    "Unit",
+    "UnitKind",
+    "examine",
+    "load_config",
+    "make_plan",
+    "open_system",
+    "run_plan",
+]

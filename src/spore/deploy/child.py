@@ -1,0 +1,220 @@
+"""A process of a system: ``python -m spore.deploy.child``. It is told what to run on stdin, and what to do with it.
+
+Both ways one JSON object a line. It ends when stdin does, whatever it is doing, so that nothing outlives the process that
+started it. What actors print goes to stderr, where logs go; stdout belongs to the one who listens there.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import cattrs
+import trio
+
+from spore.deploy.feeding import RunningFeed
+from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json
+from spore.deploy.unit import RunningUnit
+from spore.relay import Address, Switchboard, open_relay
+
+__all__ = ["FAILED", "GRACE_S", "Command", "Job", "main"]
+
+FAILED = 1
+GRACE_S = 5.0
+"""So long what runs here may take to stop once nobody listens any more."""
+_log = logging.getLogger("spore.deploy")
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """The first line: what to run. One of the three."""
+
+    path: tuple[str, ...]
+    """Where to import modules from: as in the process that has started this one."""
+    unit: UnitSpec | None = None
+    feed: FeedSpec | None = None
+    relay: RelaySpec | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """Each further line."""
+
+    do: str
+    id: int
+    """Comes back with the answer."""
+    actor: str = ""
+    receivers: tuple[str, ...] = ()
+    idle: bool = False
+
+
+class Relaying:
+    """The relay, as something to run."""
+
+    def __init__(self, spec: RelaySpec) -> None:
+        self._spec = spec
+        self._to_leave = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until it is to leave.
+
+        Cancellation: as `spore.relay.open_relay`.
+        """
+        board = Switchboard(heartbeat_s=self._spec.heartbeat_s)
+        async with open_relay([Address.parse(self._spec.address)], board=board):
+            task_status.started()
+            await self._to_leave.wait()
+
+    def leave(self) -> None:
+        self._to_leave.set()
+
+
+def main() -> int:
+    """Run one job, and return the exit code."""
+    faulthandler.enable()
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever sends them to a whole group means the one that started us
+        signal.signal(number, signal.SIG_IGN)
+    lines = _lines()
+    first = next(lines, None)
+    if first is None:
+        return 0
+    job = from_json(first, Job)
+    sys.path[:] = job.path
+    running = _running(job)
+    logging.basicConfig(level=logging.WARNING, format=f"{_label(job)}: %(message)s")
+    return trio.run(_run, running, lines, out)
+
+
+def _label(job: Job) -> str:
+    spec = job.unit or job.feed or job.relay
+    return spec.label if spec is not None else "nothing"
+
+
+def _running(job: Job) -> Any:
+    if job.unit is not None:
+        return RunningUnit(job.unit)
+    if job.feed is not None:
+        return RunningFeed(job.feed)
+    if job.relay is not None:
+        return Relaying(job.relay)
+    raise ValueError("a job says what to run: a unit, a feed or a relay")
+
+
+async def _run(running: Any, lines: Iterator[bytes], out: Any) -> int:
+    def say(**event: Any) -> None:
+        out.write(json.dumps(event) + "\n")
+        out.flush()
+
+    commands, arrived = trio.open_memory_channel[bytes](64)
+    gone = False
+    code = 0
+    try:
+        async with trio.open_nursery() as nursery:
+
+            def on_end() -> None:
+                nonlocal gone
+                gone = True
+                nursery.cancel_scope.cancel()
+
+            _listen(lines, trio.lowlevel.current_trio_token(), commands, on_end)
+            await nursery.start(_run_to_its_end, running, nursery)
+            say(event="ready")
+            async for line in arrived:
+                nursery.start_soon(_obey, running, from_json(line, Command), say)
+    except* BrokenPipeError:
+        gone = True
+    except* Exception as group:  # noqa: BLE001 - whatever it is, it is told
+        code = FAILED
+        if not gone:
+            _tell(group, say)
+    return FAILED if gone else code
+
+
+def _tell(group: BaseExceptionGroup[BaseException], say: Callable[..., None]) -> None:
+    """Say why this ends: to people with everything, to the one who listens in a line."""
+    error = _first(group)
+    _log.error("ends after %s: %s", type(error).__name__, error, exc_info=group)
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    with suppress(BrokenPipeError):
+        say(event="failed", reason=f"{type(error).__name__}: {error}{notes}")
+
+
+async def _run_to_its_end(
+    running: Any, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    await running.run(task_status=task_status)
+    nursery.cancel_scope.cancel()
+
+
+async def _obey(running: Any, command: Command, say: Callable[..., None]) -> None:
+    value: object = None
+    match command.do:
+        case "settle":
+            value = await running.settle(command.receivers, idle=command.idle)
+        case "statistics":
+            value = cattrs.unstructure(await running.statistics())
+        case "lift_bounds":
+            await running.lift_bounds()
+        case "stop":
+            await running.stop(command.actor)
+        case "finish":
+            await running.finish()
+        case "leave":
+            running.leave()
+        case "wait_ended":
+            await running.wait_ended()
+        case other:
+            raise ValueError(f"there is no command {other!r}")
+    say(event="answer", id=command.id, value=value)
+
+
+def _lines() -> Iterator[bytes]:
+    """The lines of stdin. Not by its own buffer, which a thread that waits there would hold at the interpreter's end."""
+    rest = b""
+    while data := os.read(0, 1 << 16):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+
+
+def _listen(
+    lines: Iterator[bytes],
+    token: trio.lowlevel.TrioToken,
+    commands: trio.MemorySendChannel[bytes],
+    on_end: Callable[[], None],
+) -> None:
+    """Read in a thread, so that the end is noticed even while a handler holds the loop for ever."""
+
+    def read() -> None:
+        try:
+            for line in lines:
+                trio.from_thread.run(commands.send, line, trio_token=token)
+            token.run_sync_soon(on_end)
+        except trio.RunFinishedError:
+            return
+        time.sleep(GRACE_S)
+        os._exit(FAILED)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

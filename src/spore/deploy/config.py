@@ -1,0 +1,103 @@
+"""What a configuration file can say. Every key is a field here, and every field has its sentence."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, Literal, TypeAlias
+
+import attrs
+
+from spore.deploy.strict import OneOrSeveral
+from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
+from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
+
+__all__ = ["ActorConfig", "BundleConfig", "FeedConfig", "Mode", "Names", "RelayConfig", "SystemConfig"]
+
+Names: TypeAlias = Annotated[tuple[str, ...], OneOrSeveral()]
+"""``["a", "b"]``, or ``"a"`` for a single one."""
+
+
+class Mode(enum.StrEnum):
+    """Where the actors of a bundle run, and so how messages get from one to another."""
+
+    SHARED_MEMORY = "shared_memory"
+    """All in one process: messages are passed by reference."""
+    RELAY = "relay"
+    """Each in a process of its own: messages are encoded and go through the relay."""
+    DISTRIBUTED = "distributed"
+    """On other machines."""
+
+
+@attrs.frozen(kw_only=True)
+class ActorConfig:
+    """One actor: ``[bundles.actors.NAME]``."""
+
+    type: str
+    """A registered name, such as ``MarketDataActor``, or ``package.module:Class``."""
+    config: dict[str, Any] = attrs.field(factory=dict)
+    """Its settings: fields of its class, or of its ``inner`` service."""
+    wire: dict[str, Names] = attrs.field(factory=dict)
+    """Which actors each port leads to; ``[]`` for none. A port that is left out is wired to the actor of its name, or
+    else to the only one that handles what it sends."""
+    capacity: int = attrs.field(default=DEFAULT_CAPACITY, validator=attrs.validators.ge(1))
+    """How many messages its mailbox holds."""
+    overflow: Overflow = Overflow.BLOCK
+    """What happens to one more."""
+    key: Names = ()
+    """For ``overflow = "conflate"``: the fields of a message that tell its kind."""
+    dispatch: Dispatch | None = None
+    """``inline`` or ``queued``; by default ``inline`` where that makes no difference but speed."""
+    merge: Literal["event_time"] | None = None
+    """``event_time``, where the answers depend on how the messages of several senders interleave."""
+    verify: float = attrs.field(default=0.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+    """The share of its messages that are also encoded, decoded and compared where they are passed by reference."""
+    supervision: Supervision = attrs.field(factory=Supervision)
+    """What is done about failures, and how often."""
+
+
+@attrs.frozen(kw_only=True)
+class BundleConfig:
+    """Actors that belong together: ``[[bundles]]``."""
+
+    name: str
+    mode: Mode
+    actors: dict[str, ActorConfig]
+    drain_timeout_s: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
+    """How long its end may take to handle what is queued, in seconds."""
+    supervision: Supervision | None = None
+    """What an escalation does: ``on_failure = "restart"`` restarts the bundle whole; by default it ends the process."""
+
+
+@attrs.frozen(kw_only=True)
+class RelayConfig:
+    """The relay of this system: ``[relay]``."""
+
+    socket: str | None = None
+    """Where it listens: the path of a Unix socket. By default one in a directory that is made for the run."""
+    heartbeat_s: float = attrs.field(default=2.0, validator=attrs.validators.gt(0))
+    """Everybody says something at least so often."""
+
+
+@attrs.frozen(kw_only=True)
+class FeedConfig:
+    """Where events come from: ``[[feeds]]``."""
+
+    source: Names
+    """One or several sources, such as ``"evm-logs:FILE"``. Several are merged by event time."""
+    to: Names
+    """The actors that get every event."""
+
+
+@attrs.frozen(kw_only=True)
+class SystemConfig:
+    """A whole file."""
+
+    bundles: tuple[BundleConfig, ...]
+    relay: RelayConfig = attrs.field(factory=RelayConfig)
+    feeds: tuple[FeedConfig, ...] = ()
+    modules: Names = ()
+    """Modules to import in every process, for the messages that they declare."""
+
+    def in_mode(self, mode: Mode) -> SystemConfig:
+        """The same with every bundle in one mode."""
+        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, mode=mode) for bundle in self.bundles))

@@ -1,0 +1,111 @@
+"""A feed that runs in a process of its own, and sends what it reads to its actors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import trio
+
+from spore.deploy.spec import FeedSpec
+from spore.deploy.unit import UnitStatistics, open_link, remote_ref
+from spore.errors import UsageError
+from spore.relay import Client
+
+__all__ = ["RunningFeed"]
+
+FEEDS = "spore.feeds"
+
+
+class RunningFeed:
+    """A feed at work. It answers to what a `spore.deploy.unit.RunningUnit` does."""
+
+    def __init__(self, spec: FeedSpec) -> None:
+        self.spec = spec
+        self.label = spec.label
+        self._client: Client | None = None
+        self._feed: Any = None
+        self._reading = trio.CancelScope()
+        self._ended = trio.Event()
+        self._to_leave = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read the feed to its end, or until it is to stop, and keep what is under way until it is to leave.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            ExceptionGroup: with `spore.errors.FeedError` where the source cannot be read.
+        """
+        spec = self.spec
+        for module in spec.modules:
+            importlib.import_module(module)
+        open_feed = getattr(importlib.import_module(FEEDS), "open_feed", None)
+        if open_feed is None:
+            raise UsageError(f"{FEEDS} opens no feeds in this version")
+        async with open_link(spec.link, spec.label) as client:
+            assert client is not None  # noqa: S101 - a feed always has a link
+            self._client = client
+            refs = [remote_ref(client, target, sender=spec.name) for target in spec.targets]
+            async with open_feed(*spec.feed.source) as self._feed:
+                await client.wait_connected()
+                task_status.started()
+                with self._reading:
+                    async for batch in self._feed.batches():
+                        for ref in refs:
+                            await ref.send_many(batch)
+            for ref in refs:
+                ref.idle()
+            self._ended.set()
+            await self._to_leave.wait()
+
+    async def wait_ended(self) -> None:
+        """Wait until everything has been read and sent.
+
+        Cancellation: a checkpoint.
+        """
+        await self._ended.wait()
+
+    async def settle(self, receivers: tuple[str, ...], *, idle: bool) -> int:
+        """As `spore.deploy.unit.RunningUnit.settle`. What has not been read yet has not been sent.
+
+        Cancellation: always a checkpoint.
+        """
+        if self._client is None:
+            return 0
+        await self._client.drain(*receivers)
+        return sum(link.counts.sent for link in self._client.session.outgoing.values())
+
+    async def statistics(self) -> UnitStatistics:
+        """Counts of what was read and sent.
+
+        Cancellation: a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        client = self._client.statistics() if self._client is not None else None
+        account: Mapping[str, Any] | None = attrs.asdict(self._feed.account) if self._feed is not None else None
+        return UnitStatistics(label=self.label, pid=os.getpid(), restarts=0, client=client, account=account)
+
+    async def lift_bounds(self) -> None:
+        """Everything is about to end: read no more.
+
+        Cancellation: a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        self._reading.cancel()
+
+    async def finish(self) -> None:
+        """As `spore.deploy.unit.RunningUnit.finish`.
+
+        Cancellation: a checkpoint.
+        """
+        self._reading.cancel()
+        await self._ended.wait()
+
+    def leave(self) -> None:
+        """Be gone. What others have not handled of what was sent from here is given up."""
+        self._reading.cancel()
+        self._to_leave.set()

@@ -1,0 +1,291 @@
+"""The plan of a system: who is wired to whom, by which route, in which process. It is made before anything is started.
+
+Invariant: the same configuration makes the same plan, and a plan without problems says all that a process needs to know.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from spore.deploy.config import BundleConfig, Mode, SystemConfig
+from spore.deploy.cycles import closing, cyclic_groups
+from spore.deploy.kinds import Classes, overlap
+from spore.deploy.load import said
+from spore.deploy.place import Local, import_modules, placed
+from spore.deploy.strict import Found, among
+from spore.deploy.wires import Placed, Wire, class_names, wires_of
+from spore.errors import ConfigError
+from spore.message import REGISTRY
+from spore.nursery_bundle.wiring import groups_in_order
+
+__all__ = ["Edge", "Plan", "Route", "Unit", "UnitKind", "examine", "make_plan"]
+
+MESSAGES = "spore.services.messages"
+
+
+class Route(enum.StrEnum):
+    """How messages get from one actor to another."""
+
+    REFERENCE = "reference"
+    """In one process: the object itself is handed over."""
+    RELAY = "relay"
+    """Between processes of one machine: as frames, through the relay."""
+
+
+class UnitKind(enum.StrEnum):
+    """What a process is for."""
+
+    BUNDLE = "bundle"
+    """All actors of a bundle in ``shared_memory``."""
+    ACTOR = "actor"
+    """One actor of a bundle in ``relay``."""
+    FEED = "feed"
+    LOCAL = "local"
+    """Actors of the caller's own that share no bundle with others."""
+
+
+@attrs.frozen
+class Edge:
+    """A port that leads to an actor, and the route there."""
+
+    sender: str
+    port: str
+    receiver: str
+    route: Route
+    reason: str
+    """Why this route."""
+    why: str
+    """Why it leads there."""
+    feedback: bool = False
+    """Whether it closes a cycle that leaves a process. Nobody waits for room in it."""
+
+
+@attrs.frozen
+class Unit:
+    """What one process runs, or one bundle of the calling process."""
+
+    kind: UnitKind
+    name: str
+    actors: tuple[str, ...]
+    """In the order of their start: receivers before senders."""
+    here: bool
+    """Whether it runs in the calling process."""
+    bundle: BundleConfig | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.name!r}"
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """A system, before it runs."""
+
+    config: SystemConfig
+    actors: Mapping[str, Placed]
+    edges: tuple[Edge, ...]
+    units: tuple[tuple[Unit, ...], ...]
+    """Senders before receivers; those of one group send to each other."""
+    relay: bool
+    """Whether a relay is needed."""
+    messages: tuple[str, ...]
+    """What all processes have to mean alike: the messages of the modules that are named, and of the edges, each as
+    ``package.module:Class``."""
+    problems: tuple[str, ...] = ()
+
+    def unit_of(self, actor: str) -> Unit:
+        """Where an actor runs."""
+        return next(unit for group in self.units for unit in group if actor in unit.actors)
+
+
+def make_plan(
+    config: SystemConfig, *, local: Local | None = None, apart: bool = False, source: str = "configuration"
+) -> Plan:
+    """The plan of a system that can work.
+
+    Args:
+        config: what is wanted.
+        local: actors of the caller's own; see `spore.deploy.open_system`.
+        apart: bundles in ``shared_memory`` get processes of their own, too, as ``spore run`` does it.
+        source: where the configuration is from, for errors.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    plan = examine(config, local=local, apart=apart)
+    if plan.problems:
+        raise ConfigError(source, plan.problems)
+    return plan
+
+
+def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = False) -> Plan:
+    """The same as `make_plan`, with whatever can be said of a system that cannot work, and why it cannot."""
+    found = list(import_modules((MESSAGES, *config.modules)))
+    actors, more = placed(config, local or {})
+    found += more
+    wires, more = wires_of(actors)
+    found += more
+    units, homes = _units(config, actors, wires, apart=apart)
+    fed, more = _fed(config, actors)
+    edges = _edges(actors, wires, homes) + fed
+    found += more
+    found += _cannot_travel(actors, edges)
+    pairs = [(edge.sender, edge.receiver) for edge in edges]
+    for group in cyclic_groups(tuple(actors), [pair for pair in pairs if pair[0] in actors]):
+        for name in group:
+            if actors[name].config.merge is not None:
+                around = " → ".join((*group, group[0]))
+                found.append((f"{actors[name].at}.merge", f"it would wait for itself, in the cycle {around}"))
+    relayed = any(edge.route is Route.RELAY for edge in edges) or any(
+        not unit.here and unit.kind is UnitKind.ACTOR and not apart for unit in units
+    )
+    return Plan(
+        config=config,
+        actors=actors,
+        edges=tuple(edges),
+        units=_in_order(units, edges),
+        relay=relayed,
+        messages=_messages(config, actors),
+        problems=said(found),
+    )
+
+
+def _units(
+    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, apart: bool
+) -> tuple[list[Unit], dict[str, Unit]]:
+    """The processes, and which one each actor is in."""
+    members: dict[tuple[UnitKind, str], tuple[BundleConfig | None, list[str]]] = {}
+    home: dict[str, tuple[UnitKind, str]] = {}
+    for name, actor in actors.items():
+        bundle = actor.bundle
+        if bundle is not None:
+            shared = bundle.mode is Mode.SHARED_MEMORY
+            home[name] = (UnitKind.BUNDLE, bundle.name) if shared else (UnitKind.ACTOR, name)
+            members.setdefault(home[name], (bundle, []))[1].append(name)
+    for name, actor in actors.items():
+        if actor.local:  # by reference where a sender's bundle is in this process
+            senders = (home[wire.sender] for wire in wires if wire.receiver == name)
+            home[name] = next((at for at in senders if at[0] is UnitKind.BUNDLE), (UnitKind.LOCAL, "local"))
+            members.setdefault(home[name], (None, []))[1].append(name)
+    units = {
+        (kind, name): Unit(
+            kind,
+            name,
+            _start_order(names, wires),
+            here=kind is UnitKind.LOCAL or (kind is UnitKind.BUNDLE and not apart),
+            bundle=bundle,
+        )
+        for (kind, name), (bundle, names) in members.items()
+    }
+    feeds = [Unit(UnitKind.FEED, f"feeds[{number}]", (), here=False) for number in range(len(config.feeds))]
+    return [*feeds, *units.values()], {name: units[at] for name, at in home.items()}
+
+
+def _start_order(names: list[str], wires: list[Wire]) -> tuple[str, ...]:
+    following = {
+        name: [wire.receiver for wire in wires if wire.sender == name and wire.receiver in names] for name in names
+    }
+    return tuple(name for group in reversed(groups_in_order(names, following.__getitem__)) for name in group)
+
+
+def _edges(actors: Mapping[str, Placed], wires: list[Wire], homes: Mapping[str, Unit]) -> list[Edge]:
+    edges = []
+    for wire in wires:
+        route, reason = _route(actors[wire.sender], actors[wire.receiver], homes)
+        edges.append(Edge(wire.sender, wire.port, wire.receiver, route, reason, wire.why))
+    by_route: dict[Route, list[tuple[str, str]]] = {route: [] for route in Route}
+    for edge in edges:
+        by_route[edge.route].append((edge.sender, edge.receiver))
+    closes = closing(tuple(actors), references=by_route[Route.REFERENCE], relayed=by_route[Route.RELAY])
+    return [
+        attrs.evolve(edge, feedback=edge.route is Route.RELAY and (edge.sender, edge.receiver) in closes)
+        for edge in edges
+    ]
+
+
+def _route(sender: Placed, receiver: Placed, homes: Mapping[str, Unit]) -> tuple[Route, str]:
+    ours, theirs = homes[sender.name], homes[receiver.name]
+    if ours is theirs and ours.kind in {UnitKind.BUNDLE, UnitKind.LOCAL}:
+        return Route.REFERENCE, f"both run in {ours.label}"
+    if sender.bundle is receiver.bundle:
+        return Route.RELAY, f'mode = "relay" in bundle {sender.bundle.name!r}' if sender.bundle else "both are local"
+    return Route.RELAY, f"{sender.name!r} runs in {ours.label}, {receiver.name!r} in {theirs.label}"
+
+
+def _fed(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[list[Edge], list[Found]]:
+    """The edges of feeds, each of which has a process of its own."""
+    edges: list[Edge] = []
+    found: list[Found] = []
+    market: Classes = importlib.import_module(MESSAGES).MarketMessage.__args__
+    for number, feed in enumerate(config.feeds):
+        if not feed.source:
+            found.append((f"feeds[{number}].source", "a feed needs at least one source"))
+        if not feed.to:
+            found.append((f"feeds[{number}].to", f"a feed has to lead somewhere; {among('', actors)}"))
+        for place, name in enumerate(feed.to):
+            at = f"feeds[{number}].to[{place}]"
+            if name not in actors:
+                found.append((at, f"there is no actor {name!r}; {among(name, actors)}"))
+            elif overlap(market, actors[name].kind.handles) is False:
+                handles = class_names(actors[name].kind.handles)
+                found.append((at, f"{name!r} handles {handles}, and a feed sends market data"))
+            else:
+                reason = "a feed runs in a process of its own"
+                edges.append(Edge(f"feeds[{number}]", "to", name, Route.RELAY, reason, "feeds.to says so"))
+    return edges, found
+
+
+def _cannot_travel(actors: Mapping[str, Placed], edges: list[Edge]) -> Iterator[Found]:
+    """Messages of relayed edges that have no wire form that another process knows."""
+    for edge in edges:
+        if edge.route is Route.REFERENCE or edge.sender not in actors:
+            continue
+        sender = actors[edge.sender]
+        sends, handles = sender.kind.ports[edge.port].sends, actors[edge.receiver].kind.handles
+        for cls in sends or handles or ():
+            if handles is not None and not overlap((cls,), handles):
+                continue
+            at = f"{sender.at}.wire.{edge.port}"
+            if cls not in REGISTRY:
+                reason = "is no registered message; declare it with @spore.message(type_id=…, domain=…)"
+                yield at, f"{cls.__name__} goes to {edge.receiver!r} through the relay, and {reason}"
+            elif "<locals>" in cls.__qualname__:
+                reason = "is declared inside a function, where no other process finds it"
+                yield at, f"{cls.__name__} goes to {edge.receiver!r} through the relay, and {reason}"
+
+
+def _in_order(units: list[Unit], edges: list[Edge]) -> tuple[tuple[Unit, ...], ...]:
+    home = {unit.name: unit.label for unit in units if unit.kind is UnitKind.FEED}
+    home |= {name: unit.label for unit in units for name in unit.actors}
+    following: dict[str, list[str]] = {unit.label: [] for unit in units}
+    for edge in edges:
+        following[home[edge.sender]].append(home[edge.receiver])
+    by_label = {unit.label: unit for unit in units}
+    groups = groups_in_order(tuple(by_label), following.__getitem__)
+    return tuple(tuple(by_label[label] for label in group) for group in groups)
+
+
+def _messages(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[str, ...]:
+    """What the modules that are named declare, and what is handled and sent. A caller may know more messages than its
+    configuration needs, and the processes would then differ for no reason."""
+    modules = {
+        MESSAGES,
+        *config.modules,
+        *(actor.kind.path.partition(":")[0] for actor in actors.values() if not actor.local),
+    }
+    needed: set[Any] = set()
+    for actor in actors.values():
+        needed.update(actor.kind.handles or ())
+        for port in actor.kind.ports.values():
+            needed.update(port.sends or ())
+    return tuple(
+        f"{entry.cls.__module__}:{entry.cls.__qualname__}"
+        for entry in REGISTRY
+        if "<locals>" not in entry.cls.__qualname__
+        and (entry.cls in needed or any(f"{entry.cls.__module__}.".startswith(f"{module}.") for module in modules))
+    )

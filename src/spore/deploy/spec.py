@@ -1,0 +1,202 @@
+"""What a process is told to run: plain data, made from the plan, that travels as JSON and is read back strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import attrs
+import cattrs
+
+from spore.deploy.config import ActorConfig, FeedConfig
+from spore.deploy.plan import Plan, Route, Unit, UnitKind
+from spore.deploy.strict import Problem, structure
+from spore.errors import UsageError
+from spore.nursery_bundle.policy import Overflow, Supervision
+
+__all__ = [
+    "ActorSpec",
+    "FeedSpec",
+    "LinkSpec",
+    "RelaySpec",
+    "Target",
+    "UnitSpec",
+    "from_json",
+    "spec_of",
+    "target_of",
+    "to_json",
+]
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """An actor to which references lead."""
+
+    receiver: str
+    remote: bool
+    """Whether it is reached through the relay."""
+    feedback: bool = False
+    capacity: int
+    """Its mailbox's."""
+    key: tuple[str, ...] = ()
+    """What tells the kinds of messages that it conflates."""
+
+
+@attrs.frozen(kw_only=True)
+class ActorSpec:
+    """An actor to start."""
+
+    name: str
+    type: str
+    """``package.module:Class``, or empty for one that the caller has brought."""
+    ports: dict[str, tuple[Target, ...]] = attrs.field(factory=dict)
+    options: ActorConfig
+
+
+@attrs.frozen(kw_only=True)
+class LinkSpec:
+    """How to talk to the relay."""
+
+    address: str
+    heartbeat_s: float
+    messages: tuple[str, ...]
+    """What both ends of a link have to mean alike, each as ``package.module:Class``."""
+
+
+@attrs.frozen(kw_only=True)
+class UnitSpec:
+    """A bundle to run."""
+
+    label: str
+    bundle: str
+    actors: tuple[ActorSpec, ...]
+    """In the order of their start."""
+    attached: tuple[str, ...]
+    """Those that others reach through the relay."""
+    drain_timeout_s: float = 10.0
+    supervision: Supervision | None = None
+    link: LinkSpec | None = None
+    """None where nobody is reached through the relay."""
+    modules: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class FeedSpec:
+    """A feed to run."""
+
+    label: str
+    name: str
+    feed: FeedConfig
+    targets: tuple[Target, ...]
+    link: LinkSpec
+    modules: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class RelaySpec:
+    """A relay to run."""
+
+    label: str
+    address: str
+    heartbeat_s: float
+
+
+def spec_of(plan: Plan, unit: Unit, link: LinkSpec | None) -> UnitSpec | FeedSpec:
+    """What a unit runs."""
+    ports: dict[tuple[str, str], list[Target]] = {}
+    for edge in plan.edges:
+        ports.setdefault((edge.sender, edge.port), []).append(
+            target_of(plan, edge.receiver, remote=edge.route is Route.RELAY, feedback=edge.feedback)
+        )
+    modules = plan.config.modules
+    if unit.kind is UnitKind.FEED:
+        assert link is not None  # noqa: S101 - every plan with a feed has a relay
+        feed = plan.config.feeds[int(unit.name[len("feeds[") : -1])]
+        targets = tuple(ports[unit.name, "to"])
+        return FeedSpec(label=unit.label, name=unit.name, feed=feed, targets=targets, link=link, modules=modules)
+    actors = tuple(
+        ActorSpec(
+            name=name,
+            type="" if plan.actors[name].local else plan.actors[name].kind.path,
+            ports={port: tuple(targets) for (sender, port), targets in ports.items() if sender == name},
+            options=plan.actors[name].config,
+        )
+        for name in unit.actors
+    )
+    reached = {edge.receiver for edge in plan.edges if edge.route is Route.RELAY}
+    spec = UnitSpec(
+        label=unit.label,
+        bundle=unit.bundle.name if unit.bundle is not None else unit.name,
+        actors=actors,
+        attached=tuple(name for name in unit.actors if name in reached or (not unit.here and link is not None)),
+        link=link,
+        modules=modules,
+    )
+    if unit.bundle is None:
+        return spec
+    return attrs.evolve(spec, drain_timeout_s=unit.bundle.drain_timeout_s, supervision=unit.bundle.supervision)
+
+
+def target_of(plan: Plan, name: str, *, remote: bool, feedback: bool = False) -> Target:
+    """An actor, as its senders have to know it."""
+    config = plan.actors[name].config
+    key = config.key if config.overflow is Overflow.CONFLATE else ()
+    return Target(receiver=name, remote=remote, feedback=feedback, capacity=config.capacity, key=key)
+
+
+# As JSON
+
+_TAGS: Mapping[str, Any] = {
+    "$decimal": Decimal,
+    "$datetime": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$time": time.fromisoformat,
+}
+
+
+def to_json(value: Any) -> str:
+    """A value on one line. What JSON has no word for, of all that TOML can say, is tagged.
+
+    Raises:
+        UsageError: for anything else, which code has put into a configuration.
+    """
+    return json.dumps(cattrs.unstructure(value), default=_tagged, allow_nan=False)
+
+
+def from_json(line: str | bytes, cls: type[T]) -> T:
+    """The value, read strictly.
+
+    Raises:
+        ValueError: if the line is not one.
+    """
+    try:
+        value: T = structure(json.loads(line, object_hook=_untagged), cls)
+    except Problem as problem:
+        raise ValueError(str(problem)) from None
+    return value
+
+
+def _tagged(value: object) -> dict[str, str]:
+    match value:
+        case Decimal():
+            return {"$decimal": str(value)}
+        case datetime():
+            return {"$datetime": value.isoformat()}
+        case date():
+            return {"$date": value.isoformat()}
+        case time():
+            return {"$time": value.isoformat()}
+    raise UsageError(f"a configuration cannot hold {value!r} where another process is to read it")
+
+
+def _untagged(found: dict[str, Any]) -> Any:
+    if len(found) == 1:
+        ((tag, text),) = found.items()
+        if tag in _TAGS and isinstance(text, str):
+            return _TAGS[tag](text)
+    return found

@@ -1,0 +1,282 @@
+"""Keeping a process alive: it is started, listened to, and started again when it dies.
+
+A process that dies is restarted, with a growing wait, and gives up past an intensity. A process that says why it ends is
+not: something in it was escalated, which is a decision. In either case the whole system ends with `UnitFailed`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import cattrs
+import trio
+
+from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, to_json
+from spore.deploy.unit import UnitStatistics
+from spore.errors import RestartLimit, UnitFailed
+from spore.nursery_bundle.chance import chances
+from spore.nursery_bundle.policy import Supervision
+from spore.nursery_bundle.supervision import next_wait
+
+__all__ = ["MAX_LINE_BYTES", "RESTARTS", "Child", "Died"]
+
+_log = logging.getLogger("spore.deploy")
+RESTARTS = Supervision(max_restarts=5, within_s=60.0, backoff_s=0.1, backoff_max_s=5.0, jitter=0.2)
+"""How processes are restarted."""
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""A process that says more in one line is not one of ours."""
+
+
+class Died(Exception):
+    """The process ended before it answered."""
+
+
+class Child:
+    """A process of its own that runs a part of the system.
+
+    Args:
+        spec: what it runs.
+        say: told in one line whatever a person may want to know.
+    """
+
+    def __init__(self, spec: UnitSpec | FeedSpec | RelaySpec, say: Callable[[str], None]) -> None:
+        self.label = spec.label
+        self.restarts = 0
+        self.ended = trio.Event()
+        """Set when it has left, and will not come back."""
+        self._job = to_json(_job(spec)).encode()
+        self._say = say
+        self._restartable = not isinstance(spec, FeedSpec)
+        self._restarted_at: list[float] = []
+        self._chances = chances(None)
+        self._process: trio.Process | None = None
+        self._commands: trio.MemorySendChannel[bytes] | None = None
+        self._answers: dict[int, Answer] = {}
+        self._numbers = 0
+        self._ready = trio.Event()
+        self._failure: str | None = None
+        self._finished = False
+        self._leaving = False
+
+    @property
+    def pid(self) -> int:
+        """The process's number; 0 while there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the process until it has been told to leave. It has started when it says so.
+
+        Cancellation: always a checkpoint; the process is killed.
+
+        Raises:
+            UnitFailed: if it has failed, or died too often.
+        """
+        before = False
+        while True:
+            how = await self._run_once(task_status if not before else trio.TASK_STATUS_IGNORED)
+            if self._leaving:
+                self.ended.set()
+                return
+            if self._failure is not None:
+                raise UnitFailed(self.label, self._failure)
+            before = before or self._ready.is_set()
+            self._ready = trio.Event()
+            error = UnitFailed(self.label, f"its process {how}")
+            if not before:
+                raise UnitFailed(self.label, f"its process {how} before it was ready")
+            if self._finished:
+                raise UnitFailed(
+                    self.label, f"its process {how} after it had stopped, and with it what it had still to send"
+                )
+            if not self._restartable:
+                raise UnitFailed(
+                    self.label, f"its process {how}; a feed is not started again, because it would repeat itself"
+                )
+            try:
+                wait = next_wait(RESTARTS, self._restarted_at, self._chances, name=self.label, error=error)
+            except RestartLimit as limit:
+                raise UnitFailed(self.label, f"its process {how}; it {limit.reason}") from limit
+            self._say(f"{self.label}: its process {how}; starts again in {wait:.2f} s")
+            self.restarts += 1
+            await trio.sleep(wait)
+
+    async def _run_once(self, task_status: trio.TaskStatus[None]) -> str:
+        """Run the process to its end; return what has become of it, in words."""
+        commands, to_write = trio.open_memory_channel[bytes](1_024)
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "spore.deploy.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
+        )
+        self._process = process
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, process, to_write)
+                await commands.send(self._job)
+                self._commands = commands
+                await self._listen(process, task_status)
+                nursery.cancel_scope.cancel()
+            await process.wait()
+        finally:
+            self._commands = None
+            self._process = None
+            for answer in self._answers.values():
+                answer.fail()
+            self._answers.clear()
+            if process.returncode is None:
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with trio.CancelScope(shield=True):
+                        await pipe.aclose()
+        return _ended(process.returncode)
+
+    async def _write(self, process: trio.Process, to_write: trio.MemoryReceiveChannel[bytes]) -> None:
+        assert process.stdin is not None  # noqa: S101 - it was asked for
+        try:
+            async for line in to_write:
+                await process.stdin.send_all(line + b"\n")
+        except trio.BrokenResourceError:
+            pass  # whoever listens will notice the end
+
+    async def _listen(self, process: trio.Process, task_status: trio.TaskStatus[None]) -> None:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        rest = b""
+        async for data in process.stdout:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._hear(line, process, task_status)
+            if len(rest) > MAX_LINE_BYTES:
+                process.kill()
+                raise UnitFailed(self.label, f"its process said more than {MAX_LINE_BYTES} bytes in one line")
+
+    def _hear(self, line: bytes, process: trio.Process, task_status: trio.TaskStatus[None]) -> None:
+        event = json.loads(line)
+        match event["event"]:
+            case "ready":
+                self._say(f"{self.label}: runs as process {process.pid}")
+                if not self.restarts:
+                    task_status.started()
+                self._ready.set()
+            case "failed":
+                self._failure = str(event["reason"])
+            case "answer":
+                answer = self._answers.pop(event["id"], None)
+                if answer is not None:
+                    answer.give(event["value"])
+
+    # What the system asks of it
+
+    async def ask(self, do: str, **arguments: Any) -> Any:
+        """Have the process do something, and wait for its answer.
+
+        Cancellation: a checkpoint; the process does it anyway.
+
+        Raises:
+            Died: if it ended instead.
+        """
+        await self._ready.wait()
+        if self._commands is None:
+            raise Died(self.label)
+        self._numbers += 1
+        answer = self._answers[self._numbers] = Answer()
+        await self._commands.send(json.dumps({"do": do, "id": self._numbers, **arguments}).encode())
+        return await answer.wait(self.label)
+
+    async def settle(self, receivers: tuple[str, ...], *, idle: bool) -> tuple[int, int]:
+        """As `spore.deploy.unit.RunningUnit.settle`; the number tells a process from its successor, too.
+
+        Cancellation: a checkpoint.
+
+        Raises:
+            Died: if it ended instead.
+        """
+        return self.restarts, await self.ask("settle", receivers=receivers, idle=idle)
+
+    async def statistics(self) -> UnitStatistics:
+        """Counts of everything in it, since it was started the last time.
+
+        Cancellation: a checkpoint.
+
+        Raises:
+            Died: if it ended instead.
+        """
+        value = await self.ask("statistics")
+        found: UnitStatistics = cattrs.structure({**value, "restarts": self.restarts}, UnitStatistics)
+        return found
+
+    async def lift_bounds(self) -> None:
+        """As `spore.deploy.unit.RunningUnit.lift_bounds`; see `ask`."""
+        await self.ask("lift_bounds")
+
+    async def stop(self, actor: str) -> None:
+        """As `spore.deploy.unit.RunningUnit.stop`; see `ask`."""
+        await self.ask("stop", actor=actor)
+
+    async def finish(self) -> None:
+        """As `spore.deploy.unit.RunningUnit.finish`; see `ask`."""
+        await self.ask("finish")
+        self._finished = True
+
+    async def leave(self) -> None:
+        """Have it go, and wait until it has.
+
+        Cancellation: a checkpoint.
+        """
+        self._leaving = True
+        with suppress(Died):
+            await self.ask("leave")
+        await self.ended.wait()
+
+
+class Answer:
+    """What somebody waits for."""
+
+    def __init__(self) -> None:
+        self._there = trio.Event()
+        self._died = False
+        self._value: Any = None
+
+    def give(self, value: Any) -> None:
+        self._value = value
+        self._there.set()
+
+    def fail(self) -> None:
+        """There will be no answer."""
+        self._died = True
+        self._there.set()
+
+    async def wait(self, label: str) -> Any:
+        """The answer.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            Died: if there will be none.
+        """
+        await self._there.wait()
+        if self._died:
+            raise Died(label)
+        return self._value
+
+
+def _job(spec: UnitSpec | FeedSpec | RelaySpec) -> dict[str, Any]:
+    kind = "unit" if isinstance(spec, UnitSpec) else "feed" if isinstance(spec, FeedSpec) else "relay"
+    return {"path": [entry or os.getcwd() for entry in sys.path], kind: spec}
+
+
+def _ended(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,283 @@
+"""A running system: all bundles and processes of a configuration, from the first that starts to the last that has ended.
+
+Order of an end: nobody waits for room any more → each actor, senders before receivers over all processes, handles what was
+sent to it and is stopped → each bundle ends → the processes leave → the relay, which has carried it all, leaves last.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from spore.deploy.config import SystemConfig
+from spore.deploy.load import load_config
+from spore.deploy.place import Local
+from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
+from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec, spec_of, target_of
+from spore.deploy.strict import among
+from spore.deploy.supervise import Child, Died
+from spore.deploy.unit import RunningUnit, UnitStatistics, open_link, remote_ref
+from spore.errors import UsageError
+from spore.nursery_bundle import ActorRef
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.nursery_bundle.wiring import groups_in_order
+from spore.relay import Client, RemoteRef
+
+__all__ = ["System", "SystemStatistics", "open_system", "run_plan"]
+
+_log = logging.getLogger("spore.deploy")
+RELAY = "relay"
+Running = RunningUnit | Child
+
+
+@attrs.frozen
+class SystemStatistics:
+    """A moment's view of a system. Processes are asked one after the other, so it is no snapshot of them together."""
+
+    units: Mapping[str, UnitStatistics]
+    """By label, such as ``bundle 'trading_core'``."""
+    processes: Mapping[str, int]
+    """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
+
+
+class System:
+    """A running system. Made by `open_system`."""
+
+    def __init__(self, plan: Plan, client: Client | None, running: dict[str, Running], relay: Child | None) -> None:
+        self.plan = plan
+        self._client = client
+        self._running = running
+        """By label, senders before receivers."""
+        self._relay = relay
+        self._refs: dict[str, ActorRef[Any]] = {}
+
+    def ref(self, name: str) -> ActorRef[Any]:
+        """A reference from here to an actor: by reference where it runs in this process, and else through the relay.
+
+        Raises:
+            UsageError: if there is no such actor.
+        """
+        if name not in self.plan.actors:
+            raise UsageError(f"there is no actor {name!r} in this system; {among(name, self.plan.actors)}")
+        found = self._refs.get(name)
+        if found is None:
+            found = self._refs[name] = self._new_ref(name)
+        return found
+
+    def _new_ref(self, name: str) -> ActorRef[Any]:
+        running = self._running[self.plan.unit_of(name).label]
+        if isinstance(running, RunningUnit):
+            assert running.bundle is not None  # noqa: S101 - it has started
+            return running.bundle.ref(name)
+        if self._client is None:
+            raise UsageError(f"actor {name!r} runs in a process of its own, and without a relay it cannot be reached")
+        return remote_ref(self._client, target_of(self.plan, name, remote=True))
+
+    async def statistics(self) -> SystemStatistics:
+        """Counts of everything, as each process tells them.
+
+        Cancellation: a checkpoint.
+        """
+        units = {}
+        for label, running in self._running.items():
+            units[label] = await _persist(running.statistics)
+        processes = {label: unit.pid for label, unit in units.items()} | {OUTSIDE: os.getpid()}
+        if self._relay is not None:
+            processes[RELAY] = self._relay.pid
+        return SystemStatistics(units, processes)
+
+    async def wait_idle(self) -> None:
+        """Wait until everything that was sent has been handled, everywhere.
+
+        That is: there was a moment at which no actor had anything queued, held or in hand, and nothing was under way. Every
+        process is asked twice. If all are quiet both times, and none has sent or accepted anything in between, that moment
+        was between the two. An actor that merges by event time may hold messages until one of its senders goes on or
+        says that it is idle; leaving the block does not depend on that.
+
+        Cancellation: always a checkpoint.
+        """
+        await self._settled(self._running.values(), self._running.values(), ())
+
+    async def wait_feeds(self) -> None:
+        """Wait until every feed of the configuration has been read to its end, and all of it was sent.
+
+        Cancellation: a checkpoint.
+        """
+        for unit in self._units():
+            running = self._running[unit.label]
+            if unit.kind is UnitKind.FEED and isinstance(running, Child):
+                await _persist(running.ask, "wait_ended")
+
+    def _units(self) -> Iterable[Unit]:
+        return (unit for group in self.plan.units for unit in group)
+
+    async def _settled(self, running: Iterable[Running], idle: Iterable[Running], receivers: tuple[str, ...]) -> None:
+        """Wait until all is quiet that leads to some actors, or to any if none are named, among some processes.
+
+        Args:
+            running: the processes that may have sent something.
+            idle: those that have to be idle themselves, too.
+            receivers: the actors.
+        """
+        every, idle = tuple(running), tuple(idle)
+        before: list[object] | None = None
+        while True:
+            if self._client is not None:
+                await self._client.drain(*receivers)
+            now: list[object] = [self._sent()]
+            try:
+                for each in every:
+                    now.append(await each.settle(receivers, idle=each in idle))  # noqa: PERF401 - what was asked stays
+            except Died:
+                before = None  # it is being started again, and its senders send again
+                continue
+            if now == before:
+                return
+            before = now
+
+    def _sent(self) -> int:
+        links = self._client.session.outgoing.values() if self._client is not None else ()
+        return sum(link.counts.sent for link in links)
+
+    # The end
+
+    async def end(self) -> None:
+        """Handle what was sent, stop every actor, and have all processes leave but the relay.
+
+        Cancellation: always a checkpoint; what has not left is still to be stopped.
+        """
+        config = self.plan.config
+        with trio.move_on_after(max(bundle.drain_timeout_s for bundle in config.bundles)) as deadline:
+            await self._stop_actors()
+        if deadline.cancelled_caught:
+            _log.warning("not all was handled in time; the bundles end with what they have")
+        async with trio.open_nursery() as nursery:
+            for running in self._running.values():
+                nursery.start_soon(_persist, running.finish)
+        async with trio.open_nursery() as nursery:
+            for running in self._running.values():
+                if isinstance(running, Child):
+                    nursery.start_soon(running.leave)
+                else:
+                    running.leave()
+
+    async def _stop_actors(self) -> None:
+        """Stop all actors, senders before receivers. Who has stopped says on every port that it is idle."""
+        if self._client is not None:
+            self._client.lift_bounds()
+        for running in self._running.values():
+            await _persist(running.lift_bounds)
+        for unit in self._units():
+            if unit.kind is UnitKind.FEED:
+                await _persist(self._running[unit.label].finish)
+        for ref in self._refs.values():
+            if not isinstance(ref, RemoteRef) or any(link.counts.sent for link in ref.links()):
+                ref.idle()
+        homes = {name: self._running[unit.label] for unit in self._units() for name in unit.actors}
+        feeds = [self._running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
+        following: dict[str, list[str]] = {name: [] for name in homes}
+        leading: dict[str, list[Running]] = {name: [*feeds] for name in homes}
+        for edge in self.plan.edges:
+            if edge.sender in homes:
+                following[edge.sender].append(edge.receiver)
+                if edge.route is Route.RELAY:
+                    leading[edge.receiver].append(homes[edge.sender])
+        for group in groups_in_order(tuple(homes), following.__getitem__):
+            senders = dict.fromkeys(running for name in group for running in leading[name])
+            members = dict.fromkeys(homes[name] for name in group) if len(group) > 1 else {}
+            await self._settled({**senders, **members}, members, tuple(group))
+            for name in group:
+                await _persist(homes[name].stop, name)
+
+
+async def _persist(call: Callable[..., Any], *args: Any) -> Any:
+    """Ask a process until it has answered, whichever of its incarnations that is."""
+    while True:
+        try:
+            return await call(*args)
+        except Died:
+            continue
+
+
+@asynccontextmanager
+async def open_system(config: str | Path | SystemConfig, *, local: Local | None = None) -> AsyncIterator[System]:
+    """Everything that a configuration describes, for the length of a block.
+
+    Bundles in ``shared_memory`` run in the calling process; each actor of a bundle in ``relay`` has a process of its own, as
+    has the relay, which is started if somebody needs it, and each feed. Leaving the block handles everything that was sent,
+    senders before receivers, and stops them.
+
+    Args:
+        config: a file, or what `spore.deploy.load_config` has made of one.
+        local: actors of the caller's own, which run in the calling process: for each name a factory and its fields. Ports of
+            configured actors lead to them by name: of the port, or in ``wire``. They are in the bundle of the first actor
+            that sends to them, if that runs in this process, and are else reached through the relay.
+
+    Cancellation: entering and leaving are checkpoints. Cancelled, or left with an exception, everything stops at once.
+
+    Raises:
+        ConfigError: with every problem of the configuration. Nothing was started.
+        ExceptionGroup: what escalated in this process, what the body raised, and `spore.errors.UnitFailed` for a process
+            that has failed or died too often.
+    """
+    source = "configuration" if isinstance(config, SystemConfig) else str(config)
+    loaded = config if isinstance(config, SystemConfig) else load_config(config)
+    async with run_plan(make_plan(loaded, local=local, source=source), local=local) as system:
+        yield system
+
+
+@asynccontextmanager
+async def run_plan(
+    plan: Plan, *, local: Local | None = None, say: Callable[[str], None] = _log.info
+) -> AsyncIterator[System]:
+    """The same for a plan that has no problems.
+
+    Args:
+        plan: what to run.
+        local: as it was planned with.
+        say: told in one line whatever a person may want to know.
+
+    Cancellation: as `open_system`.
+    """
+    async with AsyncExitStack() as stack:
+        link = relay = None
+        if plan.relay:
+            link, relay_spec = _link(plan, stack)
+            relay = Child(relay_spec, say)
+        running: dict[str, Running] = {}
+        for unit in (unit for group in plan.units for unit in group):
+            spec = spec_of(plan, unit, link)
+            running[unit.label] = (
+                RunningUnit(spec, local) if unit.here and isinstance(spec, UnitSpec) else Child(spec, say)
+            )
+        async with trio.open_nursery() as nursery:
+            if relay is not None:
+                await nursery.start(relay.keep)
+            async with open_link(link, OUTSIDE) as client:
+                async with trio.open_nursery() as starting:
+                    for each in running.values():
+                        starting.start_soon(nursery.start, each.keep if isinstance(each, Child) else each.run)
+                system = System(plan, client, running, relay)
+                yield system
+                await system.end()
+            if relay is not None:
+                await relay.leave()
+
+
+def _link(plan: Plan, stack: AsyncExitStack) -> tuple[LinkSpec, RelaySpec]:
+    """Where the relay listens: where the configuration says, or in a directory for this user and this run alone."""
+    config = plan.config.relay
+    socket = config.socket
+    if socket is None:
+        socket = str(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
+    address = f"unix:{socket}"
+    link = LinkSpec(address=address, heartbeat_s=config.heartbeat_s, messages=plan.messages)
+    return link, RelaySpec(label=RELAY, address=address, heartbeat_s=config.heartbeat_s)

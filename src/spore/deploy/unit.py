@@ -1,0 +1,245 @@
+"""What one process runs: a bundle, with the ports of its actors wired, and its end of the relay.
+
+Its life: started → `lift_bounds` → `stop` of each actor, in the order of the whole system → `finish`, which ends the bundle
+→ `leave`. Until it leaves it keeps what it has sent, and others have not handled, for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager
+from operator import attrgetter
+from typing import Any
+
+import attrs
+import trio
+
+from spore.codec import wire_difference
+from spore.deploy.kinds import find_kind
+from spore.deploy.place import Local
+from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec
+from spore.errors import UsageError
+from spore.message import Schema, message_type
+from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, open_bundle
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.relay import Client, open_client
+from spore.relay.session import Session
+from spore.relay.statistics import ClientStatistics
+
+__all__ = ["RunningUnit", "UnitStatistics", "key_of", "open_link", "remote_ref"]
+
+HELD_S = 0.01
+"""How often to look whether messages that are held to be merged have gone on. Nobody tells."""
+
+
+@attrs.frozen(kw_only=True)
+class UnitStatistics:
+    """A moment's view of a process, or of a bundle in the calling one."""
+
+    label: str
+    pid: int
+    restarts: int
+    """How often its process has died and was started again."""
+    bundle: BundleStatistics | None = None
+    """None for a feed."""
+    client: ClientStatistics | None = None
+    """None where nobody is reached through the relay."""
+    account: Mapping[str, Any] | None = None
+    """Of a feed: what it has read, used and skipped."""
+
+
+class RunningUnit:
+    """A bundle that runs, in this process."""
+
+    def __init__(self, spec: UnitSpec, local: Local | None = None) -> None:
+        self.spec = spec
+        self.label = spec.label
+        self.finished = trio.Event()
+        """Set when its bundle has ended."""
+        self.bundle: Bundle | None = None
+        self.client: Client | None = None
+        self._local = local or {}
+        self._to_finish = trio.Event()
+        self._to_leave = trio.Event()
+        self._last: BundleStatistics | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run it to its end. It has started when its actors have, and others can reach them.
+
+        Cancellation: always a checkpoint; the bundle stops at once.
+
+        Raises:
+            ExceptionGroup: with what escalated, or kept an actor from starting.
+        """
+        spec = self.spec
+        for module in spec.modules:
+            importlib.import_module(module)
+        async with open_link(spec.link, spec.label) as self.client:
+            async with open_bundle(
+                spec.bundle,
+                drain_timeout_s=spec.drain_timeout_s,
+                supervision=spec.supervision,
+                verifier=wire_difference,
+            ) as bundle:
+                self.bundle = bundle
+                for actor in spec.actors:
+                    await self._start(bundle, actor)
+                if self.client is not None:
+                    for name in spec.attached:
+                        self.client.attach(bundle.ref(name))
+                    await self.client.wait_connected()
+                task_status.started()
+                await self._to_finish.wait()
+            self._last = bundle.statistics()
+            self.finished.set()
+            await self._to_leave.wait()
+
+    async def _start(self, bundle: Bundle, spec: ActorSpec) -> None:
+        options = spec.options
+        fields: dict[str, Any]
+        factory: Callable[..., Actor[Any]]
+        if spec.type:
+            factory = find_kind(spec.type).factory(options.config)
+            fields = {port: [self._ref(bundle, one) for one in targets] for port, targets in spec.ports.items()}
+            fields = {port: refs if len(refs) > 1 else refs[0] for port, refs in fields.items()}
+        else:
+            factory, given = self._local[spec.name]
+            fields = dict(given)
+        await bundle.start(
+            factory,
+            name=spec.name,
+            capacity=options.capacity,
+            overflow=options.overflow,
+            key=key_of(options.key),
+            dispatch=options.dispatch,
+            merge=options.merge,
+            verify=options.verify,
+            supervision=options.supervision,
+            **fields,
+        )
+
+    def _ref(self, bundle: Bundle, target: Target) -> ActorRef[Any]:
+        if not target.remote:
+            return bundle.ref(target.receiver)
+        assert self.client is not None  # noqa: S101 - the plan gives a link to whoever needs one
+        return remote_ref(self.client, target)
+
+    # What the system asks of it
+
+    async def settle(self, receivers: tuple[str, ...], *, idle: bool) -> int:
+        """Wait until all that was sent from here to some actors, or to any if none are named, has been handled.
+
+        Args:
+            receivers: their names.
+            idle: wait also until nothing here is queued, held or in hand.
+
+        Returns:
+            A number that changes whenever a message is sent from here or accepted here.
+
+        Cancellation: always a checkpoint.
+        """
+        while True:
+            if self.client is not None:
+                await self.client.drain(*receivers)
+            if not idle or self.finished.is_set() or self.bundle is None:
+                return self._activity()
+            before = self._activity()
+            await self.bundle.wait_idle()
+            if any(actor.queued for actor in self.bundle.statistics().actors.values()):
+                await trio.sleep(HELD_S)
+            elif self._activity() == before:
+                return before
+
+    def _activity(self) -> int:
+        bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
+        received = sum(actor.received for actor in bundle.actors.values()) if bundle is not None else 0
+        links = self.client.session.outgoing.values() if self.client is not None else ()
+        return received + sum(link.counts.sent for link in links)
+
+    async def statistics(self) -> UnitStatistics:
+        """Counts of everything in it.
+
+        Cancellation: a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
+        client = self.client.statistics() if self.client is not None else None
+        return UnitStatistics(label=self.label, pid=os.getpid(), restarts=0, bundle=bundle, client=client)
+
+    async def lift_bounds(self) -> None:
+        """Everything is about to end: no sender waits for room any more.
+
+        Cancellation: a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        if self.client is not None:
+            self.client.lift_bounds()
+        if self.bundle is not None and not self.finished.is_set():
+            self.bundle.lift_bounds()
+
+    async def stop(self, actor: str) -> None:
+        """Handle what is queued for an actor, and stop it.
+
+        Cancellation: as `spore.Bundle.stop`.
+        """
+        if self.bundle is not None and not self.finished.is_set():
+            await self.bundle.stop(actor)
+
+    async def finish(self) -> None:
+        """End the bundle, which handles what is queued, and wait until it has ended.
+
+        Cancellation: a checkpoint; the bundle goes on ending.
+        """
+        self._to_finish.set()
+        await self.finished.wait()
+
+    def leave(self) -> None:
+        """Be gone. What others have not handled of what was sent from here is given up."""
+        self._to_finish.set()
+        self._to_leave.set()
+
+
+@asynccontextmanager
+async def open_link(spec: LinkSpec | None, name: str) -> AsyncIterator[Client | None]:
+    """This process's end of the relay, if it has one.
+
+    Cancellation: as `spore.relay.open_client`.
+    """
+    if spec is None:
+        yield None
+        return
+    schema = Schema.of(message_type(_class(path)) for path in spec.messages)
+    session = Session(name, heartbeat_s=spec.heartbeat_s, schema=schema)
+    async with open_client(spec.address, name=name, session=session) as client:
+        yield client
+
+
+def remote_ref(client: Client, target: Target, *, sender: str = OUTSIDE) -> ActorRef[Any]:
+    """A reference to an actor of another process."""
+    return client.ref(
+        target.receiver, capacity=target.capacity, key=key_of(target.key), feedback=target.feedback, sender=sender
+    )
+
+
+def key_of(fields: tuple[str, ...]) -> Callable[[Any], Hashable] | None:
+    """What tells a message's kind: its class, and its values of some fields."""
+    if not fields:
+        return None
+    values = attrgetter(*fields)
+
+    def of(message: Any) -> Hashable:
+        return message.__class__, values(message)
+
+    return of
+
+
+def _class(path: str) -> type:
+    module, _, name = path.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type):
+        raise UsageError(f"there is no message {path}")
+    return found

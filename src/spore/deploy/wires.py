@@ -1,0 +1,131 @@
+"""Who is wired to whom: what the configuration says, or else the actor of the port's name, or else the only one that handles
+everything that goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from spore.deploy.config import ActorConfig, BundleConfig
+from spore.deploy.kinds import Classes, Kind, Port, covers, overlap
+from spore.deploy.strict import Found, among, key
+
+__all__ = ["Placed", "Wire", "class_names", "wires_of"]
+
+
+@attrs.frozen(eq=False)
+class Placed:
+    """An actor, with its class, and its place in the file."""
+
+    name: str
+    at: str
+    """The path of its key."""
+    bundle: BundleConfig | None
+    """None for an actor of the caller's own."""
+    kind: Kind
+    config: ActorConfig
+
+    @property
+    def local(self) -> bool:
+        """Whether the caller of `open_system` has brought it."""
+        return self.bundle is None
+
+
+@attrs.frozen
+class Wire:
+    """A port that leads to an actor."""
+
+    sender: str
+    port: str
+    receiver: str
+    why: str
+    """What has decided that."""
+
+
+def wires_of(actors: Mapping[str, Placed]) -> tuple[list[Wire], list[Found]]:
+    """All wires, in the order of the file, and what is wrong."""
+    wires: list[Wire] = []
+    found: list[Found] = []
+    for actor in actors.values():
+        for name in actor.config.wire:
+            if name not in actor.kind.ports:
+                known = among(name, actor.kind.ports)
+                found.append((f"{actor.at}.wire.{key(name)}", f"{_short(actor)} has no such port; {known}"))
+        for port in actor.kind.ports.values():
+            given = actor.config.wire.get(port.name)
+            for one in _given(actor, port, given, actors) if given is not None else _chosen(actor, port, actors):
+                if isinstance(one, Wire):
+                    wires.append(one)
+                else:
+                    found.append(one)
+    return wires, found
+
+
+def _given(actor: Placed, port: Port, names: tuple[str, ...], actors: Mapping[str, Placed]) -> Iterator[Wire | Found]:
+    at = f"{actor.at}.wire.{key(port.name)}"
+    if not names and port.required:
+        yield at, f"the port {port.name!r} of {_short(actor)} has to lead somewhere; {_fitting(actor, port, actors)}"
+    for number, name in enumerate(names):
+        if name not in actors:
+            yield f"{at}[{number}]", f"there is no actor {name!r}; {among(name, actors)}"
+        elif name in names[:number]:
+            yield f"{at}[{number}]", f"{name!r} is wired here already"
+        elif overlap(port.sends, actors[name].kind.handles) is False:
+            yield f"{at}[{number}]", _misfit(port, actors[name], actors, actor)
+        else:
+            yield Wire(actor.name, port.name, name, f"wire.{port.name} says so")
+
+
+def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> Iterator[Wire | Found]:
+    at = f"{actor.at}.wire.{key(port.name)}"
+    namesake = actors.get(port.name)
+    if namesake is not None and namesake is not actor:
+        if overlap(port.sends, namesake.kind.handles) is False:
+            yield at, _misfit(port, namesake, actors, actor)
+        else:
+            yield Wire(actor.name, port.name, namesake.name, "it has the port's name")
+        return
+    fitting = [name for name in _fits(actor, port, actors) if covers(actors[name].kind.handles, port.sends)]
+    if len(fitting) == 1:
+        yield Wire(actor.name, port.name, fitting[0], f"it alone handles {class_names(port.sends)}")
+    elif fitting:
+        hint = f"write wire = {{ {port.name} = […] }}" + ("" if port.required else ", with [] for none")
+        several = ", ".join(map(repr, fitting))
+        yield at, f"the port {port.name!r} of {_short(actor)} could lead to {several}; {hint}"
+    elif port.required:
+        yield at, f"the port {port.name!r} of {_short(actor)} has to lead somewhere; {_fitting(actor, port, actors)}"
+
+
+def _fits(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> list[str]:
+    """Whom the types alone recommend. What is local is there for a purpose of the caller's, and is wired by name only."""
+    return [
+        other.name
+        for other in actors.values()
+        if other is not actor and not other.local and overlap(port.sends, other.kind.handles)
+    ]
+
+
+def _fitting(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> str:
+    fitting = _fits(actor, port, actors)
+    if fitting:
+        return f"{', '.join(map(repr, fitting))} would fit"
+    if port.sends is None:
+        return f'name an actor: wire = {{ {port.name} = ["…"] }}'
+    return f"no other actor here handles {class_names(port.sends)}"
+
+
+def _misfit(port: Port, other: Placed, actors: Mapping[str, Placed], actor: Placed) -> str:
+    sends, handles = class_names(port.sends), class_names(other.kind.handles)
+    sentence = f"{other.name!r} handles {handles}, and the port {port.name!r} sends {sends}"
+    fitting = _fits(actor, port, actors)
+    return f"{sentence}; {', '.join(map(repr, fitting))} would fit" if fitting else sentence
+
+
+def class_names(classes: Classes) -> str:
+    """Classes of messages, in words."""
+    return "anything" if classes is None else " or ".join(cls.__name__ for cls in classes)
+
+
+def _short(actor: Placed) -> str:
+    return actor.kind.path.rpartition(":")[2]
