@@ -183,9 +183,8 @@ def _settled(
     best: Arbitrage, first: Hop, second: Hop, most_y: int, *, at_least: int, optimal: bool
 ) -> Arbitrage | None:
     """The trade with all that its input brings at each hop, if it earns enough."""
-    middle = min(
-        _out(best.amount_in, first), most_y
-    )  # the cheapest input for an amount may bring a little more than that
+    # The cheapest input for an amount may bring a little more than that.
+    middle = min(_out(best.amount_in, first), most_y)
     out = _out(middle, second)
     profit = out - best.amount_in
     return Arbitrage(best.amount_in, middle, out, profit, optimal) if profit >= max(at_least, 1) else None
