@@ -122,4 +122,5 @@ def tx_hash(block: int, tx: int) -> bytes:
 
 def q(usd: int, decimals: int) -> int:
     """The price of a token that is worth so many USD, as messages carry it."""
-    return (usd * 10**8 << 112) // 10**decimals
+    price: int = (usd * 10**8 << 112) // 10**decimals
+    return price

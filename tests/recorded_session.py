@@ -39,7 +39,7 @@ def listings() -> Iterator[PoolListed]:
 
 def session_messages() -> Iterator[MarketMessage]:
     yield from listings()
-    last = None
+    last: TransactionEnd | None = None
     with gzip.open(UNISWAP_V2_SESSION / "logs.jsonl.gz") as lines:
         for line in lines:
             log = json.loads(line)
@@ -50,9 +50,10 @@ def session_messages() -> Iterator[MarketMessage]:
             last = TransactionEnd(time_ns, block, tx_index, tx_hash)
             data = octets(log["data"])
             words = [int.from_bytes(data[at : at + 32], "big") for at in range(0, len(data), 32)]
-            maker = {SYNC: PoolSync, SWAP: PoolSwap}.get(log["topics"][0])
-            if maker is not None:
+            makers: dict[str, Any] = {SYNC: PoolSync, SWAP: PoolSwap}
+            if (maker := makers.get(log["topics"][0])) is not None:
                 yield maker(time_ns, block, tx_index, log_index, tx_hash, octets(log["address"]), *words)
+    assert last is not None, "the session is empty"
     yield last
 
 

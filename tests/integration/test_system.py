@@ -10,12 +10,12 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
+from tests.actors import only
+from tests.pipeline_actors import Tick, Turn
 
 import spore
 from spore.deploy import Mode, load_config
 from spore.errors import UnitFailed
-from tests.actors import only
-from tests.pipeline_actors import Tick, Turn
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = """
@@ -86,6 +86,20 @@ def expected(count):
 
 def ticks(count, start=0):
     return [Tick(number, number) for number in range(start, start + count)]
+
+
+async def failure_of(config, *messages):
+    """The error with which a system ends that gets some messages and is then left alone."""
+
+    async def main():
+        async with spore.open_system(config) as system:
+            if messages:
+                await system.ref("source").send_many(messages)
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as group:
+        await main()
+    return only(group)
 
 
 async def until(condition):
@@ -183,11 +197,7 @@ async def test_a_relay_that_is_killed_under_load_loses_and_repeats_nothing(pipel
 async def test_a_process_that_keeps_dying_ends_the_system(pipeline, monkeypatch):
     """After the intensity is exceeded it is not started again; the error names it, and how it died."""
     monkeypatch.setattr("spore.deploy.supervise.RESTARTS", spore.Supervision(max_restarts=2, within_s=60, backoff_s=0))
-    with pytest.raises(BaseExceptionGroup) as group:
-        async with spore.open_system(pipeline.write(options=", die_at = 3")) as system:
-            await system.ref("source").send_many(ticks(30))
-            await trio.sleep_forever()
-    error = only(group)
+    error = await failure_of(pipeline.write(options=", die_at = 3"), *ticks(30))
     assert isinstance(error, UnitFailed)
     assert str(error) == (
         "unit \"actor 'writer'\": its process was killed by SIGKILL; it failed again after 2 restarts in 60 s"
@@ -200,24 +210,17 @@ ESCALATES = 'supervision = { on_failure = "escalate" }\n'
 
 async def test_what_escalates_in_another_process_ends_the_system(pipeline):
     """As it does in one process: an escalation is a decision, and no accident that a restart could mend."""
-    with pytest.raises(BaseExceptionGroup) as group:
-        async with spore.open_system(pipeline.write(options=", fail_at = 6", more=ESCALATES)) as system:
-            await system.ref("source").send_many(ticks(30))
-            await trio.sleep_forever()
-    assert str(only(group)) == (
+    error = await failure_of(pipeline.write(options=", fail_at = 6", more=ESCALATES), *ticks(30))
+    assert str(error) == (
         "unit \"actor 'writer'\": ValueError: number 6 (escalated by actor 'writer' of bundle 'core')"
     )
 
 
 async def test_what_escalates_in_this_process_leaves_the_block_as_it_is(pipeline):
     """With its own class."""
-    with pytest.raises(BaseExceptionGroup) as group:
-        async with spore.open_system(
-            pipeline.write(Mode.SHARED_MEMORY, options=", fail_at = 6", more=ESCALATES)
-        ) as system:
-            await system.ref("source").send_many(ticks(30))
-            await trio.sleep_forever()
-    assert str(only(group)) == "number 6"
+    error = await failure_of(pipeline.write(Mode.SHARED_MEMORY, options=", fail_at = 6", more=ESCALATES), *ticks(30))
+    assert isinstance(error, ValueError)
+    assert str(error) == "number 6"
 
 
 async def test_an_actor_that_fails_is_restarted_in_its_process(pipeline):
@@ -316,6 +319,45 @@ async def test_an_actor_that_merges_gets_one_order_in_both_modes_and_leaving_end
     order = [(line.split()[0], line.split()[2]) for line in pipeline.signals()]
     times = sorted([(time, "b") for time in range(0, 6, 2)] + [(time, "a") for time in range(1, 60, 2)])
     assert order == [(str(time), who) for time, who in times]
+
+
+FED = """
+modules = ["tests.pipeline_feed"]
+[[bundles]]
+name = "fed"
+mode = "{mode}"
+actors.writer = {{ type = "tests.pipeline_feed:Syncs", capacity = 10, config = {{ path = "{path}" }} }}
+[[feeds]]
+source = "{source}"
+to = "writer"
+"""
+
+
+@MODES
+async def test_a_feed_sends_what_it_reads_from_a_process_of_its_own(pipeline, mode):
+    """When it has ended, everything that it has read has been sent, and leaving the block handles that."""
+    pipeline.path.write_text(FED.format(mode=mode, path=pipeline.out, source="count:500"))
+    async with spore.open_system(pipeline.path) as system:
+        await system.wait_feeds()
+        unit = (await system.statistics()).units["feed 'feeds[0]'"]
+        assert unit.account == {"read": 500, "used": 500, "skipped": {}}
+        assert unit.pid != os.getpid()
+    assert pipeline.lines() == [str(number) for number in range(500)]
+
+
+async def test_a_feed_without_an_end_is_stopped_with_the_system(pipeline):
+    """What it has sent is handled."""
+    pipeline.path.write_text(FED.format(mode=Mode.RELAY, path=pipeline.out, source="count:500…"))
+    async with spore.open_system(pipeline.path):
+        await until(lambda: len(pipeline.lines()) > 100)
+    assert pipeline.lines() == [str(number) for number in range(len(pipeline.lines()))]
+
+
+async def test_a_feed_that_cannot_be_read_ends_the_system(pipeline):
+    """With the place in its source."""
+    pipeline.path.write_text(FED.format(mode=Mode.RELAY, path=pipeline.out, source="count:5!"))
+    error = await failure_of(pipeline.path)
+    assert str(error) == "unit \"feed 'feeds[0]'\": FeedError: count:5!:7: is broken"
 
 
 def alive(pid):
@@ -436,6 +478,15 @@ def test_a_killed_supervisor_leaves_no_orphans(pipeline, running, tmp_path):
     while any(map(alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, processes))
+
+
+def test_a_run_whose_feeds_have_ended_ends_by_itself(pipeline, running):
+    """With everything handled, and exit code 0."""
+    pipeline.path.write_text(FED.format(mode=Mode.SHARED_MEMORY, path=pipeline.out, source="count:500"))
+    process, _ = running(pipeline.path)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err, out.splitlines()[-2:]) == (0, "", ["the feeds have ended", "ended"])
+    assert pipeline.lines() == [str(number) for number in range(500)]
 
 
 def test_a_part_that_fails_ends_the_run_with_1(pipeline, tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from spore.codec import Flags
 from spore.errors import MailboxFull, RelayError, RelayRefused
 from spore.message import U8, U64, Domain, Registry, message
 from spore.nursery_bundle import Loss
@@ -374,7 +375,7 @@ class World:
             for connection in self.connections.values()
             for pipe in (connection.up, connection.down)
             for place in range(len(pipe.frames))
-            if what == "corrupt" or pipe.is_message(place)
+            if what == "corrupt" or pipe.is_numbered(place)
         ]
         if not under_way:
             return
@@ -384,12 +385,16 @@ class World:
         elif what == "duplicate":
             pipe.duplicate(place)
         else:
-            connection.hurt = True
-            if pipe.is_message(place):  # one that cannot be read twice is given up, which another test is about
-                sequence = int.from_bytes(pipe.frames[place][8:16], "little")
+            frame = pipe.frames[place]
+            if pipe.is_numbered(place):  # one that cannot be read twice is given up, which another test is about
+                sequence = int.from_bytes(frame[8:16], "little")
                 if sequence in self.corrupted:
                     return
                 self.corrupted.add(sequence)
+            # The relay does not look at answers, and who has asked does not go on with one that is damaged.
+            answer = len(frame) > 7 and frame[7] & Flags.REPLY
+            for hurt in self.connections.values() if answer else (connection,):
+                hurt.hurt = True
             pipe.corrupt(place, offset, change)
 
     # What has to hold

@@ -88,10 +88,13 @@ class LinkMachine(RuleBasedStateMachine):
         for _ in range(rounds):
             self.world.work()
 
-    @rule(what=st.sampled_from(["corrupt", "drop", "duplicate"]), pick=number, where=number)
-    def harm(self, what: str, pick: int, where: int) -> None:
-        for process in self.world.processes:
-            self.world.flush(process)
+    @rule(what=st.sampled_from(["corrupt", "drop", "duplicate"]), pick=number, where=number, on=st.booleans())
+    def harm(self, what: str, pick: int, where: int, on: bool) -> None:
+        """Something is on its way, to the relay or from there, and is harmed."""
+        self.everybody_sends(pick % 3, 1)
+        if on:
+            for connection in list(self.world.connections.values()):
+                self.world.move_up(connection, None)
         self.world.harm(what, pick=pick, offset=where, change=1 << pick % 8)
 
     @rule(who=number, how=st.integers(0, 3))
@@ -124,7 +127,10 @@ class LinkMachine(RuleBasedStateMachine):
         """A receiver is attached, detached, or lives somewhere else from now on."""
         world = self.world
         home = world.homes[name]
-        if home is not None and world.receivers[to % 2] is not home:
+        if home is not None and world.receivers[to % 2] is home:
+            world.detach(name, home)
+            home.in_hand = [(link, arrival) for link, arrival in home.in_hand if link.receiver != name]
+        elif home is not None:
             if home.connection is not None or leave:
                 world.detach(name, home, leave=leave and name in ("early", "late"))
             world.homes[name] = None

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.shared_data import SHARED_DATA, needs_shared_data
 
 import spore
 from spore.errors import FeedError, UsageError
@@ -15,12 +16,18 @@ from spore.feeds.binance import BinanceFeed
 from spore.feeds.binance_frames import MAX_LEVELS, FrameDecoder, instrument_id_of
 from spore.feeds.decimals import DecimalsError, e8
 from spore.services.messages import BookLevel, InstrumentListed, OrderBook, QuoteUpdate, Side, Trade
-from tests.shared_data import SHARED_DATA, needs_shared_data
 
 ETH = instrument_id_of("ETHUSDT")
 QUOTE = {"u": 7, "s": "ETHUSDT", "b": "2683.80000000", "B": "3.02920000", "a": "2683.81000000", "A": "31.43950000"}
 TRADE = {"e": "trade", "E": 1, "s": "ETHUSDT", "t": 5, "p": "2683.8", "q": "0.002", "T": 2, "m": True}
-DEPTH = {"e": "depthUpdate", "s": "ETHUSDT", "U": 3, "u": 6, "b": [["2683.8", "0"]], "a": [["2690", "1.5"], ["2691.25", "2"]]}
+DEPTH = {
+    "e": "depthUpdate",
+    "s": "ETHUSDT",
+    "U": 3,
+    "u": 6,
+    "b": [["2683.8", "0"]],
+    "a": [["2690", "1.5"], ["2691.25", "2"]],
+}
 SNAPSHOT = {"lastUpdateId": 9, "bids": [["2683.8", "1"]], "asks": []}
 
 
@@ -89,7 +96,10 @@ def test_an_instrument_is_listed_before_anything_else_about_it():
         (SNAPSHOT, "a snapshot that does not say of which instrument"),
         ({"stream": "ethusdt@depth5", "data": SNAPSHOT}, "the best levels of a book without the others"),
         ({"data": {**QUOTE, "B": "92233720368.54775808"}}, "a number that does not fit 64 bits with 8 decimals"),
-        ({"data": {**DEPTH, "b": [["1", "1"]] * (MAX_LEVELS + 1), "a": []}}, f"more than {MAX_LEVELS} levels of a book"),
+        (
+            {"data": {**DEPTH, "b": [["1", "1"]] * (MAX_LEVELS + 1), "a": []}},
+            f"more than {MAX_LEVELS} levels of a book",
+        ),
     ],
 )
 def test_what_is_not_used_has_a_reason(frame, reason):
@@ -124,7 +134,7 @@ def test_a_snapshot_is_of_no_instrument_if_it_may_be_of_two():
 )
 def test_what_no_exchange_sends_is_an_error(frame, said):
     """The sentence names the key or the value."""
-    with pytest.raises(ValueError, match="^.*$") as caught:
+    with pytest.raises(ValueError, match=r".") as caught:
         decoded(frame)
     assert said in str(caught.value)
 
@@ -156,7 +166,9 @@ def test_decimals_agree_with_decimal(text):
             e8(text)
 
 
-@pytest.mark.parametrize("text", ["", ".", ".5", "1e5", "+1", "1_0", " 1", "1 ", "١", "NaN", "0x1", "1.2.3", "1\n", "9" * 41, None, 5, []])
+@pytest.mark.parametrize(
+    "text", ["", ".", ".5", "1e5", "+1", "1_0", " 1", "1 ", "١", "NaN", "0x1", "1.2.3", "1\n", "9" * 41, None, 5, []]
+)
 def test_text_that_is_no_decimal_number(text):
     """What Python's own numbers take and an exchange does not write is refused."""
     with pytest.raises(ValueError, match="is no decimal number"):
@@ -237,8 +249,7 @@ def test_a_bad_line_is_named_by_file_and_line(line, said, tmp_path):
     feed = BinanceFeed.from_spec(str(path), {})
     found = []
     with pytest.raises(FeedError) as caught:
-        for message in feed.messages():
-            found.append(message)
+        found.extend(feed.messages())
     assert str(caught.value).startswith(f"{path}:2: ")
     assert said in str(caught.value)
     assert (len(found), caught.value.line) == (2, 2)

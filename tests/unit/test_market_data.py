@@ -108,6 +108,25 @@ def test_only_pools_of_the_same_pair_are_compared():
     assert [routes(told) for told in play(market, sync("p1", 1, 5), sync("p2", 5, 1, log=2), end())] == [[]]
 
 
+def test_a_transaction_never_looks_at_other_pairs():
+    """Of 1,000 pools only those of the pair that changed are compared, so that more pairs cost nothing."""
+
+    class Untouchable(list):
+        def __iter__(self) -> Any:
+            raise AssertionError("another pair was looked at")
+
+    listed = [pool(f"p{number}", f"A{number // 4:03}", "WETH", venue=number % 4) for number in range(1_000)]
+    market = processor(*listed)
+    play(market, *(sync(f"p{number}", E18, E18, log=number + 1) for number in range(1_000)), end())
+    for pair in dict.fromkeys(known.pair for known in market.pools.pools.values()):
+        if pair.token_mid != named("A007"):
+            pair.pools = Untouchable(pair.pools)
+    (told,) = play(market, sync("p28", 2 * E18, E18, block=2), end(block=2))
+    assert len(told.opportunities) == 3
+    with pytest.raises(AssertionError):
+        play(market, sync("p0", 2 * E18, E18, block=3), end(block=3))
+
+
 @pytest.mark.parametrize(
     ("token0", "token1", "begins"),
     [

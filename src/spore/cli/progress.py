@@ -25,9 +25,7 @@ class LateProgress:
         console: where to draw; stderr.
     """
 
-    def __init__(
-        self, what: str, total: int | None, *, in_bytes: bool = True, console: Console | None = None
-    ) -> None:
+    def __init__(self, what: str, total: int | None, *, in_bytes: bool = True, console: Console | None = None) -> None:
         self._what = what
         self._total = total
         self._columns = [rich.progress.DownloadColumn()] if in_bytes else []

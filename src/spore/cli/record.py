@@ -78,22 +78,20 @@ def record(
 
 async def _record(specs: tuple[str, ...], to: Path, force: bool) -> tuple[Account, _Written]:
     written = _Written()
-    async with open_feed(*specs) as feed, trio.open_nursery() as nursery:
-        with (
-            trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
-            open_recording(to, overwrite=force) as file,
-        ):
-            reading = trio.CancelScope()
+    reading = trio.CancelScope()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
-            async def stop_at_a_signal() -> None:
-                async for _ in signals:
-                    reading.cancel()
+        async def stop_at_a_signal() -> None:
+            async for _ in signals:
+                reading.cancel()
 
+        async with open_feed(*specs) as feed, trio.open_nursery() as nursery:
             nursery.start_soon(stop_at_a_signal)
-            with reading:
-                await _write(feed, file, written)
-            if reading.cancelled_caught and isinstance(feed, RecordedFeed):
-                raise KeyboardInterrupt  # a part of a recording is not what was asked for
+            with open_recording(to, overwrite=force) as file:
+                with reading:
+                    await _write(feed, file, written)
+                if reading.cancelled_caught and isinstance(feed, RecordedFeed):
+                    raise KeyboardInterrupt  # a part of a recording is not what was asked for
             nursery.cancel_scope.cancel()
     return feed.account, written
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, ForwardRef, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -13,7 +13,7 @@ from spore.deploy.strict import Found, Problem, among, arguments, built, structu
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.ref import ActorRef
 
-__all__ = ["Anything", "Kind", "Port", "find_kind", "kind_of", "overlap", "registered"]
+__all__ = ["Anything", "Kind", "Port", "covers", "find_kind", "kind_of", "overlap", "registered"]
 
 SERVICES = "spore.services"
 """Actors that this package exports are known by their bare names."""
@@ -106,9 +106,8 @@ def find_kind(type_name: str) -> Kind:
         known = registered()
         if type_name in known:
             return kind_of(known[type_name])
-        raise _problem(
-            f"there is no type {type_name!r}; {among(type_name, known)} Others are written package.module:Class"
-        )
+        hint = f"{among(type_name, known)} Otherwise write" if known else "write"
+        raise _problem(f"there is no registered type {type_name!r}; {hint} package.module:Class")
     module_name, _, name = type_name.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -162,6 +161,13 @@ def overlap(sent: Classes, handled: Classes) -> bool | None:
     return any(issubclass(a, b) or issubclass(b, a) for a in sent for b in handled)
 
 
+def covers(handled: Classes, sent: Classes) -> bool:
+    """Whether every message of the ones is one of the others, as far as annotations tell."""
+    return (
+        sent is not Anything and handled is not Anything and all(any(issubclass(a, b) for b in handled) for a in sent)
+    )
+
+
 def _problem(sentence: str) -> Problem:
     return Problem([("", sentence)])
 
@@ -172,12 +178,7 @@ def _handled(cls: type, given: Mapping[Any, Any] | None = None) -> Any:
         origin, args = get_origin(base) or base, get_args(base)
         if origin is Actor:
             argument = args[0] if args else Any
-            if isinstance(argument, ForwardRef):
-                hints = get_type_hints(
-                    type("_", (), {"__annotations__": {"M": argument}, "__module__": cls.__module__})
-                )
-                argument = hints["M"]
-            return (given or {}).get(argument, argument)
+            return (given or {}).get(argument, _evaluated(argument, cls.__module__))
         if isinstance(origin, type) and issubclass(origin, Actor):
             names = getattr(origin, "__parameters__", ())
             bound = {name: (given or {}).get(arg, arg) for name, arg in zip(names, args, strict=False)}
@@ -185,10 +186,16 @@ def _handled(cls: type, given: Mapping[Any, Any] | None = None) -> Any:
     return Any
 
 
+def _evaluated(annotation: Any, module: str) -> Any:
+    """An annotation with the strings in it replaced by what they name."""
+    holder = type("_", (), {"__annotations__": {"M": annotation}, "__module__": module})
+    return get_type_hints(holder)["M"]
+
+
 def _classes(annotation: Any) -> Classes:
     """The classes of a union; `Anything` where one of its members is no class, or is the class of all."""
     members = get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else (annotation,)
-    if any(not isinstance(member, type) or member is object for member in members):
+    if any(member in {Any, object} or not isinstance(member, type) for member in members):
         return Anything
     return members
 

@@ -31,9 +31,9 @@ def import_modules(modules: Iterable[str]) -> Iterator[Found]:
             yield f"modules[{number}]", f"{name!r} cannot be imported: {type(error).__name__}: {error}"
 
 
-def placed(config: SystemConfig, local: Local) -> tuple[dict[str, Placed], list[Found]]:
-    """The actors whose classes were found, in the order of the file, and what is wrong with any."""
-    actors: dict[str, Placed] = {}
+def placed(config: SystemConfig, local: Local) -> tuple[dict[str, Placed | None], list[Found]]:
+    """The actors in the order of the file, None for one whose class was not found, and what is wrong with any."""
+    actors: dict[str, Placed | None] = {}
     found: list[Found] = []
     for number, bundle in enumerate(config.bundles):
         if bundle.mode is Mode.DISTRIBUTED:
@@ -45,13 +45,14 @@ def placed(config: SystemConfig, local: Local) -> tuple[dict[str, Placed], list[
                 kind = find_kind(actor.type)
             except Problem as problem:
                 found += problem.under(f"{at}.type")
+                actors[name] = None
                 continue
             actors[name] = Placed(name, at, bundle, kind, actor)
             found += ((f"{at}.config.{path}".rstrip("."), said) for path, said in kind.problems(actor.config))
             found += ((f"{at}.{path}", said) for path, said in _contradictions(actor, kind))
     for name, (factory, _) in local.items():
         at = f"local.{key(name)}"
-        taken = f"{name!r} is the name of {actors[name].at}" if name in actors else None
+        taken = f"an actor of the configuration has the name {name!r}" if name in actors else None
         if wrong := name_problem(name) or taken:
             found.append((at, wrong))
             continue

@@ -125,13 +125,15 @@ def make_plan(
 
 def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = False) -> Plan:
     """The same as `make_plan`, with whatever can be said of a system that cannot work, and why it cannot."""
-    found = list(import_modules((MESSAGES, *config.modules)))
-    actors, more = placed(config, local or {})
+    importlib.import_module(MESSAGES)
+    found = list(import_modules(config.modules))
+    known, more = placed(config, local or {})
     found += more
-    wires, more = wires_of(actors)
+    wires, more = wires_of(known)
     found += more
+    actors = {name: actor for name, actor in known.items() if actor is not None}
     units, homes = _units(config, actors, wires, apart=apart)
-    fed, more = _fed(config, actors)
+    fed, more = _fed(config, known)
     edges = _edges(actors, wires, homes) + fed
     found += more
     found += _cannot_travel(actors, edges)
@@ -217,7 +219,7 @@ def _route(sender: Placed, receiver: Placed, homes: Mapping[str, Unit]) -> tuple
     return Route.RELAY, f"{sender.name!r} runs in {ours.label}, {receiver.name!r} in {theirs.label}"
 
 
-def _fed(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[list[Edge], list[Found]]:
+def _fed(config: SystemConfig, actors: Mapping[str, Placed | None]) -> tuple[list[Edge], list[Found]]:
     """The edges of feeds, each of which has a process of its own."""
     edges: list[Edge] = []
     found: list[Found] = []
@@ -231,8 +233,10 @@ def _fed(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[list[Edge]
             at = f"feeds[{number}].to[{place}]"
             if name not in actors:
                 found.append((at, f"there is no actor {name!r}; {among(name, actors)}"))
-            elif overlap(market, actors[name].kind.handles) is False:
-                handles = class_names(actors[name].kind.handles)
+            elif (actor := actors[name]) is None:
+                continue
+            elif overlap(market, actor.kind.handles) is False:
+                handles = class_names(actor.kind.handles)
                 found.append((at, f"{name!r} handles {handles}, and a feed sends market data"))
             else:
                 reason = "a feed runs in a process of its own"

@@ -1,4 +1,5 @@
-"""Who is wired to whom: what the configuration says, or else the actor of the port's name, or else the only one that fits."""
+"""Who is wired to whom: what the configuration says, or else the actor of the port's name, or else the only one that handles
+everything that goes there."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from spore.deploy.config import ActorConfig, BundleConfig
-from spore.deploy.kinds import Classes, Kind, Port, overlap
+from spore.deploy.kinds import Classes, Kind, Port, covers, overlap
 from spore.deploy.strict import Found, among, key
 
 __all__ = ["Placed", "Wire", "class_names", "wires_of"]
@@ -42,11 +43,13 @@ class Wire:
     """What has decided that."""
 
 
-def wires_of(actors: Mapping[str, Placed]) -> tuple[list[Wire], list[Found]]:
-    """All wires, in the order of the file, and what is wrong."""
+def wires_of(actors: Mapping[str, Placed | None]) -> tuple[list[Wire], list[Found]]:
+    """All wires, in the order of the file, and what is wrong. Of an actor without a class nothing is said."""
     wires: list[Wire] = []
     found: list[Found] = []
     for actor in actors.values():
+        if actor is None:
+            continue
         for name in actor.config.wire:
             if name not in actor.kind.ports:
                 known = among(name, actor.kind.ports)
@@ -61,7 +64,9 @@ def wires_of(actors: Mapping[str, Placed]) -> tuple[list[Wire], list[Found]]:
     return wires, found
 
 
-def _given(actor: Placed, port: Port, names: tuple[str, ...], actors: Mapping[str, Placed]) -> Iterator[Wire | Found]:
+def _given(
+    actor: Placed, port: Port, names: tuple[str, ...], actors: Mapping[str, Placed | None]
+) -> Iterator[Wire | Found]:
     at = f"{actor.at}.wire.{key(port.name)}"
     if not names and port.required:
         yield at, f"the port {port.name!r} of {_short(actor)} has to lead somewhere; {_fitting(actor, port, actors)}"
@@ -70,13 +75,15 @@ def _given(actor: Placed, port: Port, names: tuple[str, ...], actors: Mapping[st
             yield f"{at}[{number}]", f"there is no actor {name!r}; {among(name, actors)}"
         elif name in names[:number]:
             yield f"{at}[{number}]", f"{name!r} is wired here already"
-        elif overlap(port.sends, actors[name].kind.handles) is False:
-            yield f"{at}[{number}]", _misfit(port, actors[name], actors, actor)
+        elif (other := actors[name]) is None:
+            continue
+        elif overlap(port.sends, other.kind.handles) is False:
+            yield f"{at}[{number}]", _misfit(port, other, actors, actor)
         else:
             yield Wire(actor.name, port.name, name, f"wire.{port.name} says so")
 
 
-def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> Iterator[Wire | Found]:
+def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> Iterator[Wire | Found]:
     at = f"{actor.at}.wire.{key(port.name)}"
     namesake = actors.get(port.name)
     if namesake is not None and namesake is not actor:
@@ -85,7 +92,13 @@ def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> Iterator
         else:
             yield Wire(actor.name, port.name, namesake.name, "it has the port's name")
         return
-    fitting = _fits(actor, port, actors)
+    fitting = [
+        name
+        for name in _fits(actor, port, actors)
+        if (other := actors[name]) is not None and covers(other.kind.handles, port.sends)
+    ]
+    if None in actors.values():
+        return  # it may be the one
     if len(fitting) == 1:
         yield Wire(actor.name, port.name, fitting[0], f"it alone handles {class_names(port.sends)}")
     elif fitting:
@@ -96,16 +109,16 @@ def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> Iterator
         yield at, f"the port {port.name!r} of {_short(actor)} has to lead somewhere; {_fitting(actor, port, actors)}"
 
 
-def _fits(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> list[str]:
+def _fits(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> list[str]:
     """Whom the types alone recommend. What is local is there for a purpose of the caller's, and is wired by name only."""
     return [
         other.name
         for other in actors.values()
-        if other is not actor and not other.local and overlap(port.sends, other.kind.handles)
+        if other is not None and other is not actor and not other.local and overlap(port.sends, other.kind.handles)
     ]
 
 
-def _fitting(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> str:
+def _fitting(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> str:
     fitting = _fits(actor, port, actors)
     if fitting:
         return f"{', '.join(map(repr, fitting))} would fit"
@@ -114,7 +127,7 @@ def _fitting(actor: Placed, port: Port, actors: Mapping[str, Placed]) -> str:
     return f"no other actor here handles {class_names(port.sends)}"
 
 
-def _misfit(port: Port, other: Placed, actors: Mapping[str, Placed], actor: Placed) -> str:
+def _misfit(port: Port, other: Placed, actors: Mapping[str, Placed | None], actor: Placed) -> str:
     sends, handles = class_names(port.sends), class_names(other.kind.handles)
     sentence = f"{other.name!r} handles {handles}, and the port {port.name!r} sends {sends}"
     fitting = _fits(actor, port, actors)

@@ -129,7 +129,9 @@ def _receive_time(stamp: bytes) -> int:
     # int takes underscores, signs and spaces, too.
     if stamp.isdigit() and len(stamp) <= 20 and (time_ns := int(stamp)) < _TIME_LIMIT:
         return time_ns
-    raise ValueError("a line is the receive time in nanoseconds, a space, and a frame as JSON; this begins with no time")
+    raise ValueError(
+        "a line is the receive time in nanoseconds, a space, and a frame as JSON; this begins with no time"
+    )
 
 
 def _sentence(error: Exception) -> str:

@@ -70,7 +70,7 @@ class FrameDecoder:
             raise ValueError(f"the key {error.args[0]!r} is missing") from None
         except DecimalsError as error:
             return str(error)
-        if type(event) is str:
+        if isinstance(event, str):
             return event
         instrument = event.instrument_id
         if instrument in self._listed:
@@ -109,8 +109,9 @@ class FrameDecoder:
         bids, asks = sides
         if len(bids) + len(asks) > MAX_LEVELS:
             return f"more than {MAX_LEVELS} levels of a book"
-        snapshot = first is None
-        return OrderBook(instrument, self._venue, time_ns, last if snapshot else first, last, snapshot, bids, asks)
+        if first is None:
+            return OrderBook(instrument, self._venue, time_ns, last, last, True, bids, asks)
+        return OrderBook(instrument, self._venue, time_ns, first, last, False, bids, asks)
 
     def _instrument(self, symbol: object) -> int:
         try:

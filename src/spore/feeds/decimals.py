@@ -41,7 +41,7 @@ _known: dict[object, int] = {}
 def _read(text: object) -> int:
     found = _FORM.fullmatch(text) if isinstance(text, str) else None
     if found is None:
-        raise ValueError(f"{shown(text)} is no decimal number in a string, such as \"2681.62\"")
+        raise ValueError(f'{shown(text)} is no decimal number in a string, such as "2681.62"')
     whole, decimals, _, rest = found.groups(default="")
     if rest:
         raise DecimalsError("a number with more than 8 decimals")
@@ -49,4 +49,3 @@ def _read(text: object) -> int:
     if value >= _LIMIT:
         raise DecimalsError("a number that does not fit 64 bits with 8 decimals")
     return value
-

@@ -17,7 +17,7 @@ import attrs
 
 from spore.services.messages import GasPrice, MarketMessage, PoolListed, PoolSwap, PoolSync, TransactionEnd
 
-__all__ = ["BLOCK_NS", "START_NS", "MarketModel"]
+__all__ = ["BLOCK_NS", "START_NS", "MarketModel", "SimPool", "trade"]
 
 START_NS = 1_700_000_000_000_000_000
 BLOCK_NS = 12_000_000_000
@@ -29,7 +29,9 @@ GWEI = 10**9
 
 
 @attrs.define(eq=False)
-class _Pool:
+class SimPool:
+    """A pool: what it began with, and what it holds."""
+
     listed: PoolListed
     address: bytes
     start0: int
@@ -56,7 +58,7 @@ class MarketModel:
     def transactions(self) -> Iterator[list[MarketMessage]]:
         """First the pools, then one transaction after the other without end, and before each block its gas price."""
         random = Random(self.seed)  # noqa: S311 - a market, no secret
-        pools = self._make_pools(random)
+        pools = self.make_pools(random)
         prefix = _digest(self.seed, "transaction")[:24]
         yield [pool.listed for pool in pools]
         number, base_fee = 0, 20 * GWEI
@@ -80,14 +82,15 @@ class MarketModel:
                 number += 1
                 told: list[MarketMessage] = []
                 for _ in range(self.tx_swaps):
-                    bits = random.getrandbits(53)
+                    bits = random.getrandbits(55)
                     pool = pools[(bits & 0xFFFFFFFF) * len(pools) >> 32]
-                    told += _swap(pool, bits >> 32, (time_ns, block, tx_index), log_index, tx_hash)
+                    told += trade(pool, bits >> 32, (time_ns, block, tx_index), log_index=log_index, tx_hash=tx_hash)
                     log_index += 3
                 told.append(TransactionEnd(time_ns, block, tx_index, tx_hash))
                 yield told
 
-    def _make_pools(self, random: Random) -> list[_Pool]:
+    def make_pools(self, random: Random) -> list[SimPool]:
+        """The pools as they begin: one of a pair's at each venue, at one price, of different sizes."""
         weth = (_digest(self.seed, "WETH")[:20], "WETH", 18)
         pools = []
         for pair in range(self.pools // self.venues):
@@ -96,7 +99,7 @@ class MarketModel:
             # A price from 1,000 to about 5,000 of the token for one WETH: whole tokens, then their units.
             price = 1_000 + random.getrandbits(12)
             for venue in range(self.venues):
-                weth_amount = (100 + random.getrandbits(10)) * 10**18
+                weth_amount = (1_000 + random.getrandbits(13)) * 10**18
                 amounts = {weth: weth_amount, token: weth_amount * price * 10**decimals // 10**18}
                 token0, token1 = sorted((weth, token))
                 listed = PoolListed(
@@ -113,16 +116,24 @@ class MarketModel:
                     fee_numerator=FEE[0],
                     fee_denominator=FEE[1],
                 )
-                pools.append(_Pool(listed, listed.pool, amounts[token0], amounts[token1]))
+                pools.append(SimPool(listed, listed.pool, amounts[token0], amounts[token1]))
         return pools
 
 
-def _swap(
-    pool: _Pool, chance: int, where: tuple[int, int, int], log_index: int, tx_hash: bytes
+def trade(
+    pool: SimPool, chance: int, where: tuple[int, int, int], *, log_index: int, tx_hash: bytes
 ) -> tuple[MarketMessage, ...]:
-    """Trade, by 21 bits of chance: 12 for the size, 3 for the direction, 6 for whether it is large."""
+    """Trade, by 23 bits of chance: 12 for the size, 3 for the direction, 8 for whether it is large.
+
+    Args:
+        pool: whose reserves change.
+        chance: the 23 bits.
+        where: event time, block number and index of the transaction.
+        log_index: of the first of up to three messages.
+        tx_hash: of the transaction.
+    """
     reserve0, reserve1, address = pool.reserve0, pool.reserve1, pool.address
-    size = (chance & 0xFFF) + 1 << (3 if chance >> 15 == 0 else 0)
+    size = (chance & 0xFFF) + 1 << (4 if chance >> 15 == 0 else 0)
     mood = chance >> 12 & 7
     zero_in = mood == 0 if mood < 2 else reserve0 * pool.start1 < reserve1 * pool.start0
     if zero_in:
@@ -137,7 +148,7 @@ def _swap(
         taken = kept * reserve0 // (reserve1 * FEE[1] + kept)
         reserve0, reserve1 = reserve0 - taken, reserve1 + given
         amounts = (0, given, taken, 0)
-    told = (
+    told: tuple[MarketMessage, ...] = (
         PoolSync(*where, log_index, tx_hash, address, reserve0, reserve1),
         PoolSwap(*where, log_index + 1, tx_hash, address, *amounts),
     )

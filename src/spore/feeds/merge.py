@@ -16,30 +16,27 @@ from spore.services.messages import InstrumentListed, MarketMessage, PoolListed
 
 __all__ = ["MergedFeed", "merge"]
 
+
 def merge(sources: Iterable[Iterator[MarketMessage]]) -> Iterator[MarketMessage]:
     """The messages of all sources, in the order that the module describes. One message of each is read ahead."""
     heap = []
     for index, source in enumerate(sources):
         for message in source:
-            heap.append((message.event_time_ns, index, message, source.__next__))
+            heap.append((message.event_time_ns, index, message, source))
             break
     heapify(heap)  # no two entries have the same index, so messages are never compared
     while len(heap) > 1:
-        time_ns, index, message, advance = heap[0]
+        _, index, message, source = heap[0]
         yield message
         try:
-            message = advance()
+            message = next(source)
         except StopIteration:
             heappop(heap)
         else:
-            heapreplace(heap, (max(time_ns, message.event_time_ns), index, message, advance))
-    for _, _, message, advance in heap:
-        while True:
-            yield message
-            try:
-                message = advance()
-            except StopIteration:
-                return
+            heapreplace(heap, (message.event_time_ns, index, message, source))
+    for _, _, message, rest in heap:
+        yield message
+        yield from rest
 
 
 class MergedFeed(RecordedFeed):

@@ -7,6 +7,7 @@ them needs may be missing.
 from __future__ import annotations
 
 import importlib
+import importlib.resources
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import cast
@@ -24,7 +25,16 @@ _SCHEMES = {
     "jsonrpc": "spore.feeds.jsonrpc:NodeFeed",
     "sim": "spore.feeds.simulator:SimFeed",
 }
-FORMS = ("evm-logs:FILE", "binance:FILE,FILE", "jsonrpc:ws://HOST:PORT", "sim:seed=N,events=N", f"FILE{SUFFIX}")
+SAMPLE = "sample"
+"""The recorded session that is part of Spore."""
+FORMS = (
+    SAMPLE,
+    "evm-logs:FILE",
+    "binance:FILE,FILE",
+    "jsonrpc:ws://HOST:PORT?pools=PATH",
+    "sim:seed=N,events=N",
+    f"FILE{SUFFIX}",
+)
 """What can be asked for, for messages to people."""
 
 
@@ -77,6 +87,9 @@ def _one(spec: str) -> Feed:
     scheme, colon, rest = place.partition(":")
     if colon and scheme in _SCHEMES:
         return _feed_class(scheme).from_spec(rest, options)  # type: ignore[attr-defined, no-any-return]
+    if place == SAMPLE:
+        with importlib.resources.as_file(importlib.resources.files("spore.samples") / "uniswap_v2_session") as folder:
+            return _feed_class("evm-logs").from_spec(str(folder / "logs.jsonl.gz"), options)  # type: ignore[attr-defined, no-any-return]
     if place.endswith(SUFFIX):
         return FramesFeed.from_spec(place, options)
     raise UsageError(f"feed {spec!r} is none; a feed is one of {', '.join(FORMS)}")

@@ -368,16 +368,16 @@ class Session:
         Raises:
             RelayError: the other end has been silent for too long.
         """
-        if now_s - self._heard_at >= self._silent_after_s:
+        silent_at = self._heard_at + self._silent_after_s
+        if now_s >= silent_at:
             raise RelayError(f"nothing from the relay for {now_s - self._heard_at:.1f} s")
-        if self.ready and now_s - self._spoke_at >= self._heartbeat_s:
+        if self.ready and now_s >= self._spoke_at + self._heartbeat_s:
             self._spoke_at = now_s
             for link in self.outgoing.values():
                 position = link.position()
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        silent_at = self._heard_at + self._silent_after_s
         return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in

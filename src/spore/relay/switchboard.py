@@ -85,6 +85,7 @@ class Member:
     index: int
     begun: bool = False
     window: int = 0
+    """How many frames of a plain sender it lets be under way; 0 before it has said so."""
     outstanding: int = 0
     """Frames of a plain sender that were passed on and not acknowledged."""
     handled: int = 0
@@ -144,7 +145,7 @@ class Peer:
         route = self.route
         if isinstance(route, Link):
             for member in route.members.values():
-                full = route.plain and member.outstanding >= member.window > 0
+                full = route.plain and member.outstanding >= member.window
                 if member.peer.out_bytes > HIGH_WATER or full:
                     yield member.peer
         elif route is not None and route[0].peer.out_bytes > HIGH_WATER:
@@ -278,10 +279,10 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
+            if peer.closing or peer.plain or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
-            if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
+            if not peer.held and now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
                 self.refuse(peer, Reason.SILENCE, f"nothing was heard for {now_s - peer.heard_at:.1f} s")
             elif peer.hello is not None and now_s - peer.spoke_at >= self.heartbeat_s:
                 peer.spoke_at = now_s
@@ -476,7 +477,8 @@ class Switchboard:
             self._say(receiver, Deny(receiver.next_channel, name, Reason.SCHEMA, _difference(receiver, link.peer)))
             receiver.next_channel += 1
             return
-        member = Member(receiver, name, receiver.next_channel, link.next_index)
+        # What a plain sender says is numbered where it arrives, so that nobody has to say where to begin.
+        member = Member(receiver, name, receiver.next_channel, link.next_index, begun=link.plain)
         receiver.next_channel += 1
         link.next_index += 1
         link.members[name] = member
@@ -531,9 +533,9 @@ class Switchboard:
         if found is None:
             return
         link, member = found
-        member.window = accept.window
         if link.plain:
-            member.begun = True
+            member.window = max(1, accept.window)
+            self.touched[link.peer] = None
         else:
             self._say(
                 link.peer,

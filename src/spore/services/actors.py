@@ -14,9 +14,10 @@ from spore.services.market_data import MarketDataProcessor
 from spore.services.market_state import MarketDataState, restore_market_data, save_market_data
 from spore.services.messages import (
     ExecutionMessage,
+    ExecutionReport,
     MarketMessage,
     OrderRequest,
-    RecordedMessage,
+    Signal,
     SignalMessage,
 )
 from spore.services.paper_execution import PaperExecution, PaperExecutionState
@@ -50,7 +51,7 @@ class SignalGeneratorActor(spore.Actor[SignalMessage]):
 
     inner: SignalGenerator
     execution: spore.ActorRef[ExecutionMessage] | None = None
-    recorder: spore.ActorRef[RecordedMessage] | None = None
+    recorder: spore.ActorRef[Signal] | None = None
 
     def handle(self, message: SignalMessage) -> None:
         for decision in self.inner.process(message):
@@ -72,7 +73,7 @@ class ExecutionActor(spore.Actor[ExecutionMessage]):
     """Sends reports to a recorder."""
 
     inner: PaperExecution
-    recorder: spore.ActorRef[RecordedMessage] | None = None
+    recorder: spore.ActorRef[ExecutionReport] | None = None
 
     def handle(self, message: ExecutionMessage) -> None:
         for report in self.inner.process(message):

@@ -254,7 +254,10 @@ class MarketDataProcessor:
         return NOTHING
 
     def process_reorg(self, message: ChainReorg) -> Sequence[SignalMessage]:
-        """Go back to the state after a block. The pools that this changed are compared with the next transaction."""
+        """Go back to the state after a block. The pools that this changed are compared after the next transaction.
+
+        Volumes are not taken back: a window tells what was heard in it.
+        """
         for pool in self.pools.roll_back(message.block_number):
             self.window_pools[pool] = None
         self.prices.forget_native()

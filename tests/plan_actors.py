@@ -1,0 +1,101 @@
+"""Actors with every kind of port and setting, for plans. They need not run."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
+
+import attrs
+
+import spore
+from spore.services.messages import (
+    ExecutionMessage,
+    MarketMessage,
+    OrderRequest,
+    PoolSync,
+    QuoteUpdate,
+    SignalMessage,
+    VolumeUpdate,
+)
+
+if TYPE_CHECKING:
+    from spore.services.messages import Trade as Unseen
+
+M = TypeVar("M")
+
+
+@attrs.define
+class Feedless(spore.Actor[MarketMessage]):
+    signals: spore.ActorRef[SignalMessage]
+
+
+@attrs.define
+class Strategy(spore.Actor[SignalMessage]):
+    execution: spore.ActorRef[ExecutionMessage] | None = None
+    recorder: spore.ActorRef | None = None
+    limit: int = 5
+
+
+@attrs.define
+class Desk(spore.Actor[Union[OrderRequest, "spore.services.messages.OrderCancel"]]):
+    recorder: spore.ActorRef[Any] | None = None
+
+
+@attrs.define
+class Other(spore.Actor[ExecutionMessage]):
+    pass
+
+
+@attrs.define
+class Anything(spore.Actor[Any]):
+    pass
+
+
+class Plain(spore.Actor[QuoteUpdate]):
+    pass
+
+
+@attrs.define
+class Passing(spore.Actor[M], Generic[M]):
+    out: spore.ActorRef[QuoteUpdate]
+
+
+@attrs.define
+class Quotes(Passing[QuoteUpdate]):
+    pass
+
+
+@attrs.define
+class Volumes(spore.Actor[VolumeUpdate]):
+    pass
+
+
+@attrs.define
+class Service:
+    profit: Decimal
+    pools: int = attrs.field(default=10, validator=attrs.validators.le(100))
+
+
+@attrs.define
+class Serving(spore.Actor[PoolSync]):
+    inner: Service
+    out: spore.ActorRef[PoolSync] | None = None
+    label: str = ""
+
+
+@attrs.frozen
+class Unregistered:
+    value: int
+
+
+@attrs.define
+class Sends(spore.Actor[Unregistered]):
+    out: spore.ActorRef[Unregistered]
+
+
+@attrs.define
+class Unreadable(spore.Actor[PoolSync]):
+    out: spore.ActorRef[Unseen] | None = None
+
+
+NOT_AN_ACTOR = 5
