@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
 import attrs
 
 import spore
+from spore.services import messages
 from spore.services.messages import (
     ExecutionMessage,
     MarketMessage,
@@ -32,12 +33,12 @@ class Feedless(spore.Actor[MarketMessage]):
 @attrs.define
 class Strategy(spore.Actor[SignalMessage]):
     execution: spore.ActorRef[ExecutionMessage] | None = None
-    recorder: spore.ActorRef | None = None
+    recorder: spore.ActorRef | None = None  # type: ignore[type-arg]
     limit: int = 5
 
 
 @attrs.define
-class Desk(spore.Actor[Union[OrderRequest, "spore.services.messages.OrderCancel"]]):
+class Desk(spore.Actor[Union[OrderRequest, "messages.OrderCancel"]]):
     recorder: spore.ActorRef[Any] | None = None
 
 

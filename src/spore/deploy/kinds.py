@@ -132,9 +132,10 @@ def kind_of(make: Callable[..., Actor[Any]]) -> Kind:
     path = f"{getattr(make, '__module__', '?')}:{getattr(make, '__qualname__', '?')}"
     if not isinstance(make, type):
         return Kind(path, make, Anything)
+    cls: type = make
     try:
-        handles = _classes(_handled(make))
-        fields = arguments(make) if attrs.has(make) else {}
+        handles = _classes(_handled(cls))
+        fields = arguments(cls) if attrs.has(cls) else {}
         inner = fields.get("inner", (None, False))[0]
         ports, settings = {}, {}
         for name, (annotation, required) in fields.items():
@@ -156,7 +157,7 @@ def kind_of(make: Callable[..., Actor[Any]]) -> Kind:
 
 def overlap(sent: Classes, handled: Classes) -> bool | None:
     """Whether some message of the ones can be one of the others; None where the annotations leave it open."""
-    if sent is Anything or handled is Anything:
+    if sent is None or handled is None:  # which is what `Anything` is
         return None
     return any(issubclass(a, b) or issubclass(b, a) for a in sent for b in handled)
 
