@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spore import Bundle, open_bundle
+from spore import Bundle, open_bundle, testing
 from spore.codec import Decoder
 from spore.relay import Address, Client, Relay, Switchboard, open_client, open_relay
 from spore.relay.control import CONTROL, PROTOCOL, Hello, control_frame
 from spore.services.messages import OrderCancel
 
-__all__ = ["Place", "Raw", "numbers", "order", "place", "until"]
+__all__ = ["Place", "Raw", "numbers", "order", "place", "run", "until"]
+
+T = TypeVar("T")
+PATIENCE_S = 3_600
+"""Of the virtual clock. Heartbeats never end, so a test that waits in vain would not either."""
 
 
 def order(number: int, at: int | None = None) -> OrderCancel:
@@ -38,6 +43,7 @@ class Place:
         self.folder = folder
         self.path = folder / "r"
         self.address = Address(path=str(self.path))
+        self.raws: list[Raw] = []
 
     def relay(self, board: Switchboard | None = None) -> AbstractAsyncContextManager[Relay]:
         return open_relay([self.address], board=board)
@@ -62,7 +68,8 @@ class Place:
         """A connection on which the test says everything itself."""
         sock = trio.socket.socket(socket.AF_UNIX)
         await sock.connect(str(self.path))
-        return Raw(sock)
+        self.raws.append(Raw(sock))
+        return self.raws[-1]
 
 
 class Raw:
@@ -70,7 +77,7 @@ class Raw:
 
     def __init__(self, sock: trio.socket.SocketType) -> None:
         self.sock = sock
-        self._decoder = Decoder(CONTROL)
+        self._decoder = Decoder(registry=CONTROL)
         self._heard: list[Any] = []
 
     async def say(self, *controls: object) -> None:
@@ -98,15 +105,25 @@ class Raw:
         while await self.sock.recv(65_536):
             pass
 
-    def close(self) -> None:
-        self.sock.close()
-
 
 @pytest.fixture
 def place() -> Iterator[Place]:
     """A place for a relay."""
     with tempfile.TemporaryDirectory(prefix="spore-") as folder:
-        yield Place(Path(folder))
+        place = Place(Path(folder))
+        yield place
+        for raw in place.raws:
+            os.close(raw.sock.detach())  # its own close is for inside of trio.run
+
+
+def run(main: Callable[[], Awaitable[T]], *, seed: int = 0) -> T:
+    """As `spore.testing.run`, for a test that may wait in vain while heartbeats go on."""
+
+    async def with_patience() -> T:
+        with trio.fail_after(PATIENCE_S):
+            return await main()
+
+    return testing.run(with_patience, seed=seed)
 
 
 async def until(condition: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "ActorError",
     "ActorStopped",
+    "AmountError",
     "AskError",
     "AskFailed",
     "AskTimeout",
@@ -30,6 +31,7 @@ __all__ = [
     "RelayError",
     "RelayRefused",
     "RestartLimit",
+    "SettingError",
     "SporeError",
     "UnitFailed",
     "UsageError",
@@ -277,6 +279,38 @@ class FeedError(SporeError):
         self.reason = reason
         self.line = line
         super().__init__(f"{source}:{line}: {reason}" if line is not None else f"{source}: {reason}")
+
+
+class AmountError(SporeError, ValueError):
+    """An amount that a pool cannot trade, or a pool that nobody can trade with. Nothing was computed.
+
+    Attributes:
+        name: which of the values is at fault.
+        value: the value.
+        reason: what is wrong with it, and what would be right.
+    """
+
+    def __init__(self, name: str, value: int, reason: str) -> None:
+        self.name = name
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{name} = {_short(value)}: {reason}")
+
+
+class SettingError(SporeError, ValueError):
+    """A setting that a service cannot work with.
+
+    Attributes:
+        setting: its name.
+        value: as it was given.
+        reason: what would be right.
+    """
+
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        self.setting = setting
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{setting} = {_short(value)}: {reason}")
 
 
 def _short(value: object) -> str:

@@ -120,17 +120,20 @@ class Peer:
 async def main() -> None:
     where = Address.parse(OPTIONS["address"])
     tuning = {"name": OPTIONS["name"], "token": OPTIONS.get("token", ""), "heartbeat_s": OPTIONS.get("heartbeat_s", 2)}
-    async with open_client(where, **tuning) as client, spore.open_bundle(OPTIONS["name"]) as bundle:
-        async with trio.open_nursery() as nursery:
-            peer = Peer(client, bundle, nursery)
-            say(started=os.getpid())
-            rest = b""
-            async for data in trio.lowlevel.FdStream(os.dup(0)):
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    command = json.loads(line)
-                    nursery.start_soon(lambda c=command: getattr(peer, c.pop("do"))(**c))
-            nursery.cancel_scope.cancel()
+    async with (
+        open_client(where, **tuning) as client,
+        spore.open_bundle(OPTIONS["name"]) as bundle,
+        trio.open_nursery() as nursery,
+    ):
+        peer = Peer(client, bundle, nursery)
+        say(started=os.getpid())
+        rest = b""
+        async for data in trio.lowlevel.FdStream(os.dup(0)):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                command = json.loads(line)
+                nursery.start_soon(lambda c=command: getattr(peer, c.pop("do"))(**c))
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

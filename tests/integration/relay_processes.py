@@ -47,7 +47,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, and nothing of Python's state
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import socket
+from itertools import pairwise
 
 import pytest
 from tests.integration.relay_processes import PATIENCE_S, Process, Processes, Proxy, eventually, processes_in
@@ -100,7 +101,7 @@ def test_a_receiver_killed_under_load_again_and_again(processes):
     marked = sender.statistics()["outgoing"][0]["redelivered"]
     logs = [processes.log(), *(processes.log(f"log {number}") for number in range(4))]
     assert all(log == list(range(log[0], log[-1] + 1)) for log in logs)
-    repeated = [before[-1] + 1 - after[0] for before, after in zip(logs, logs[1:], strict=False)]
+    repeated = [before[-1] + 1 - after[0] for before, after in pairwise(logs)]
     assert min(repeated) >= 0
     assert logs[-1][-1] == sent - 1
     assert sum(repeated) <= marked <= 4 * 100  # the window

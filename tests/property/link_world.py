@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from spore.codec import Flags
 from spore.errors import MailboxFull, RelayError, RelayRefused
 from spore.message import U8, U64, Domain, Registry, message
 from spore.nursery_bundle import Loss
@@ -115,7 +116,7 @@ class World:
         self.most = max(*windows, capacity)
         self.board = Switchboard()
         self.connections: dict[Peer, Connection] = {}
-        self.corrupted: set[tuple[int, int, int]] = set()
+        self.corrupted: set[int] = set()
         self.processes = [self.process(f"p{n}") for n in range(4)]
         self.senders, self.receivers = self.processes[:2], self.processes[2:]
         self.books: list[Books] = []
@@ -145,12 +146,12 @@ class World:
     def send(self, books: Books, kind: int, *, tell: bool, ask: bool) -> None:
         link = books.link
         tick = Tick(self.numbers, kind)
-        if not link.has_room(tick):
+        asked = Asked(tick.number) if ask and not books.topic and len(link.members) == 1 else None
+        if not link.has_room(tick, awaited=asked is not None):
             if not tell:
                 return
             books.overrun += 1
         self.numbers += 1
-        asked = Asked(tick.number) if ask and not books.topic and len(link.members) == 1 else None
         waiting, lost, unheard = len(link.waiting), dict(link.counts.lost), link.counts.unheard
         try:
             link.queue(tick, ask=asked)
@@ -197,10 +198,10 @@ class World:
         handed = books.handed.setdefault(link.receiver, [])
         mine = [p for other, p in handed if other is link]
         others = [p for other, p in handed if other is not link]
-        if mine:
-            assert place > mine[-1], "handed over twice"
-            done = books.done.get(link.receiver, set())
-            assert all(p in done for p in range(mine[-1] + 1, place)), "something was left out"
+        assert not mine or place > mine[-1], "handed over twice"
+        done = books.done.get(link.receiver, set())
+        first = mine[-1] + 1 if mine else books.joined.get(link.receiver, place)
+        assert all(p in done for p in range(first, place)), "something was left out"
         if place in others:
             again = sum(1 for p in {*mine, place} if p in others)
             assert link.counts.redelivered >= again, "repeated without saying so"
@@ -320,20 +321,20 @@ class World:
             if not connection.relay_end:
                 self.lose(process)
             return False
+        error: RelayError | None = None
         try:
             for link in process.session.receive(data, self.now_s):
                 if link.receiver in process.session.attached:
                     process.inbox[link] = None
-        except RelayRefused as refused:
-            assert connection.hurt or refused.reason in {"silence", "name", "replaced"}, refused
+        except RelayError as raised:
+            error = raised
             self.lose(process)
-            if refused.reason == "name":
-                for name, home in list(self.homes.items()):
-                    if home is not process:
-                        self.detach(name, process)
-        except RelayError:
-            assert connection.hurt
-            self.lose(process)
+        reason = error.reason if isinstance(error, RelayRefused) else ""
+        assert error is None or connection.hurt or reason in {"silence", "name", "replaced"}, error
+        if reason == "name":
+            for name, home in list(self.homes.items()):
+                if home is not process:
+                    self.detach(name, process)
         for books in self.books:
             if books.sender is process:
                 self.look_at_members(books)
@@ -367,24 +368,34 @@ class World:
 
     # What goes wrong on the way
 
-    def harm(self, connection: Connection, what: str, *, up: bool, pick: int, offset: int, change: int) -> None:
-        pipe = connection.up if up else connection.down
-        if not pipe.frames:
+    def harm(self, what: str, *, pick: int, offset: int, change: int) -> None:
+        """Harm one of the frames that are on their way."""
+        under_way = [
+            (connection, pipe, place)
+            for connection in self.connections.values()
+            for pipe in (connection.up, connection.down)
+            for place in range(len(pipe.frames))
+            if what == "corrupt" or pipe.is_numbered(place)
+        ]
+        if not under_way:
             return
-        place = pick % len(pipe.frames)
-        if what == "corrupt":
-            # What cannot be read twice is given up, which another test is about.
+        connection, pipe, place = under_way[pick % len(under_way)]
+        if what == "drop":
+            pipe.drop(place)
+        elif what == "duplicate":
+            pipe.duplicate(place)
+        else:
             frame = pipe.frames[place]
-            if pipe.is_message(place):
-                kept = [process.session.client for process in self.receivers], int.from_bytes(frame[8:16], "little")
-                key = (*kept[0], kept[1])
-                if key in self.corrupted:
+            if pipe.is_numbered(place):  # one that cannot be read twice is given up, which another test is about
+                sequence = int.from_bytes(frame[8:16], "little")
+                if sequence in self.corrupted:
                     return
-                self.corrupted.add(key)
-            connection.hurt = True
+                self.corrupted.add(sequence)
+            # The relay does not look at answers, and who has asked does not go on with one that is damaged.
+            answer = len(frame) > 7 and frame[7] & Flags.REPLY
+            for hurt in self.connections.values() if answer else (connection,):
+                hurt.hurt = True
             pipe.corrupt(place, offset, change)
-        elif pipe.is_message(place):
-            (pipe.drop if what == "drop" else pipe.duplicate)(place)
 
     # What has to hold
 

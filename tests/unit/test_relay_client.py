@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import attrs
 import pytest
 import trio
 from tests.actors import Log, Slow, balance, only, open_gate, shut
-from tests.relays import Place, numbers, order, place, until
+from tests.relays import Place, numbers, order, place, run, until
 from trio.testing import wait_all_tasks_blocked
 
 from spore import Actor, ActorRef, Registry, Str, message, open_bundle
@@ -28,7 +29,7 @@ from spore.nursery_bundle import Loss
 from spore.relay import Switchboard
 from spore.relay.session import Session
 from spore.services.messages import OrderCancel
-from spore.testing import run, start_probe
+from spore.testing import start_probe
 
 __all__ = ["place"]
 
@@ -346,14 +347,14 @@ def test_a_link_between_two_schemas_is_denied(place: Place) -> None:
     """Who opens it, waits or sends is told which messages differ; so is the receiver."""
 
     async def main() -> None:
-        async with place.three() as (bundle, receiver, sender):
+        async with place.relay(), place.node("receiver") as (bundle, receiver):
             receiver.attach((await start_probe(bundle)).ref)
             session = Session("stranger", registry=other_registry())
             async with place.client("stranger", session=session) as stranger:
                 ref = stranger.ref("probe")
                 with pytest.raises(
                     LinkDenied,
-                    match="the messages of 'stranger' and 'receiver' differ: Trade .1. is known only there: .*; and .. more",
+                    match=r"the messages of 'stranger' and 'receiver' differ: Trade .1. is known only there: .*; and .. more",
                 ):
                     await ref.wait_open()
                 with pytest.raises(LinkDenied):
@@ -365,16 +366,20 @@ def test_a_link_between_two_schemas_is_denied(place: Place) -> None:
     run(main)
 
 
+async def come_as_a_stranger(place: Place) -> None:
+    async with place.client("stranger", token="wrong") as stranger:
+        with pytest.raises(RelayRefused, match="ask whoever runs the relay"):
+            await stranger.wait_connected()
+        await trio.sleep_forever()
+
+
 def test_a_wrong_token_ends_the_client(place: Place) -> None:
     """It is refused for good: open_client raises that, and so does whoever waits for the connection."""
 
     async def main() -> None:
         async with place.relay(Switchboard(token="right")):
             with pytest.raises(ExceptionGroup) as caught:
-                async with place.client("stranger", token="wrong") as stranger:
-                    with pytest.raises(RelayRefused, match="ask whoever runs the relay"):
-                        await stranger.wait_connected()
-                    await trio.sleep_forever()
+                await come_as_a_stranger(place)
             refused = only(caught)
             assert isinstance(refused, RelayRefused)
             assert refused.reason == "token"
@@ -423,14 +428,13 @@ def test_who_waits_when_the_client_leaves_is_told(place: Place) -> None:
                 await ref.ask(order(3), timeout=1_000)
             said.append("ask")
 
-        async with trio.open_nursery() as nursery:
-            async with place.client("sender") as sender:
-                ref, other, unused = sender.ref("a", capacity=1), sender.ref("b", capacity=1), sender.ref("c")
-                ref.tell(order(1))
-                nursery.start_soon(send, ref)
-                nursery.start_soon(ask, other)
-                await wait_all_tasks_blocked()
-                other.tell(order(5))
+        async with trio.open_nursery() as nursery, place.client("sender") as sender:
+            ref, other, unused = sender.ref("a", capacity=1), sender.ref("b", capacity=1), sender.ref("c")
+            ref.tell(order(1))
+            nursery.start_soon(send, ref)
+            nursery.start_soon(ask, other)
+            await wait_all_tasks_blocked()
+            other.tell(order(5))
         assert sorted(said) == ["actor 'a': client 'sender' has left the relay", "ask"]
         for late in (ref, unused):
             with pytest.raises(LinkDenied, match="has left the relay"):
@@ -640,7 +644,7 @@ def test_attempts_to_connect_become_rarer(place: Place) -> None:
 
         async with place.client("c", connect=connect) as client:
             await trio.sleep(500)
-            waits = [after - before for before, after in zip(times, times[1:], strict=False)]
+            waits = [after - before for before, after in pairwise(times)]
             assert max(waits[:3]) < 0.3
             assert all(1.4 <= wait <= 2.6 for wait in waits[8:])
             assert client.reconnects == 0
@@ -707,7 +711,6 @@ def test_a_mailbox_that_refuses_counts_there(place: Place) -> None:
             counts = balance(bundle, "slow")
             assert counts == {"received": 4, "handled": 3, "failed": 0, Loss.FULL: 1}
             with pytest.raises(MailboxFull):
-                for number in range(10):
-                    first.tell(order(number))
+                first.tell_many([order(number) for number in range(10)])
 
     run(main)

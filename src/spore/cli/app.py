@@ -13,7 +13,9 @@ from rich.console import Console
 from spore.cli.check import check
 from spore.cli.decode import decode
 from spore.cli.encode import encode
+from spore.cli.record import record
 from spore.cli.relay import relay
+from spore.cli.replay import replay
 from spore.cli.run import run as run_config
 from spore.cli.schema import schema
 from spore.errors import SporeError, UnitFailed
@@ -41,6 +43,8 @@ app.command(schema)
 app.command(decode)
 app.command(encode)
 app.command(relay)
+app.command(record)
+app.command(replay)
 app.command(check)
 app.command(run_config, name="run")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Annotated, BinaryIO, TypeAlias
 
 from cyclopts import Parameter
 
-__all__ = ["CHUNK_SIZE", "InputFile", "label", "open_input", "open_output"]
+from spore.errors import UsageError
+
+__all__ = ["CHUNK_SIZE", "InputFile", "label", "open_input", "open_output", "open_recording"]
 
 CHUNK_SIZE = 1 << 16
 
@@ -53,3 +56,42 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink()
         raise
+
+
+@contextlib.contextmanager
+def open_recording(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Where to write a file that others will rely on: whole and on the disk when the block ends, and not there before.
+
+    Its mode is what the user's umask leaves.
+
+    Raises:
+        UsageError: if there is one of that name already, and it is not to be overwritten, or cannot be.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file, and cannot become one")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} is there already; add --force to replace it")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # not the name of a file nobody asked for
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+        beside.replace(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name is on the disk once its folder is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

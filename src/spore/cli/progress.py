@@ -14,14 +14,21 @@ PATIENCE_S = 2.0
 
 
 class LateProgress:
-    """A bar on stderr over a known or unknown total of bytes, shown once `PATIENCE_S` have passed.
+    """A bar on stderr over a known or unknown total, shown once `PATIENCE_S` have passed.
 
     Use it as a context manager and call `advance`.
+
+    Args:
+        what: what is being done.
+        total: how much there is to do, or None.
+        in_bytes: whether that is bytes, to be shown as such.
+        console: where to draw; stderr.
     """
 
-    def __init__(self, what: str, total: int | None, *, console: Console | None = None) -> None:
+    def __init__(self, what: str, total: int | None, *, in_bytes: bool = True, console: Console | None = None) -> None:
         self._what = what
         self._total = total
+        self._columns = [rich.progress.DownloadColumn()] if in_bytes else []
         self._done = 0
         self._console = console or Console(stderr=True)
         self._bar: rich.progress.Progress | None = None
@@ -35,14 +42,14 @@ class LateProgress:
             self._bar.stop()
 
     def advance(self, count: int) -> None:
-        """Say that so many bytes more are done."""
+        """Say that so much more is done."""
         self._done += count
         if self._bar is None:
             if time.monotonic() < self._show_at or not self._console.is_terminal:
                 return
             self._bar = rich.progress.Progress(
                 *rich.progress.Progress.get_default_columns(),
-                rich.progress.DownloadColumn(),
+                *self._columns,
                 console=self._console,
                 transient=True,
             )

@@ -13,7 +13,7 @@ from spore.deploy.strict import Found, Problem, among, arguments, built, structu
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.ref import ActorRef
 
-__all__ = ["Anything", "Kind", "Port", "find_kind", "kind_of", "overlap", "registered"]
+__all__ = ["Anything", "Kind", "Port", "covers", "find_kind", "kind_of", "overlap", "registered"]
 
 SERVICES = "spore.services"
 """Actors that this package exports are known by their bare names."""
@@ -160,6 +160,13 @@ def overlap(sent: Classes, handled: Classes) -> bool | None:
     if sent is None or handled is None:  # which is what `Anything` is
         return None
     return any(issubclass(a, b) or issubclass(b, a) for a in sent for b in handled)
+
+
+def covers(handled: Classes, sent: Classes) -> bool:
+    """Whether every message of the ones is one of the others, as far as annotations tell."""
+    return (
+        sent is not Anything and handled is not Anything and all(any(issubclass(a, b) for b in handled) for a in sent)
+    )
 
 
 def _problem(sentence: str) -> Problem:

@@ -1,5 +1,9 @@
-"""Feeds: where events come from. Each turns the form of one kind of source into the messages of `spore.services`."""
+"""Feeds: where events come from. Each turns the form of one kind of source into the messages of `spore.services`.
+
+Read `feed` first, then `open`: which feeds there are, and how they are named.
+"""
 
 from spore.feeds.feed import Account, Feed, RecordedFeed
+from spore.feeds.open import FORMS, feed_of, open_feed
 
-__all__ = ["Account", "Feed", "RecordedFeed"]
+__all__ = ["FORMS", "Account", "Feed", "RecordedFeed", "feed_of", "open_feed"]

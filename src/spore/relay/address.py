@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
 from pathlib import Path
 
@@ -12,15 +13,24 @@ from spore.errors import UsageError
 
 __all__ = ["Address", "TlsFiles"]
 
+MAX_PATH = 107
+"""Source: unix(7); 108 bytes with the one that ends it."""
+
 
 @attrs.frozen
 class Address:
     """A parsed address."""
 
-    path: str | None = None
+    path: str | None = attrs.field(default=None)
     """Of a Unix socket."""
     host: str = ""
     port: int = 0
+
+    @path.validator
+    def _check_path(self, _: object, path: str | None) -> None:
+        size = len(os.fsencode(path)) if path is not None else 0
+        if size > MAX_PATH:
+            raise UsageError(f"{path}: a socket's path has at most {MAX_PATH} bytes, and this one {size}")
 
     @classmethod
     def parse(cls, text: str) -> Address:

@@ -87,6 +87,8 @@ class SocketCarrier(Carrier):
     async def send_all(self, data: bytes | memoryview) -> None:
         left = memoryview(data)
         while left:
+            if self._sock.fileno() < 0:
+                raise trio.BrokenResourceError("closed")
             try:
                 await trio.lowlevel.wait_writable(self._sock)
                 left = left[self._sock.send(left) :]

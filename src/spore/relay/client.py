@@ -70,6 +70,7 @@ class Client:
         self._nursery = nursery
         self._carrier: Carrier | None = None
         self._chances = chances(None)
+        self._leaving = False
         self._holding = False
         """Whether what is to be written is left until the work in hand is done."""
         self._written_at = 0
@@ -236,7 +237,7 @@ class Client:
     # The connection
 
     async def run(self) -> None:
-        """Keep a connection, until cancelled.
+        """Keep a connection, until cancelled or it has left.
 
         Cancellation: always a checkpoint.
 
@@ -255,6 +256,8 @@ class Client:
                     _log.warning("%s: no relay (attempt %d): %s", self.session.name, attempt, error)
             else:
                 welcomed = await self._converse(carrier)
+                if self._leaving:
+                    return
                 attempt = 1 if welcomed else attempt + 1
                 self.reconnects += 1
             await trio.sleep(BACKOFF.backoff(attempt, self._chances.random()))
@@ -285,7 +288,8 @@ class Client:
             self._changed.unpark_all()
         if isinstance(error, RelayRefused) and error.reason in LASTING:
             self._give_up(error)
-        _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
+        if not self._leaving:
+            _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
         return session.connections > before and not isinstance(error, RelayRefused)
 
     def _give_up(self, refusal: RelayRefused) -> NoReturn:
@@ -295,15 +299,17 @@ class Client:
         raise refusal
 
     async def leave(self) -> None:
-        """Say goodbye, and give what is written already a moment to get there.
+        """Say goodbye, and give the relay a moment to hear it: it closes the connection then.
 
         Cancellation: a checkpoint if it waits; the relay then takes the connection for lost.
         """
-        self.session.leave()
-        self._write()
-        with trio.move_on_after(GOODBYE_S):
-            while self._flush_due and self._carrier is not None:
-                await self._changed.park()
+        self._leaving = True
+        if self.session.ready:
+            self.session.leave()
+            self._write()
+            with trio.move_on_after(GOODBYE_S):
+                while self._carrier is not None:
+                    await self._changed.park()
 
     def end(self) -> None:
         """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""

@@ -24,6 +24,7 @@ __all__ = [
     "FIRST_ACCOMPANYING",
     "FIRST_CONTROL",
     "FIRST_IN_LINK",
+    "IN_LINK",
     "KEPT_ANSWERS",
     "PROTOCOL",
     "STREAM",
@@ -272,10 +273,11 @@ class Position:
 
 @message(type_id=215, domain=Domain.SYSTEM, registry=CONTROL)
 class Gone:
-    """The relay tells a sender that a receiver's connection is lost."""
+    """The relay tells one end of a link that the other one's connection is lost, or that a receiver has left."""
 
     channel: U32
     member: U16
+    """Which receiver; 0 where it is the sender."""
     left: Bool
     """For good."""
 
@@ -307,6 +309,9 @@ class Advance:
 @message(type_id=231, domain=Domain.SYSTEM, registry=CONTROL)
 class Idle:
     """`ActorRef.idle`, in its place between the messages of a link."""
+
+
+IN_LINK = (Advance, Idle)
 
 
 @message(type_id=240, domain=Domain.SYSTEM, registry=CONTROL)

@@ -99,5 +99,5 @@ class FrameSplitter:
         damage = header_damage(data, at, offset=self._base + at, max_frame_size=limit)
         if damage is not None:
             raise damage
-        size = int.from_bytes(data[at + 24 : at + 28], "little") if length - at >= HEADER_SIZE else 0
-        self._wanted = HEADER_SIZE + size
+        header = length - at >= HEADER_SIZE
+        self._wanted = HEADER_SIZE + int.from_bytes(data[at + 24 : at + 28], "little") if header else 0

@@ -85,7 +85,7 @@ class Intake:
             if not self.full:
                 _log.error("%s; senders to its streams wait", error)
             self.full = True
-            if not await trio.to_thread.run_sync(self._shelf.trim):
+            if not await self._make_room():
                 await trio.sleep(FULL_RETRY_S)
             self.arrived.ring()
             return False
@@ -94,6 +94,12 @@ class Intake:
             self.full = False
         self._added(self._shelf.appended(records))
         return True
+
+    async def _make_room(self) -> bool:
+        try:
+            return await trio.to_thread.run_sync(self._shelf.trim)
+        except JournalFull:
+            return False
 
     def _take(self, stream: str) -> None:
         self.session.attach(stream, window=WINDOW, policy=Policy.BLOCK)

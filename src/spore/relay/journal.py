@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -28,6 +29,7 @@ from spore.relay.journal_file import FILE_NAME, MAX_SEQUENCE, JournalFile
 __all__ = ["Journal"]
 
 LIMIT_BYTES = 1 << 30
+TRIM_BYTES = 1 << 20
 
 
 @attrs.define
@@ -60,7 +62,7 @@ class Journal:
         Args:
             directory: nothing else needs to be in it.
             limit_bytes: the most that frames and index may take, in whole pages. The write-ahead log beside the file
-                takes some megabytes more, or as much as the largest batch.
+                takes some megabytes more, or as much as the largest batch, and so does a reserve for full disks.
 
         Raises:
             JournalError: if there is no journal to be had: another process has it, the file is another program's, of
@@ -104,6 +106,8 @@ class Journal:
                     new.append(record)
                 else:
                     again.append(record)
+            if new:
+                self._file.check_room()
             self._streams |= self._write(ends, new, again)
             for stream, sequence, _ in new:
                 known = self._streams[stream]
@@ -149,21 +153,35 @@ class Journal:
     def trim(self, stream: str, upto: int) -> None:
         """Forget the frames of a stream up to and with a sequence: when everyone has acknowledged them, say.
 
-        The room is used again; the file does not shrink. A stream or frames that are not there are forgotten already.
+        In steps, each of which stays done whatever becomes of the next. The room is used again; the file shrinks only on a
+        full disk. A stream or frames that are not there are forgotten already.
 
         Raises:
-            JournalFull: if the disk has no room, for forgetting is written down too. The limit leaves room for it.
+            JournalFull: if the disk has no room, and not even the reserve helps, for forgetting is written down too.
         """
-        with self._file.turn():
+        with self._file.turn() as connection:
             known = self._streams.get(stream)
             if known is None or upto < known.first:
                 return
-            with self._file.transaction() as connection:
-                connection.execute(
-                    "DELETE FROM frames WHERE stream = ? AND sequence <= ?", (known.id, min(upto, MAX_SEQUENCE))
-                )
-                first = _first(connection, known.id, known.last)
-            known.first = first
+            upto = min(upto, known.last)
+            while known.first <= upto:
+                self._file.shrink(partial(_forget, known.id, self._trim_step(connection, known.id, upto)))
+                known.first = _first(connection, known.id, known.last)
+
+    def _trim_step(self, connection: sqlite3.Connection, stream_id: int, upto: int) -> int:
+        """How far to forget at once: as much as the log should hold, because what is deleted goes through it."""
+        query = "SELECT sequence, length(frame) FROM frames WHERE stream = ? AND sequence <= ? ORDER BY sequence"
+        size = 0
+        last = upto
+        rows = connection.execute(query, (stream_id, upto))
+        for last, length in rows:  # noqa: B007 - the last one that was looked at
+            size += length
+            if size > TRIM_BYTES:
+                break
+        else:
+            last = upto
+        rows.close()
+        return last
 
     def set_mark(self, stream: str, receiver: str, sequence: int) -> None:
         """Note that a receiver has acknowledged a stream up to a sequence. See `set_marks`."""
@@ -180,17 +198,16 @@ class Journal:
         with self._file.turn():
             for stream, _, sequence in marks:
                 self._check_range(stream, sequence)
-            with self._file.transaction() as connection:
-                connection.executemany(
-                    "INSERT INTO marks VALUES (?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",
-                    marks,
-                )
+            query = (
+                "INSERT INTO marks VALUES (?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)"
+            )
+            self._file.shrink(lambda file: file.executemany(query, marks))
 
     def forget(self, receiver: str) -> None:
         """Forget how far a receiver has come: it will not come again."""
-        with self._file.turn(), self._file.transaction() as connection:
-            connection.execute("DELETE FROM marks WHERE receiver = ?", (receiver,))
+        with self._file.turn():
+            self._file.shrink(lambda file: file.execute("DELETE FROM marks WHERE receiver = ?", (receiver,)))
 
     def number(self, stream: str) -> int:
         """The number of a stream that has frames, which it keeps for ever.
@@ -261,6 +278,10 @@ class Journal:
         with self._file.turn() as connection:
             for number, name, last in connection.execute("SELECT id, name, last FROM streams").fetchall():
                 self._streams[name] = _Stream(number, _first(connection, number, last), last)
+
+
+def _forget(stream_id: int, upto: int, connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM frames WHERE stream = ? AND sequence <= ?", (stream_id, upto))
 
 
 def _first(connection: sqlite3.Connection, stream_id: int, last: int) -> int:

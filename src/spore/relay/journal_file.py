@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,11 @@ PAGE_SIZE = 16_384
 """Frames up to a quarter of a page lie within it; larger ones take pages of their own. An order book is 2,400 bytes."""
 LOG_SIZE = 4 << 20
 """Of the write-ahead log: when it has grown to so many bytes it is moved into the file and begins anew."""
+RESERVE_SIZE = 2 * LOG_SIZE + (1 << 20)
+"""Of a file that only holds room, so that on a full disk there is some for forgetting: at the worst the log has grown by
+its size once more since it could not be moved into the file, and all of that has to be moved."""
+GIVEN_BACK = 256 << 20
+"""A full disk gets up to a quarter of so many bytes back at a time."""
 MAX_SEQUENCE = (1 << 63) - 1
 """SQLite's largest integer. At a million a second it lasts for 290,000 years."""
 
@@ -57,6 +62,8 @@ class JournalFile:
             JournalError: if it is no journal or cannot be had; it is left as it is.
         """
         self.path = path
+        self._reserve = path.with_name("reserve")
+        self._reserved = False
         self._lock = threading.Lock()
         self._closed = False
         try:
@@ -69,6 +76,7 @@ class JournalFile:
             with self.turn():
                 self._recognise()
                 self._prepare()
+            self._hold_reserve()
         except BaseException:
             self.connection.close()
             raise
@@ -105,6 +113,60 @@ class JournalFile:
                 self.connection.execute("ROLLBACK")
             raise
 
+    def shrink(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """Make a change, in a transaction, after which less is in use, or hardly more.
+
+        On a full disk the reserve is given up for it, and what it has freed is given back to the disk. Within a `turn`.
+        """
+        try:
+            with self.transaction() as connection:
+                change(connection)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
+                raise
+            self._reserved = False
+            self._reserve.unlink(missing_ok=True)
+            self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
+            with self.transaction() as connection:
+                change(connection)
+            self._give_back()
+            self._hold_reserve()
+
+    def _give_back(self) -> None:
+        """Give free pages back to the disk, in steps, because pages that are moved go through the log."""
+        for _ in range(GIVEN_BACK // LOG_SIZE):
+            # By a script, because `execute` would free one page.
+            self.connection.executescript(f"PRAGMA incremental_vacuum({LOG_SIZE // PAGE_SIZE // 4})")
+            self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not self._ask("PRAGMA freelist_count"):
+                break
+
+    def check_room(self) -> None:
+        """Before anything is added: there must be a reserve, so that it can be forgotten again.
+
+        Raises:
+            JournalFull: if the disk has no room for one.
+        """
+        if not self._reserved:
+            self._hold_reserve()
+        if not self._reserved:
+            raise JournalFull(
+                str(self.path), f"there is no room left on the disk for a reserve of {RESERVE_SIZE:,} bytes"
+            )
+
+    def _hold_reserve(self) -> None:
+        try:
+            number = os.open(self._reserve, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
+        try:
+            os.posix_fallocate(number, 0, RESERVE_SIZE)
+            self._reserved = True
+        except OSError:
+            os.ftruncate(number, 0)
+        finally:
+            os.close(number)
+
     def error(self, reason: str, stream: str | None = None, sequence: int | None = None) -> JournalError:
         return JournalError(str(self.path), reason, stream=stream, sequence=sequence)
 
@@ -117,6 +179,7 @@ class JournalFile:
         self.connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # counts for a file that is empty
         self.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         if self._is_new():
+            self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that it can be given back to a full disk
             return
         if self._ask("PRAGMA application_id") != APPLICATION_ID:
             raise self.error("this is another program's database")

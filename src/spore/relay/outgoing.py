@@ -27,7 +27,7 @@ from spore.message import current_trace, message_type
 from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay.control import KEPT_ANSWERS, Accept, Ask, Begin, Open, Position, Reason, Reply
+from spore.relay.control import IN_LINK, KEPT_ANSWERS, Accept, Ask, Begin, Open, Position, Reason, Reply
 from spore.relay.waiting import Waiting, WaitingRoom
 
 __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
@@ -178,10 +178,10 @@ class Outgoing:
         """Whether every receiver is there."""
         return bool(self.members) and all(member.index is not None for member in self.members.values())
 
-    def has_room(self, message: Any) -> bool:
-        """Whether `send` need not wait."""
+    def has_room(self, message: Any, *, awaited: bool = False) -> bool:
+        """Whether `send`, or `ask` for what is awaited, need not wait."""
         if not self.lossless:
-            return self.waiting.has_room(self._key(message))
+            return self.waiting.has_room(self._key(message), awaited=awaited)
         if self.options.feedback or self._unbounded:
             return True
         return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES
@@ -210,18 +210,21 @@ class Outgoing:
         """
         if self.denied is not None:
             raise self.denied
+        in_link = isinstance(message, IN_LINK)  # which no policy gives up, and nobody counts
         if self.topic and not self.members:
-            self.counts.sent += 1
-            self.counts.unheard += 1
+            self.counts.sent += not in_link
+            self.counts.unheard += not in_link
             return
         if not self.waiting and self._window_has_room():
             frame = self._encode(message, self._last + 1, ask)
-            self.counts.sent += 1
+            self.counts.sent += not in_link
             self._number(frame, ask)
-            return
-        frame = self._encode(message, 0, ask)
-        self.counts.sent += 1
-        self.waiting.put(Waiting(frame, ask, self._key(message)))
+        elif in_link:
+            self.waiting.put_latest(Waiting(self._encode(message, 0, ask), key=type(message).__name__))
+        else:
+            frame = self._encode(message, 0, ask)
+            self.counts.sent += 1
+            self.waiting.put(Waiting(frame, ask, self._key(message)))
 
     def queue_frame(self, frame: bytes) -> None:
         """Take a frame that has the next number already, as long as the link is `hungry`."""
@@ -403,9 +406,14 @@ class Outgoing:
                     del self.members[member.name]
         if not self._active:
             self.to_send.clear()
-        self._forget_acked()
-        self._promote()
+        self._fewer_members()
         self.on_change()
+
+    def _fewer_members(self) -> None:
+        self._forget_acked()
+        if self.topic and not self.members:
+            self.counts.unheard += self.waiting.clear()
+        self._promote()
 
     def deny(self, receiver: str, reason: Reason, text: str) -> None:
         """A receiver does not want this link."""
@@ -413,9 +421,11 @@ class Outgoing:
         if member is not None and member.index is not None:
             member.index = None
             self._active -= 1
+        if not self._active:
+            self.to_send.clear()
         if self.topic:
             self.members.pop(receiver, None)
-            self._forget_acked()
+            self._fewer_members()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
             self._fail_asks(receiver, text)

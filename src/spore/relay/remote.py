@@ -133,8 +133,8 @@ class RemoteRef(ActorRef[M]):
         await trio.lowlevel.cancel_shielded_checkpoint()
         turns.new_slice()
 
-    async def _wait_for_room(self, link: Outgoing, message: M) -> None:
-        while not link.has_room(message) and link.denied is None:
+    async def _wait_for_room(self, link: Outgoing, message: M, *, awaited: bool = False) -> None:
+        while not link.has_room(message, awaited=awaited) and link.denied is None:
             await self._room.park()
 
     async def send_many(self, messages: Iterable[M]) -> None:
@@ -150,7 +150,7 @@ class RemoteRef(ActorRef[M]):
         try:
             with trio.move_on_after(timeout):
                 await trio.lowlevel.checkpoint()
-                await self._wait_for_room(link, message)
+                await self._wait_for_room(link, message, awaited=True)
                 link.queue(message, ask=reply)
                 await reply.wait()
         finally:

@@ -16,7 +16,7 @@ import trio
 
 from spore.errors import UsageError
 from spore.relay.address import Address
-from spore.relay.carrier import Carrier, SocketCarrier, StreamCarrier
+from spore.relay.carrier import READ_SIZE, Carrier, SocketCarrier, StreamCarrier
 from spore.relay.journal import Journal
 from spore.relay.keeper import Keeper
 from spore.relay.switchboard import HIGH_WATER, Peer, Switchboard
@@ -254,9 +254,22 @@ async def _serve(relay: Relay, sock: socket.socket, tls: ssl.SSLContext | None) 
             await stream.do_handshake()
     except (trio.BrokenResourceError, trio.TooSlowError) as error:
         _log.warning("refused a connection: no handshake of TLS: %s", error.__cause__ or error)
+        await _say_why(stream)
         await trio.aclose_forcefully(stream)
         return
     await relay.serve(StreamCarrier(stream))
+
+
+async def _say_why(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    """Write the alert with which TLS tells the other end why there is no handshake, and hear it out, or it may not get it."""
+    alert = stream._outgoing.read()  # trio writes it only if all goes well
+    transport = stream.transport_stream
+    with trio.move_on_after(PARTING_S), suppress(trio.BrokenResourceError):
+        if alert:
+            await transport.send_all(alert)
+            await transport.send_eof()
+            while await transport.receive_some(READ_SIZE):
+                pass
 
 
 async def _listen(address: Address) -> tuple[socket.socket, Address]:

@@ -37,6 +37,7 @@ from spore.relay.control import (
     Gone,
     Heartbeat,
     Hello,
+    Open,
     Policy,
     Position,
     Reason,
@@ -135,6 +136,8 @@ class Session:
         self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
         """All links to this client, by the sender's client and link, and the receiver."""
         self._announced: dict[int, Incoming] = {}
+        self._to_close: list[Open] = []
+        """Links that were closed while there was no connection: receivers that know them are to be told."""
         self._touched: dict[Incoming, None] = {}
         self._to_ack: dict[Incoming, None] = {}
         self._silent_after_s = heartbeat_s * SILENT_BEATS
@@ -174,11 +177,15 @@ class Session:
 
     def close(self, link: Outgoing) -> None:
         """Be done with a link. What it has not delivered is given up."""
-        if self.outgoing.pop(link.channel, None) is not None and self.ready:
+        if self.outgoing.pop(link.channel, None) is None:
+            return
+        if self.ready:
             self._say(Close(link.channel))
             self._dirty.pop(link, None)
             if self._sending_over == link.channel:
                 self._sending_over = 0  # the relay has forgotten that route, too
+        elif any(member.incarnation for member in link.members.values()):
+            self._to_close.append(link.opening)
 
     def attach(
         self, name: str, *, topics: tuple[str, ...] = (), window: int = 1_000, policy: Policy = Policy.BLOCK
@@ -197,10 +204,9 @@ class Session:
             if link.receiver == name:
                 link.open = False
                 del self._announced[channel]
-        for key, link in list(self._links.items()):
+        for link in list(self._links.values()):
             if link.receiver == name:
-                del self._links[key]
-                self.on_closed(link)
+                self._forget(link)
 
     def queued(self, link: Outgoing) -> None:
         """A link has something to write."""
@@ -224,6 +230,7 @@ class Session:
         self.denied = [*self.denied[-99:], denial]
         link.open = False
         if self.ready and self._announced.get(link.channel) is link:
+            self.acknowledge()
             self._say(denial)
 
     def acknowledge(self) -> None:
@@ -270,11 +277,14 @@ class Session:
         self._splitter = FrameSplitter(self._max_frame_size)
         self._out.clear()
         self._dirty.clear()
+        for link in self._announced.values():
+            if link.plain:  # which has no name by which it could be known again
+                self._forget(link)
         self._announced.clear()
         self._sending_over = 0
         self._receiving_over = None
-        for link in self.outgoing.values():
-            link.disconnected()
+        for outgoing in self.outgoing.values():
+            outgoing.disconnected()
         for incoming in self._links.values():
             incoming.open = False
 
@@ -288,11 +298,11 @@ class Session:
             RelayRefused: the relay does not go on with this client.
             RelayError: the other end does not keep to the protocol; the connection has to be given up.
         """
-        self._heard_at = now_s
         touched, splitter = self._touched, self._splitter
         try:
             splitter.feed(data)
             for start, end, _, kind in splitter.runs(each=True):
+                self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 whole = splitter.data[start:end]
                 if kind:
                     self._control(control_of(whole))
@@ -358,16 +368,16 @@ class Session:
         Raises:
             RelayError: the other end has been silent for too long.
         """
-        if now_s - self._heard_at >= self._silent_after_s:
+        silent_at = self._heard_at + self._silent_after_s
+        if now_s >= silent_at:
             raise RelayError(f"nothing from the relay for {now_s - self._heard_at:.1f} s")
-        if self.ready and now_s - self._spoke_at >= self._heartbeat_s:
+        if self.ready and now_s >= self._spoke_at + self._heartbeat_s:
             self._spoke_at = now_s
             for link in self.outgoing.values():
                 position = link.position()
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        silent_at = self._heard_at + self._silent_after_s
         return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
 
     # What comes in
@@ -389,6 +399,9 @@ class Session:
             self._out.append(control_frame(Attach(attached.name, attached.topics)))
         for link in self.outgoing.values():
             self._out.append(control_frame(link.opening))
+        for opening in self._to_close:
+            self._out += (control_frame(opening), control_frame(Close(opening.channel)))
+        self._to_close.clear()
         self.on_send()
 
     def _refused(self, refused: Refused) -> None:
@@ -415,11 +428,16 @@ class Session:
     def _forget_old_links(self) -> None:
         if len(self._links) > FORGOTTEN_LINKS:
             present = set(self._announced.values())
-            for key, link in list(self._links.items()):
+            for link in self._links.values():
                 if link not in present:
-                    del self._links[key]
-                    self.on_closed(link)
+                    self._forget(link)
                     return
+
+    def _forget(self, link: Incoming) -> None:
+        key = (link.client, link.link, link.receiver)
+        if self._links.get(key) is link:  # plain senders share one
+            del self._links[key]
+        self.on_closed(link)
 
     def _begin(self, begin: Begin) -> None:
         link = self._announced.get(begin.channel)
@@ -445,8 +463,7 @@ class Session:
         link = self._announced.pop(close.channel, None)
         if link is not None:
             link.open = False
-            self._links.pop((link.client, link.link, link.receiver), None)
-            self.on_closed(link)
+            self._forget(link)
 
     def _accept(self, accept: Accept) -> None:
         link = self.outgoing.get(accept.channel)
@@ -464,8 +481,11 @@ class Session:
             link.resend(resend.member, resend.after)
 
     def _gone(self, gone: Gone) -> None:
-        link = self.outgoing.get(gone.channel)
-        if link is not None:
+        if gone.channel >= ANNOUNCED:
+            incoming = self._announced.pop(gone.channel, None)
+            if incoming is not None:
+                incoming.open = False
+        elif (link := self.outgoing.get(gone.channel)) is not None:
             link.gone(gone.member, gone.left)
 
     def _deny(self, deny: Deny) -> None:

@@ -102,9 +102,11 @@ class Shelf:
         for key, origin in tuple(self.origins.items()):
             known = self.marks.get(key, {})
             upto = min((known.get(receiver, -1) for receiver in self.subscribers.get(origin.stream, ())), default=-1)
-            first, last = self.ends.get(key, (0, -1))
+            first, _ = self.ends.get(key, (0, -1))
             if upto >= first:
-                self.journal.trim(key, upto)
-                self.ends[key] = (upto + 1, last)
+                try:
+                    self.journal.trim(key, upto)
+                finally:
+                    self.ends[key] = self.journal.ends()[key]
                 trimmed = True
         return trimmed

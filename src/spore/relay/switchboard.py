@@ -66,6 +66,8 @@ class Limits:
     frame_size: int = MAX_FRAME_SIZE
     channels: int = 10_000
     receivers: int = 10_000
+    routes: int = 100_000
+    """The receivers of its links, and the topics of its receivers, together."""
     names: int = 200
     """Bytes of a name, in UTF-8."""
     messages: int = 1_000
@@ -83,6 +85,7 @@ class Member:
     index: int
     begun: bool = False
     window: int = 0
+    """How many frames of a plain sender it lets be under way; 0 before it has said so."""
     outstanding: int = 0
     """Frames of a plain sender that were passed on and not acknowledged."""
     handled: int = 0
@@ -121,6 +124,8 @@ class Peer:
         self.channels: dict[int, Link] = {}
         self.announced: dict[int, tuple[Link, Member]] = {}
         self.receivers: dict[str, tuple[str, ...]] = {}
+        self.routes = 0
+        """See `Limits.routes`."""
         self.route: Link | tuple[Link, Member] | None = None
         """Where the frames of messages from here go."""
         self.sending_over = 0
@@ -140,9 +145,11 @@ class Peer:
         route = self.route
         if isinstance(route, Link):
             for member in route.members.values():
-                full = route.plain and member.outstanding >= member.window > 0
+                full = route.plain and member.outstanding >= member.window
                 if member.peer.out_bytes > HIGH_WATER or full:
                     yield member.peer
+        elif route is not None and route[0].peer.out_bytes > HIGH_WATER:
+            yield route[0].peer
 
     def take(self) -> list[bytes]:
         """What is to be written now."""
@@ -225,11 +232,11 @@ class Switchboard:
         """Bytes have come over a connection. What goes out in consequence is queued; see `touched`."""
         if peer.closing:
             return
-        peer.heard_at = now_s
         splitter = peer.splitter
         try:
             splitter.feed(data)
             for start, end, count, kind in splitter.runs(each=peer.hello is None):
+                peer.heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 run = splitter.data[start:end]
                 if kind:
                     self._control(peer, control_of(run))
@@ -246,8 +253,12 @@ class Switchboard:
 
     def disconnect(self, peer: Peer) -> None:
         """A connection is lost."""
-        if self.peers.pop(peer.number, None) is None:
-            return
+        if self.peers.pop(peer.number, None) is not None:
+            self._forget(peer)
+        peer.out.clear()
+        peer.out_bytes = 0
+
+    def _forget(self, peer: Peer) -> None:
         peer.closing = True
         if self._clients.get(peer.client) is peer:
             del self._clients[peer.client]
@@ -255,8 +266,6 @@ class Switchboard:
             self._drop_link(link, close=False)
         for name in list(peer.receivers):
             self._detach(peer, name, leave=False)
-        peer.out.clear()
-        peer.out_bytes = 0
 
     def refuse(self, peer: Peer, reason: Reason, text: str) -> None:
         """Tell a client why not, and close its connection."""
@@ -270,10 +279,10 @@ class Switchboard:
     def on_time(self, now_s: float) -> None:
         """Look at the clock: say something to those who have heard nothing, give up those who say nothing."""
         for peer in list(self.peers.values()):
-            if peer.closing or peer.plain or peer.held or peer.deliver is not None:
+            if peer.closing or peer.plain or peer.deliver is not None:
                 continue
             beat_s = peer.hello.heartbeat_ms / 1_000 if peer.hello is not None else self.heartbeat_s
-            if now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
+            if not peer.held and now_s - peer.heard_at > max(beat_s, self.heartbeat_s) * SILENT_BEATS:
                 self.refuse(peer, Reason.SILENCE, f"nothing was heard for {now_s - peer.heard_at:.1f} s")
             elif peer.hello is not None and now_s - peer.spoke_at >= self.heartbeat_s:
                 peer.spoke_at = now_s
@@ -345,8 +354,8 @@ class Switchboard:
             raise RelayRefused("damage", "the digest of the schema is not that of its messages")
         older = self._clients.get(hello.client)
         if older is not None:
+            self._forget(older)
             self.refuse(older, Reason.REPLACED, "the same client has come again")
-            self.disconnect(older)
         peer.hello, peer.client, peer.name = hello, hello.client, hello.name
         self._clients[peer.client] = peer
         self._say(peer, Welcome(PROTOCOL, self.relay, round(self.heartbeat_s * 1_000)))
@@ -358,6 +367,8 @@ class Switchboard:
     def _bye(self, peer: Peer, _: Bye) -> None:
         for link in list(peer.channels.values()):
             self._drop_link(link, close=True)
+        for name in list(peer.receivers):
+            self._detach(peer, name, leave=True)
         peer.closing = True
         self.touched[peer] = None
 
@@ -368,6 +379,8 @@ class Switchboard:
         name = attach.receiver
         for each in (name, *attach.topics):
             self._check_name(each)
+        if len(set(attach.topics)) < len(attach.topics):
+            raise RelayRefused("damage", f"receiver {name!r} names a topic twice")
         if len(peer.receivers) >= self._limits.receivers:
             raise RelayRefused("limit", f"more than {self._limits.receivers:,} receivers")
         holder = self._receivers.get(name)
@@ -377,6 +390,7 @@ class Switchboard:
             raise RelayRefused("name", f"receiver {name!r} belongs to client {holder.name!r}, which is alive")
         if name.startswith(STREAM) and peer.deliver is None:
             raise RelayRefused("name", f"{name!r} is a stream of the relay's journal; subscribe it as a topic")
+        self._add_routes(peer, len(attach.topics))
         self._receivers[name] = peer
         peer.receivers[name] = attach.topics
         for link in self._links_to.get(name, {}):
@@ -395,26 +409,40 @@ class Switchboard:
             self._say(peer, Deny(peer.next_channel, name, Reason.JOURNAL, f"{stream!r}: {_NO_JOURNAL}"))
             peer.next_channel += 1
 
+    def _add_routes(self, peer: Peer, count: int) -> None:
+        peer.routes += count
+        if peer.routes > self._limits.routes:
+            raise RelayRefused("limit", f"more than {self._limits.routes:,} receivers of links, and topics")
+
     def _detached(self, peer: Peer, detach: Detach) -> None:
         if detach.receiver in peer.receivers:
+            keeper = self.keeper if detach.leave else None
+            for topic in peer.receivers[detach.receiver]:
+                if keeper is not None and topic.startswith(STREAM):
+                    keeper.left(topic, detach.receiver)
             self._detach(peer, detach.receiver, leave=detach.leave)
 
     def _detach(self, peer: Peer, name: str, *, leave: bool) -> None:
         topics = peer.receivers.pop(name)
         del self._receivers[name]
+        peer.routes -= len(topics)
         for topic in topics:
-            if leave and topic.startswith(STREAM) and self.keeper is not None:
-                self.keeper.left(topic, name)
             subscribers = self._topics[topic]
             del subscribers[name]
             if not subscribers:
                 del self._topics[topic]
-        for channel, (link, member) in list(peer.announced.items()):
+        for link, member in list(peer.announced.values()):
             if member.receiver == name:
-                del peer.announced[channel]
-                del link.members[name]
+                self._part(link, member)
                 if not link.plain:
                     self._say(link.peer, Gone(link.opening.channel, member.index, leave))
+
+    def _part(self, link: Link, member: Member) -> None:
+        """A link does not lead to a receiver any more."""
+        del link.members[member.receiver]
+        del member.peer.announced[member.channel]
+        if isinstance(member.peer.route, tuple) and member.peer.route[1] is member:
+            member.peer.route = None
 
     def _open(self, peer: Peer, opening: Open) -> None:
         if len(peer.channels) >= self._limits.channels:
@@ -423,8 +451,11 @@ class Switchboard:
             raise RelayRefused("damage", f"channel {opening.channel} cannot be opened")
         if bool(opening.topic) == bool(opening.receivers):
             raise RelayRefused("damage", "a link leads to actors or to a topic")
+        if len(set(opening.receivers)) < len(opening.receivers):
+            raise RelayRefused("damage", "a link leads to each actor once")
         for name in opening.receivers or (opening.topic,):
             self._check_name(name)
+        self._add_routes(peer, len(opening.receivers))
         link = peer.channels[opening.channel] = Link(peer, opening)
         if opening.topic:
             self._links_on.setdefault(opening.topic, {})[link] = None
@@ -446,7 +477,8 @@ class Switchboard:
             self._say(receiver, Deny(receiver.next_channel, name, Reason.SCHEMA, _difference(receiver, link.peer)))
             receiver.next_channel += 1
             return
-        member = Member(receiver, name, receiver.next_channel, link.next_index)
+        # What a plain sender says is numbered where it arrives, so that nobody has to say where to begin.
+        member = Member(receiver, name, receiver.next_channel, link.next_index, begun=link.plain)
         receiver.next_channel += 1
         link.next_index += 1
         link.members[name] = member
@@ -473,7 +505,8 @@ class Switchboard:
 
     def _drop_link(self, link: Link, *, close: bool) -> None:
         peer = link.peer
-        peer.channels.pop(link.opening.channel, None)
+        if peer.channels.pop(link.opening.channel, None) is not None:
+            peer.routes -= len(link.opening.receivers)
         if peer.route is link:
             peer.route = None
         for index, key in (
@@ -485,12 +518,10 @@ class Switchboard:
                 links.pop(link, None)
                 if not links:
                     del index[key]
-        for member in link.members.values():
-            member.peer.announced.pop(member.channel, None)
-            if isinstance(member.peer.route, tuple) and member.peer.route[1] is member:
-                member.peer.route = None
-            if close or link.plain:
-                self._say(member.peer, Close(member.channel))
+        over = close or link.plain
+        for member in list(link.members.values()):
+            self._part(link, member)
+            self._say(member.peer, Close(member.channel) if over else Gone(member.channel, 0, False))
 
     def _route(self, peer: Peer, route: Route) -> None:
         peer.route = (
@@ -502,9 +533,9 @@ class Switchboard:
         if found is None:
             return
         link, member = found
-        member.window = accept.window
         if link.plain:
-            member.begun = True
+            member.window = max(1, accept.window)
+            self.touched[link.peer] = None
         else:
             self._say(
                 link.peer,
@@ -552,10 +583,10 @@ class Switchboard:
             self._say(link.peer, Resend(link.opening.channel, member.index, resend.after))
 
     def _denied(self, peer: Peer, deny: Deny) -> None:
-        found = peer.announced.pop(deny.channel, None)
+        found = peer.announced.get(deny.channel)
         if found is not None:
             link, member = found
-            del link.members[member.receiver]
+            self._part(link, member)
             if not link.plain:
                 self._say(link.peer, Deny(link.opening.channel, member.receiver, deny.reason, deny.text))
 

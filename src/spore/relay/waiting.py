@@ -60,13 +60,15 @@ class WaitingRoom:
         self.overflow = overflow if keyed or overflow is not Overflow.CONFLATE else Overflow.BLOCK
         self._capacity = capacity
 
-    def has_room(self, key: Hashable) -> bool:
-        """Whether one more of this kind would not have to wait: only ``block`` and ``conflate`` have senders wait."""
-        if len(self._queue) < self._capacity:
+    def has_room(self, key: Hashable, *, awaited: bool = False) -> bool:
+        """Whether one more of this kind would not have to wait: only ``block`` and ``conflate`` have senders wait.
+
+        Args:
+            awaited: somebody waits for the answer, so that it takes the place of no other.
+        """
+        if len(self._queue) < self._capacity or self.overflow not in {Overflow.BLOCK, Overflow.CONFLATE}:
             return True
-        return self.overflow is not Overflow.BLOCK and (
-            self.overflow is not Overflow.CONFLATE or ("key", key) in self._queue
-        )
+        return self.overflow is Overflow.CONFLATE and not awaited and ("key", key) in self._queue
 
     def put(self, waiting: Waiting) -> None:
         """Take one more, or give something up for it.
@@ -88,9 +90,24 @@ class WaitingRoom:
                 self._on_loss(waiting, Loss.DROPPED_NEWEST)
                 return
             if self.overflow is Overflow.DROP_OLDEST:
-                self._on_loss(self.pop(), Loss.DROPPED_OLDEST)
+                oldest = next((kind for kind in self._queue if not _is_latest(kind)), None)
+                self._on_loss(waiting if oldest is None else self._queue.pop(oldest), Loss.DROPPED_OLDEST)
+                if oldest is None:
+                    return
         self._number += 1
         self._queue[self._number] = waiting
+
+    def put_latest(self, waiting: Waiting) -> None:
+        """Take what is no message, in place of an older one of its kind. No policy gives it up."""
+        kind = ("latest", waiting.key)
+        self._queue.pop(kind, None)
+        self._queue[kind] = waiting
+
+    def clear(self) -> int:
+        """Forget everything; return how many messages that was."""
+        messages = sum(not _is_latest(kind) for kind in self._queue)
+        self._queue.clear()
+        return messages
 
     def pop(self) -> Waiting:
         """The one that has waited longest.
@@ -103,3 +120,7 @@ class WaitingRoom:
         except StopIteration:
             raise KeyError("nothing waits") from None
         return self._queue.pop(first)
+
+
+def _is_latest(kind: Hashable) -> bool:
+    return isinstance(kind, tuple) and kind[0] == "latest"

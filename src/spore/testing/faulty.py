@@ -5,8 +5,8 @@ A `FaultyPipe` is one direction, sans-IO: a schedule moves its bytes, and harms 
 one end of a connection for `spore.relay.open_client` and `spore.relay.Relay.serve`, and draws its faults from a seed.
 
 Being late, split, damaged or cut off is what a stream of bytes can do. Dropping and repeating is what a relay could do
-that forgets or stutters, so it befalls frames with messages alone: control messages have no numbers, and the protocol
-relies on the order of the stream for them.
+that forgets or stutters, so it befalls only frames that have a number in their link: for control messages and answers the
+protocol relies on the stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import deque
 import attrs
 import trio
 
-from spore.codec import HEADER_SIZE
+from spore.codec import HEADER_SIZE, Flags
 from spore.message import Domain
 from spore.relay.carrier import Carrier
 from spore.relay.control import FIRST_CONTROL, FIRST_IN_LINK
@@ -26,9 +26,7 @@ __all__ = ["Faults", "FaultyCarrier", "FaultyPipe"]
 
 
 def _rate() -> float:
-    return attrs.field(  # type: ignore[no-any-return]
-        default=0.0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1))
-    )
+    return attrs.field(default=0.0, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1)))
 
 
 @attrs.frozen(kw_only=True)
@@ -96,13 +94,14 @@ class FaultyPipe:
             most -= len(frame)
         return b"".join(parts)
 
-    def is_message(self, place: int) -> bool:
-        """Whether the frame at a place is whole, and carries a message or something that has a number like one."""
+    def is_numbered(self, place: int) -> bool:
+        """Whether the frame at a place is whole, and has a number in its link, so that its loss is noticed there."""
         if place == 0 and self._begun:
             return False
         frame = self.frames[place]
-        control = frame[4] == Domain.SYSTEM and len(frame) > HEADER_SIZE
-        return not (control and FIRST_CONTROL <= frame[HEADER_SIZE] < FIRST_IN_LINK)
+        system = frame[4] == Domain.SYSTEM and len(frame) > HEADER_SIZE
+        control = system and FIRST_CONTROL <= frame[HEADER_SIZE] < FIRST_IN_LINK
+        return not control and not frame[7] & Flags.REPLY
 
     def drop(self, place: int) -> None:
         """Lose the frame at a place."""
@@ -140,7 +139,7 @@ class _Way:
         for place in reversed(pipe.write(data)):  # from behind, so that places stay what they are
             if self.happens(faults.corrupt):
                 pipe.corrupt(place, self.chances.randrange(1 << 20), self.chances.randrange(1, 256))
-            if pipe.is_message(place):
+            if pipe.is_numbered(place):
                 if self.happens(faults.duplicate):
                     pipe.duplicate(place)
                 if self.happens(faults.drop):
@@ -163,6 +162,7 @@ class FaultyCarrier(Carrier):
         self._out = out
         self._in = in_
         self._capacity = capacity
+        self._closed = False
 
     @classmethod
     def pair(
@@ -212,7 +212,7 @@ class FaultyCarrier(Carrier):
         way = self._in
         self.waited = False
         while not way.pipe.frames:
-            if way.lost or self._out.ended:
+            if way.lost or self._closed:
                 raise trio.BrokenResourceError("the connection is lost")
             if way.ended:
                 return b""
@@ -226,5 +226,6 @@ class FaultyCarrier(Carrier):
         return data
 
     def close(self) -> None:
+        self._closed = True
         self._out.end(lost=False)
         self._in.end(lost=False)

@@ -1,16 +1,29 @@
 """The messages of the reference application: market data → signals → orders.
 
-The unions are for ``match`` and for type checkers: an actor of `SignalMessage` handles one of its members.
+The unions are for ``match`` and for type checkers: an actor of `SignalMessage` handles one of its members. Market data comes
+in as `MarketMessage`, goes to the signal generator as `SignalMessage`, leaves that as `Signal` for people and programs and as
+`ExecutionMessage` for the execution; a recorder gets `RecordedMessage`.
 """
 
 from typing import TypeAlias, Union
 
+from spore.services.messages.detection import (
+    MarketSnapshot,
+    MarketVolume,
+    PoolEvaluation,
+    PoolHop,
+    PoolOpportunity,
+    PriceTick,
+    TokenPrice,
+    VenueOpportunity,
+)
 from spore.services.messages.execution import ExecutionReport, OrderCancel, OrderRequest, OrderStatus
 from spore.services.messages.market_data import (
     BookLevel,
     ChainReorg,
     GasPrice,
     InstrumentListed,
+    LoanPosition,
     OrderBook,
     PoolListed,
     PoolSwap,
@@ -33,21 +46,32 @@ __all__ = [
     "GasPrice",
     "InstrumentListed",
     "LiquidationSignal",
+    "LoanPosition",
     "MarketMessage",
     "MarketRef",
+    "MarketSnapshot",
+    "MarketVolume",
     "MomentumSignal",
     "OrderBook",
     "OrderCancel",
     "OrderRequest",
     "OrderStatus",
+    "PoolEvaluation",
+    "PoolHop",
     "PoolListed",
+    "PoolOpportunity",
     "PoolSwap",
     "PoolSync",
+    "PriceTick",
     "QuoteUpdate",
+    "RecordedMessage",
     "Side",
+    "Signal",
     "SignalMessage",
+    "TokenPrice",
     "Trade",
     "TransactionEnd",
+    "VenueOpportunity",
     "VolumeUpdate",
 ]
 
@@ -61,8 +85,11 @@ MarketMessage: TypeAlias = Union[
     GasPrice,
     PoolListed,
     InstrumentListed,
+    LoanPosition,
     TransactionEnd,
     ChainReorg,
 ]
-SignalMessage: TypeAlias = Union[ArbitrageSignal, MomentumSignal, LiquidationSignal]
-ExecutionMessage: TypeAlias = Union[OrderRequest, OrderCancel, ExecutionReport]
+SignalMessage: TypeAlias = Union[PoolEvaluation, VenueOpportunity, PriceTick, MarketSnapshot, GasPrice, LoanPosition]
+Signal: TypeAlias = Union[ArbitrageSignal, MomentumSignal, LiquidationSignal]
+ExecutionMessage: TypeAlias = Union[OrderRequest, OrderCancel]
+RecordedMessage: TypeAlias = Union[Signal, OrderRequest, ExecutionReport]

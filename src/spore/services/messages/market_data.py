@@ -15,6 +15,7 @@ __all__ = [
     "ChainReorg",
     "GasPrice",
     "InstrumentListed",
+    "LoanPosition",
     "OrderBook",
     "PoolListed",
     "PoolSwap",
@@ -92,6 +93,27 @@ class InstrumentListed:
     symbol: spore.Str
     venue: spore.U16
     venue_name: spore.Str
+
+
+@spore.message(type_id=6, domain=spore.Domain.MARKET_DATA)
+class LoanPosition:
+    """A loan against collateral as it stands after whatever changed it. A debt of 0: the loan is closed."""
+
+    event_time_ns: spore.TimestampNs
+    block_number: spore.U64
+    tx_index: spore.U32
+    log_index: spore.U32
+    tx_hash: spore.Bytes32
+    venue: spore.U16
+    account: spore.Address
+    collateral_token: spore.Address
+    debt_token: spore.Address
+    collateral_amount: spore.U256
+    debt_amount: spore.U256
+    threshold_bps: spore.U32
+    """The loan is healthy while the debt is worth no more than this share of the collateral."""
+    bonus_bps: spore.U32
+    """What whoever closes it gets on top of the debt that he pays, as a share of that debt."""
 
 
 @spore.message(type_id=9, domain=spore.Domain.MARKET_DATA)

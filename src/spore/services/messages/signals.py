@@ -23,10 +23,12 @@ class ArbitrageSignal:
     amount_mid: spore.U128
     profit: spore.U128
     """Of ``token_in``, before gas."""
-    profit_usd_e8: spore.MoneyE8
-    gas_usd_e8: spore.MoneyE8
-    slippage_usd_e8: spore.MoneyE8
-    net_profit_usd_e8: spore.MoneyE8
+    profit_usd_e8: spore.MoneyE8 | None
+    """None where nobody knows what ``token_in`` is worth; so also below."""
+    gas_usd_e8: spore.MoneyE8 | None
+    slippage_usd_e8: spore.MoneyE8 | None
+    """What is lost at worst if the prices move as far as the order allows."""
+    net_profit_usd_e8: spore.MoneyE8 | None
     """Profit less gas and slippage."""
     spread_bps: spore.U32
     """How far apart the two prices are, in hundredths of a percent."""
@@ -61,5 +63,6 @@ class LiquidationSignal:
     health_factor_e8: spore.U64
     """Below 1.0 (100_000_000) the loan may be closed."""
     bonus_bps: spore.U32
-    net_profit_usd_e8: spore.MoneyE8
+    net_profit_usd_e8: spore.MoneyE8 | None
+    """What the bonus pays for closing the whole loan, less gas; None where nobody knows what gas costs."""
     cause: EventRef

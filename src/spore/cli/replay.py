@@ -1,0 +1,191 @@
+"""``spore replay``: a feed through a pipeline once, and what came out of it."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json as jsonlib
+import signal
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import attrs
+import trio
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from spore.cli.files import open_recording
+from spore.cli.progress import LateProgress
+from spore.deploy import Mode, SystemConfig, load_config
+from spore.deploy.kinds import find_kind
+from spore.feeds import Feed
+from spore.migration import Played, digest, play
+from spore.services import line_of
+
+__all__ = ["MODES", "pipeline", "replay"]
+
+MODES = {"bundled": Mode.SHARED_MEMORY, "relayed": Mode.RELAY}
+PARTS = 1_000
+"""In which the progress bar moves."""
+
+
+def replay(
+    *feeds: Annotated[str, Parameter(name="FEED")],
+    config: Path | None = None,
+    mode: Literal["bundled", "relayed"] | None = None,
+    signals: Path | None = None,
+    orders: Path | None = None,
+    all_opportunities: bool = False,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Play feeds through a pipeline once, and sum up what came out: signals, orders, and a digest of each.
+
+    The same feeds give the same digests in every mode and in every run. Files appear when everything is in them; at an error
+    or Ctrl-C there are none. Only a live feed, which has no end, is played until Ctrl-C or SIGTERM, and what came by then counts.
+
+    Examples: `spore replay sample` plays the recorded session that comes with Spore; `spore replay evm-logs:logs.jsonl.gz --mode relayed
+    --signals signals.jsonl` another one, with a process for each actor.
+
+    Parameters
+    ----------
+    feeds
+        What to play: sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT, sim:seed=1,events=100000 or FILE.frames. Several recorded
+        ones are merged by event time.
+    config
+        The pipeline; by default the reference one: market data, signal generator, paper execution.
+    mode
+        Run all actors in this process (bundled), or each in one of its own (relayed); by default as the configuration says.
+    signals
+        Write the signals to this file, as JSON, one a line.
+    orders
+        Write the orders and their reports to this file, as JSON, one a line.
+    all_opportunities
+        Tell every direction that pays, before the thresholds in USD; orders are only for those that pass.
+    force
+        Replace files that are there.
+    json
+        Print the summary as JSON.
+    """
+    chosen = pipeline(config, all_opportunities=all_opportunities)
+    with ExitStack() as stack:
+        # Opened first, so that nothing is played for a file that cannot be written.
+        files = [stack.enter_context(open_recording(to, overwrite=force)) if to else None for to in (signals, orders)]
+        played = trio.run(_play, feeds, chosen, MODES.get(mode or ""))
+        for file, messages in zip(files, _written(played), strict=True):
+            if file is not None:
+                file.writelines(_lines(messages))
+    facts = _facts(played, mode)
+    if json:
+        print(jsonlib.dumps(facts))
+    else:
+        _show(facts)
+
+
+def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemConfig:
+    """The configuration in a file, or the reference pipeline's.
+
+    Raises:
+        ConfigError: with every problem of the file.
+    """
+    if config is not None:
+        loaded = load_config(config)
+    else:
+        with importlib.resources.as_file(importlib.resources.files("spore.samples") / "pipeline.toml") as path:
+            loaded = load_config(path)
+    return _with_all(loaded) if all_opportunities else loaded
+
+
+def _with_all(config: SystemConfig) -> SystemConfig:
+    bundles = []
+    for bundle in config.bundles:
+        actors = {
+            name: attrs.evolve(actor, config={**actor.config, "all_opportunities": True})
+            if "all_opportunities" in find_kind(actor.type).keys
+            else actor
+            for name, actor in bundle.actors.items()
+        }
+        bundles.append(attrs.evolve(bundle, actors=actors))
+    return attrs.evolve(config, bundles=tuple(bundles))
+
+
+async def _play(feeds: tuple[str, ...], config: SystemConfig, mode: Mode | None) -> Played:
+    reading = trio.CancelScope()
+    live = False
+    shown = 0
+    with (
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        LateProgress("replaying", PARTS, in_bytes=False) as progress,
+    ):
+
+        def watch(feed: Feed, sent: int) -> None:
+            nonlocal live, shown
+            live = feed.progress is None
+            done = sent if live else int((feed.progress or 0) * PARTS)
+            progress.advance(done - shown)
+            shown = done
+
+        async with trio.open_nursery() as nursery:
+
+            async def stop_at_a_signal() -> None:
+                async for _ in signals:
+                    if not live or reading.cancel_called:
+                        raise KeyboardInterrupt  # a part of a recording is not what was asked for
+                    reading.cancel()
+
+            nursery.start_soon(stop_at_a_signal)
+            played = await play(*feeds, config=config, mode=mode, watch=watch, reading=reading)
+            nursery.cancel_scope.cancel()
+    return played
+
+
+def _written(played: Played) -> tuple[Iterable[Any], Iterable[Any]]:
+    return played.recording.signals, played.recording.executed()
+
+
+def _lines(messages: Iterable[Any]) -> Iterable[bytes]:
+    return (f"{jsonlib.dumps(line_of(message))}\n".encode() for message in messages)
+
+
+def _facts(played: Played, mode: str | None) -> dict[str, Any]:
+    recording, account = played.recording, played.account
+    return {
+        "mode": mode or "as configured",
+        "processes": played.processes,
+        "feed": {"read": account.read, "used": account.used, "skipped": account.skipped},
+        "messages": played.messages,
+        "lost": played.lost,
+        "signals": dict(sorted(Counter(line_of(each)["kind"] for each in recording.signals).items())),
+        "orders": len(recording.orders),
+        "reports": dict(sorted(Counter(report.status.name.lower() for report in recording.reports).items())),
+        "digest": {"signals": digest(recording.signals), "orders": digest(recording.executed())},
+        "seconds": round(played.seconds, 3),
+        "messages_per_second": round(played.messages / played.seconds),
+    }
+
+
+def _show(facts: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    feed = facts["feed"]
+    processes = facts["processes"]
+    table.add_row("mode", f"{facts['mode']}, {processes} process{'' if processes == 1 else 'es'}")
+    table.add_row("read", f"{feed['read']:,}, of which {feed['used']:,} were used")
+    for reason, count in feed["skipped"].items():
+        table.add_row("", f"{count:,} {reason}")
+    rate = f"{facts['messages']:,} in {facts['seconds']:.2f} s ({facts['messages_per_second']:,} a second)"
+    table.add_row("messages", f"{rate}, {facts['lost']:,} lost")
+    table.add_row("signals", _counted(facts["signals"]))
+    table.add_row("orders", f"{facts['orders']:,}")
+    table.add_row("reports", _counted(facts["reports"]))
+    table.add_row("sha256 signals", facts["digest"]["signals"])
+    table.add_row("sha256 orders", facts["digest"]["orders"])
+    Console().print(table)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "none"

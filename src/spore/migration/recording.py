@@ -1,0 +1,59 @@
+"""What comes out of a pipeline: signals, orders and reports, each in the order of the one actor that sends them.
+
+Fan-in promises no order between senders, so each kind is kept by itself: then both modes write the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import attrs
+
+import spore
+from spore.services.messages import ExecutionReport, OrderRequest, RecordedMessage, Signal
+
+__all__ = ["Recorder", "Recording", "digest"]
+
+
+@attrs.define
+class Recording:
+    """Everything that came out of one run, in memory."""
+
+    signals: list[Signal] = attrs.field(factory=list)
+    orders: list[OrderRequest] = attrs.field(factory=list)
+    reports: list[ExecutionReport] = attrs.field(factory=list)
+
+    def executed(self) -> list[OrderRequest | ExecutionReport]:
+        """Orders and reports in one order that both modes share: by event time, then order, and an order before its
+        reports."""
+        keyed: list[tuple[tuple[int, int, int, int], OrderRequest | ExecutionReport]] = []
+        keyed += [((o.event_time_ns, o.order_id, 0, n), o) for n, o in enumerate(self.orders)]
+        keyed += [((r.event_time_ns, r.order_id, 1, n), r) for n, r in enumerate(self.reports)]
+        return [message for _, message in sorted(keyed, key=lambda pair: pair[0])]
+
+
+@attrs.define
+class Recorder(spore.Actor[RecordedMessage]):
+    """Keeps what it gets."""
+
+    recording: Recording
+
+    def handle(self, message: RecordedMessage) -> None:
+        if isinstance(message, OrderRequest):
+            self.recording.orders.append(message)
+        elif isinstance(message, ExecutionReport):
+            self.recording.reports.append(message)
+        else:
+            self.recording.signals.append(message)
+
+
+def digest(messages: Iterable[object]) -> str:
+    """SHA-256, in hex, over the canonical encodings of messages, numbered from 0 and with no time of sending.
+
+    Two lists have the same digest if, and only if, they hold equal messages in the same order.
+    """
+    total = hashlib.sha256()
+    for number, message in enumerate(messages):
+        total.update(spore.codec.encode(message, sequence=number, timestamp_ns=0))
+    return total.hexdigest()

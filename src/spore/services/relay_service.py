@@ -1,0 +1,85 @@
+"""An existing service that speaks TLV frames, as an actor: it gets the frames that a relay would have brought it.
+
+Strategy: the service is not touched. Each message becomes one frame, numbered as a link numbers them; each frame that the service
+returns becomes messages again. This costs what the wire costs: it is a way in, to be left once the service handles messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import attrs
+
+import spore
+from spore.errors import UsageError
+
+__all__ = ["RelayServiceAdapter", "TlvService"]
+
+
+class TlvService(Protocol):
+    """What the adapter needs of a service."""
+
+    def process_tlv(self, frame: bytes) -> bytes | Iterable[bytes] | None:
+        """Handle one frame; return the frames that answer it, if any: as one piece of bytes or several."""
+
+
+@attrs.define
+class RelayServiceAdapter(spore.Actor[Any]):
+    """Runs a service that has `process_tlv`. Its answers go to ``out``, and the first one also answers an ask.
+
+    TLVs in its answers that are not registered here cannot be told by reference; they are counted in `unknown`.
+    """
+
+    service: TlvService
+    out: spore.ActorRef[Any] | None = None
+    source: int = 0
+    """What the frames' header says of who sent them."""
+    unknown: int = attrs.field(default=0, init=False)
+    _sequence: int = attrs.field(default=0, init=False)
+
+    def handle(self, message: Any) -> Any:
+        """Hand over a message, and send on the answers.
+
+        Raises:
+            EncodeError: if the message has no wire form.
+            DecodeError: if an answer is not made of whole frames. What was answered before it has been sent.
+            UsageError: if the service answers with something else than bytes.
+        """
+        self._sequence += 1
+        frame = spore.codec.encode(
+            message,
+            sequence=self._sequence,
+            timestamp_ns=getattr(message, "event_time_ns", 0),
+            source=self.source,
+        )
+        answer = self.service.process_tlv(frame)
+        if answer is None:
+            return None
+        pieces = (answer,) if isinstance(answer, (bytes, bytearray, memoryview)) else answer
+        first = None
+        for piece in pieces:
+            for told in self._messages(piece):
+                first = told if first is None else first
+                if self.out is not None:
+                    self.out.tell(told)
+        return first
+
+    def snapshot(self) -> Any:
+        """How far the adapter has counted; the service keeps its own state."""
+        return {"sequence": self._sequence, "unknown": self.unknown}
+
+    def restore(self, state: Any) -> None:
+        self._sequence, self.unknown = state["sequence"], state["unknown"]
+
+    def _messages(self, piece: object) -> list[Any]:
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
+            what = f"process_tlv of {type(self.service).__qualname__} answered with {type(piece).__qualname__}"
+            raise UsageError(f"{what}; frames are bytes")
+        decoder = spore.codec.Decoder()
+        decoder.feed(piece)
+        items = [item for frame in decoder for item in frame.items]
+        decoder.end()
+        told = [item for item in items if not isinstance(item, spore.codec.UnknownTlv)]
+        self.unknown += len(items) - len(told)
+        return told

@@ -1,0 +1,128 @@
+"""Streams of the relay's journal when processes are killed and disks are full: real processes, a real disk."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from tests.integration.relay_processes import Process, Processes, eventually, processes_in
+
+STREAM = "journal:numbers"
+SMALL_DISK = (
+    "import os, sys\n"
+    "os.execvp('unshare', ['unshare', '--map-root-user', '--mount', 'sh', '-c',"
+    " 'mount -t tmpfs -o size=20m tmpfs \"$1\" && shift && exec \"$@\"', 'sh', sys.argv[1], sys.executable, *sys.argv[2:]])"
+)
+
+
+@pytest.fixture
+def processes(tmp_path):
+    with processes_in(tmp_path) as processes:
+        yield processes
+
+
+def reader(processes: Processes, name: str = "reader", log: str = "log") -> Process:
+    return processes.receiver(name, topics=[STREAM], log=log, capacity=1_000)
+
+
+def finish(sender: Process) -> int:
+    sender.do("stop")
+    sent = sender.event("stopped")
+    sender.do("drain")
+    assert sender.event("drained") == sent
+    return sent
+
+
+def test_a_relay_with_a_journal_that_is_killed_ten_times_loses_and_repeats_nothing(processes):
+    """Sender and reader live on; whatever the relay was writing when it was killed, each message is handled once."""
+    journal = ("--journal", str(processes.folder / "journal"))
+    relay = processes.relay(*journal)
+    receiver = reader(processes)
+    sender = processes.peer("sender")
+    sender.do("send", to=STREAM)
+    for _ in range(10):
+        receiver.event("handled", len(processes.log()) + 50)
+        spare = processes.spare_relay(*journal)
+        processes.kill_relay(relay)
+        relay = processes.listen(spare)
+    sent = finish(sender)
+    eventually(lambda: len(processes.log()) >= sent)
+    assert processes.log() == list(range(sent))
+    assert receiver.statistics()["redelivered"] == 0
+
+
+def test_what_is_in_the_journal_needs_neither_its_sender_nor_the_relay_that_took_it(processes):
+    """Both are killed once the sender has heard that all is kept; a reader that comes later gets everything."""
+    journal = ("--journal", str(processes.folder / "journal"))
+    relay = processes.relay(*journal)
+    sender = processes.peer("sender")
+    sender.do("send", to=STREAM, count=3_000)
+    sender.event("stopped")
+    sender.do("drain")
+    sender.event("drained")
+    sender.kill()
+    processes.kill_relay(relay)
+    processes.relay(*journal)
+    reader(processes)
+    eventually(lambda: len(processes.log()) >= 3_000)
+    assert processes.log() == list(range(3_000))
+
+
+def test_relay_and_reader_killed_together_repeat_only_what_they_say(processes):
+    """The successor goes on from where the journal knows its predecessor to have been; what comes twice is marked."""
+    journal = ("--journal", str(processes.folder / "journal"))
+    relay = processes.relay(*journal)
+    first = reader(processes)
+    sender = processes.peer("sender")
+    sender.do("send", to=STREAM)
+    first.event("handled", 500)
+    processes.kill_relay(relay)
+    first.kill()
+    processes.relay(*journal)
+    second = reader(processes, "successor", "log of the successor")
+    sent = finish(sender)
+    eventually(lambda: (log := processes.log("log of the successor")) and log[-1] == sent - 1)
+    before, after = processes.log(), processes.log("log of the successor")
+    assert before == list(range(len(before)))
+    assert after == list(range(after[0], sent))
+    assert 0 <= len(before) - after[0] <= second.statistics()["redelivered"]
+
+
+def test_a_full_disk_has_senders_wait_until_readers_have_made_room(processes, tmp_path):
+    """The relay says so and lives; nothing that it has acknowledged is lost, and it goes on when there is room."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("this system lets nobody mount a small disk of his own (unshare --map-root-user --mount)")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    relay = processes._start(
+        [
+            "-c",
+            SMALL_DISK,
+            str(disk),
+            "-m",
+            "spore",
+            "relay",
+            "--socket",
+            str(processes.socket),
+            "--journal",
+            str(disk),
+        ],
+        "relay",
+    )
+    relay.line(lambda line: line.startswith("listening"))
+    early = processes.receiver("early", topics=[STREAM], gated=True)
+    early.do("let", count=10)
+    sender = processes.peer("sender")
+    sender.do("send", to=STREAM, count=12_000, size=2_400)  # 29 MB
+    eventually(lambda: "senders to its streams wait" in relay.errors)
+    assert "no room left on the disk" in relay.errors
+    assert relay.popen.poll() is None
+    early.do("let", count=20_000)
+    sender.event("stopped")
+    sender.do("drain")
+    sender.event("drained")
+    eventually(lambda: len(processes.log()) >= 12_000)
+    assert processes.log() == list(range(12_000))
+    assert "the journal has room again" in relay.errors
+    assert relay.peak_mib < 120
