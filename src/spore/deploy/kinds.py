@@ -164,9 +164,9 @@ def overlap(sent: Classes, handled: Classes) -> bool | None:
 
 def covers(handled: Classes, sent: Classes) -> bool:
     """Whether every message of the ones is one of the others, as far as annotations tell."""
-    return (
-        sent is not Anything and handled is not Anything and all(any(issubclass(a, b) for b in handled) for a in sent)
-    )
+    if sent is None or handled is None:
+        return False
+    return all(any(issubclass(a, b) for b in handled) for a in sent)
 
 
 def _problem(sentence: str) -> Problem:
