@@ -94,7 +94,9 @@ def test_both_modes_and_a_recording_give_one_digest(tmp_path: Path) -> None:
 
 def test_a_simulated_market_gives_one_digest_in_both_modes(tmp_path: Path) -> None:
     """Whatever it draws."""
-    runs = [summary("sim:seed=7,events=20000", "--all-opportunities", "--mode", mode) for mode in ("bundled", "relayed")]
+    runs = [
+        summary("sim:seed=7,events=20000", "--all-opportunities", "--mode", mode) for mode in ("bundled", "relayed")
+    ]
     assert runs[0]["digest"] == runs[1]["digest"]
     assert runs[0]["signals"]["arbitrage"] > 1_000
 
