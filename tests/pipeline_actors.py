@@ -127,7 +127,7 @@ class Echo(spore.Actor[Tick]):
 
     def handle(self, message: Tick) -> None:
         if message.number:
-            self.peer.tell(attrs.evolve(message, number=message.number - 1))
+            self.peer.tell(Tick(message.event_time_ns, message.number - 1))
         elif self.path:
             Path(self.path).write_text("done\n")
 
@@ -168,7 +168,7 @@ class Busy(spore.Actor[Turn]):
         await trio.sleep(0.2)
         Path(self.path).write_text("busy")
         while True:
-            time.sleep(0.01)
+            time.sleep(0.01)  # noqa: ASYNC251 - that is the point
 
 
 @attrs.define

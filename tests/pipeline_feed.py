@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Counting(RecordedFeed):
         if self.name.endswith("!"):
             raise FeedError(self.name, "is broken", line=7)
 
-    async def batches(self) -> AsyncIterator[list[MarketMessage]]:
+    async def batches(self) -> AsyncIterator[Sequence[MarketMessage]]:
         async for batch in super().batches():
             yield batch
         if self.name.endswith("…"):
@@ -48,7 +48,7 @@ async def open_feed(source: str) -> AsyncIterator[Counting]:
     yield Counting(source)
 
 
-spore.feeds.open_feed = open_feed
+vars(spore.feeds)["open_feed"] = open_feed
 
 
 @attrs.define

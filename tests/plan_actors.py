@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
 import attrs
 
 import spore
+from spore.services import messages
 from spore.services.messages import (
-    ExecutionMessage,
-    MarketMessage,
+    ArbitrageSignal,
+    ExecutionReport,
+    MomentumSignal,
+    OrderCancel,
     OrderRequest,
     PoolSync,
     QuoteUpdate,
-    SignalMessage,
+    Trade,
     VolumeUpdate,
 )
 
@@ -22,27 +25,30 @@ if TYPE_CHECKING:
     from spore.services.messages import Trade as Unseen
 
 M = TypeVar("M")
+Market = Union[Trade, QuoteUpdate]
+Signals = Union[ArbitrageSignal, MomentumSignal]
+Orders = Union[OrderRequest, OrderCancel, ExecutionReport]
 
 
 @attrs.define
-class Feedless(spore.Actor[MarketMessage]):
-    signals: spore.ActorRef[SignalMessage]
+class Feedless(spore.Actor[Market]):
+    signals: spore.ActorRef[Signals]
 
 
 @attrs.define
-class Strategy(spore.Actor[SignalMessage]):
-    execution: spore.ActorRef[ExecutionMessage] | None = None
-    recorder: spore.ActorRef | None = None
+class Strategy(spore.Actor[Signals]):
+    execution: spore.ActorRef[Orders] | None = None
+    recorder: spore.ActorRef | None = None  # type: ignore[type-arg]
     limit: int = 5
 
 
 @attrs.define
-class Desk(spore.Actor[Union[OrderRequest, "spore.services.messages.OrderCancel"]]):
+class Desk(spore.Actor[Union[OrderRequest, "messages.OrderCancel"]]):
     recorder: spore.ActorRef[Any] | None = None
 
 
 @attrs.define
-class Other(spore.Actor[ExecutionMessage]):
+class Other(spore.Actor[Orders]):
     pass
 
 

@@ -105,7 +105,7 @@ async def failure_of(config, *messages):
 async def until(condition):
     """Wait for other processes, which nobody can schedule."""
     with trio.fail_after(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - no event of this process tells
             await trio.sleep(0.01)
 
 

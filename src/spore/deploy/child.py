@@ -63,16 +63,17 @@ class Relaying:
 
     def __init__(self, spec: RelaySpec) -> None:
         self._spec = spec
+        self.started = trio.Event()
         self._to_leave = trio.Event()
 
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self) -> None:
         """Serve until it is to leave.
 
         Cancellation: as `spore.relay.open_relay`.
         """
         board = Switchboard(heartbeat_s=self._spec.heartbeat_s)
         async with open_relay([Address.parse(self._spec.address)], board=board):
-            task_status.started()
+            self.started.set()
             await self._to_leave.wait()
 
     def leave(self) -> None:
@@ -129,7 +130,8 @@ async def _run(running: Any, lines: Iterator[bytes], out: Any) -> int:
                 nursery.cancel_scope.cancel()
 
             _listen(lines, trio.lowlevel.current_trio_token(), commands, on_end)
-            await nursery.start(_run_to_its_end, running, nursery)
+            nursery.start_soon(_run_to_its_end, running, nursery.cancel_scope)
+            await running.started.wait()
             say(event="ready")
             async for line in arrived:
                 nursery.start_soon(_obey, running, from_json(line, Command), say)
@@ -151,11 +153,9 @@ def _tell(group: BaseExceptionGroup[BaseException], say: Callable[..., None]) ->
         say(event="failed", reason=f"{type(error).__name__}: {error}{notes}")
 
 
-async def _run_to_its_end(
-    running: Any, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    await running.run(task_status=task_status)
-    nursery.cancel_scope.cancel()
+async def _run_to_its_end(running: Any, everything: trio.CancelScope) -> None:
+    await running.run()
+    everything.cancel()
 
 
 async def _obey(running: Any, command: Command, say: Callable[..., None]) -> None:

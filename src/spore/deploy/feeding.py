@@ -26,13 +26,15 @@ class RunningFeed:
     def __init__(self, spec: FeedSpec) -> None:
         self.spec = spec
         self.label = spec.label
+        self.started = trio.Event()
+        """Set when it begins to read."""
         self._client: Client | None = None
         self._feed: Any = None
         self._reading = trio.CancelScope()
         self._ended = trio.Event()
         self._to_leave = trio.Event()
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Read the feed to its end, or until it is to stop, and keep what is under way until it is to leave.
 
         Cancellation: always a checkpoint.
@@ -52,7 +54,7 @@ class RunningFeed:
             refs = [remote_ref(client, target, sender=spec.name) for target in spec.targets]
             async with open_feed(*spec.feed.source) as self._feed:
                 await client.wait_connected()
-                task_status.started()
+                self.started.set()
                 with self._reading:
                     async for batch in self._feed.batches():
                         for ref in refs:

@@ -132,9 +132,10 @@ def kind_of(make: Callable[..., Actor[Any]]) -> Kind:
     path = f"{getattr(make, '__module__', '?')}:{getattr(make, '__qualname__', '?')}"
     if not isinstance(make, type):
         return Kind(path, make, Anything)
+    cls: type = make
     try:
-        handles = _classes(_handled(make))
-        fields = arguments(make) if attrs.has(make) else {}
+        handles = _classes(_handled(cls))
+        fields = arguments(cls) if attrs.has(cls) else {}
         inner = fields.get("inner", (None, False))[0]
         ports, settings = {}, {}
         for name, (annotation, required) in fields.items():
@@ -156,16 +157,16 @@ def kind_of(make: Callable[..., Actor[Any]]) -> Kind:
 
 def overlap(sent: Classes, handled: Classes) -> bool | None:
     """Whether some message of the ones can be one of the others; None where the annotations leave it open."""
-    if sent is Anything or handled is Anything:
+    if sent is None or handled is None:  # which is what `Anything` is
         return None
     return any(issubclass(a, b) or issubclass(b, a) for a in sent for b in handled)
 
 
 def covers(handled: Classes, sent: Classes) -> bool:
     """Whether every message of the ones is one of the others, as far as annotations tell."""
-    return (
-        sent is not Anything and handled is not Anything and all(any(issubclass(a, b) for b in handled) for a in sent)
-    )
+    if sent is None or handled is None:
+        return False
+    return all(any(issubclass(a, b) for b in handled) for a in sent)
 
 
 def _problem(sentence: str) -> Problem:

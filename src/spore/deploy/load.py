@@ -44,11 +44,12 @@ def config_of(raw: Mapping[str, Any], *, source: str = "configuration") -> Syste
         ConfigError: with every problem of it.
     """
     found = list(_names(raw))
+    config: SystemConfig | None = None
     try:
-        config: SystemConfig = structure(raw, SystemConfig)
+        config = structure(raw, SystemConfig)
     except Problem as problem:
         found += problem.found
-    if found:
+    if found or config is None:
         raise ConfigError(source, said(found))
     return config
 
@@ -81,7 +82,8 @@ def _names(raw: Mapping[str, Any]) -> Iterator[Found]:
     bundles = raw.get("bundles")
     first_bundle: dict[str, str] = {}
     first_actor: dict[str, str] = {}
-    for number, bundle in enumerate(bundles if isinstance(bundles, list) else ()):
+    listed: list[Any] = bundles if isinstance(bundles, list) else []
+    for number, bundle in enumerate(listed):
         if not isinstance(bundle, Mapping):
             continue
         at = f"bundles[{number}]"

@@ -50,6 +50,8 @@ class Child:
     def __init__(self, spec: UnitSpec | FeedSpec | RelaySpec, say: Callable[[str], None]) -> None:
         self.label = spec.label
         self.restarts = 0
+        self.started = trio.Event()
+        """Set when what it runs has started for the first time."""
         self.ended = trio.Event()
         """Set when it has left, and will not come back."""
         self._job = to_json(_job(spec)).encode()
@@ -71,26 +73,24 @@ class Child:
         """The process's number; 0 while there is none."""
         return self._process.pid if self._process is not None else 0
 
-    async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run the process until it has been told to leave. It has started when it says so.
+    async def keep(self) -> None:
+        """Run the process until it has been told to leave.
 
         Cancellation: always a checkpoint; the process is killed.
 
         Raises:
             UnitFailed: if it has failed, or died too often.
         """
-        before = False
         while True:
-            how = await self._run_once(task_status if not before else trio.TASK_STATUS_IGNORED)
+            how = await self._run_once()
             if self._leaving:
                 self.ended.set()
                 return
             if self._failure is not None:
                 raise UnitFailed(self.label, self._failure)
-            before = before or self._ready.is_set()
             self._ready = trio.Event()
             error = UnitFailed(self.label, f"its process {how}")
-            if not before:
+            if not self.started.is_set():
                 raise UnitFailed(self.label, f"its process {how} before it was ready")
             if self._finished:
                 raise UnitFailed(
@@ -108,7 +108,7 @@ class Child:
             self.restarts += 1
             await trio.sleep(wait)
 
-    async def _run_once(self, task_status: trio.TaskStatus[None]) -> str:
+    async def _run_once(self) -> str:
         """Run the process to its end; return what has become of it, in words."""
         commands, to_write = trio.open_memory_channel[bytes](1_024)
         process = await trio.lowlevel.open_process(
@@ -123,7 +123,7 @@ class Child:
                 nursery.start_soon(self._write, process, to_write)
                 await commands.send(self._job)
                 self._commands = commands
-                await self._listen(process, task_status)
+                await self._listen(process)
                 nursery.cancel_scope.cancel()
             await process.wait()
         finally:
@@ -150,24 +150,23 @@ class Child:
         except trio.BrokenResourceError:
             pass  # whoever listens will notice the end
 
-    async def _listen(self, process: trio.Process, task_status: trio.TaskStatus[None]) -> None:
+    async def _listen(self, process: trio.Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         rest = b""
         async for data in process.stdout:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self._hear(line, process, task_status)
+                self._hear(line, process.pid)
             if len(rest) > MAX_LINE_BYTES:
                 process.kill()
                 raise UnitFailed(self.label, f"its process said more than {MAX_LINE_BYTES} bytes in one line")
 
-    def _hear(self, line: bytes, process: trio.Process, task_status: trio.TaskStatus[None]) -> None:
+    def _hear(self, line: bytes, pid: int) -> None:
         event = json.loads(line)
         match event["event"]:
             case "ready":
-                self._say(f"{self.label}: runs as process {process.pid}")
-                if not self.restarts:
-                    task_status.started()
+                self._say(f"{self.label}: runs as process {pid}")
+                self.started.set()
                 self._ready.set()
             case "failed":
                 self._failure = str(event["reason"])

@@ -260,11 +260,13 @@ async def run_plan(
             )
         async with trio.open_nursery() as nursery:
             if relay is not None:
-                await nursery.start(relay.keep)
+                nursery.start_soon(relay.keep)
+                await relay.started.wait()
             async with open_link(link, OUTSIDE) as client:
-                async with trio.open_nursery() as starting:
-                    for each in running.values():
-                        starting.start_soon(nursery.start, each.keep if isinstance(each, Child) else each.run)
+                for each in running.values():
+                    nursery.start_soon(each.keep if isinstance(each, Child) else each.run)
+                for each in running.values():
+                    await each.started.wait()
                 system = System(plan, client, running, relay)
                 yield system
                 await system.end()

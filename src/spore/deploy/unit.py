@@ -56,6 +56,8 @@ class RunningUnit:
     def __init__(self, spec: UnitSpec, local: Local | None = None) -> None:
         self.spec = spec
         self.label = spec.label
+        self.started = trio.Event()
+        """Set when its actors have started, and others can reach them."""
         self.finished = trio.Event()
         """Set when its bundle has ended."""
         self.bundle: Bundle | None = None
@@ -65,8 +67,8 @@ class RunningUnit:
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run it to its end. It has started when its actors have, and others can reach them.
+    async def run(self) -> None:
+        """Run it to its end.
 
         Cancellation: always a checkpoint; the bundle stops at once.
 
@@ -90,7 +92,7 @@ class RunningUnit:
                     for name in spec.attached:
                         self.client.attach(bundle.ref(name))
                     await self.client.wait_connected()
-                task_status.started()
+                self.started.set()
                 await self._to_finish.wait()
             self._last = bundle.statistics()
             self.finished.set()

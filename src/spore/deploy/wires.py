@@ -92,13 +92,9 @@ def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> I
         else:
             yield Wire(actor.name, port.name, namesake.name, "it has the port's name")
         return
-    fitting = [
-        name
-        for name in _fits(actor, port, actors)
-        if (other := actors[name]) is not None and covers(other.kind.handles, port.sends)
-    ]
     if None in actors.values():
         return  # it may be the one
+    fitting = _fits(actor, port, actors, whole=True)
     if len(fitting) == 1:
         yield Wire(actor.name, port.name, fitting[0], f"it alone handles {class_names(port.sends)}")
     elif fitting:
@@ -109,13 +105,16 @@ def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> I
         yield at, f"the port {port.name!r} of {_short(actor)} has to lead somewhere; {_fitting(actor, port, actors)}"
 
 
-def _fits(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> list[str]:
-    """Whom the types alone recommend. What is local is there for a purpose of the caller's, and is wired by name only."""
-    return [
-        other.name
-        for other in actors.values()
-        if other is not None and other is not actor and not other.local and overlap(port.sends, other.kind.handles)
-    ]
+def _fits(actor: Placed, port: Port, actors: Mapping[str, Placed | None], *, whole: bool = False) -> list[str]:
+    """Whom the types alone recommend. What is local is there for a purpose of the caller's, and is wired by name only.
+
+    Args:
+        whole: those who handle everything that the port sends, and not only some of it.
+    """
+    others = [other for other in actors.values() if other is not None and other is not actor and not other.local]
+    if whole:
+        return [other.name for other in others if covers(other.kind.handles, port.sends)]
+    return [other.name for other in others if overlap(port.sends, other.kind.handles)]
 
 
 def _fitting(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> str:
