@@ -11,7 +11,7 @@ import pytest
 from tests.integration.relay_processes import PATIENCE_S, Process, Processes, Proxy, eventually, processes_in
 from tests.relays import hello
 
-from spore.relay.control import Refused, Welcome, control_frame, control_of
+from spore.relay.control import Reason, Welcome, control_frame, control_of
 
 MEMORY_MIB = 120
 """No process may ever take more. An idle one takes about 45."""
@@ -264,7 +264,7 @@ def test_garbage_on_the_socket_ends_that_connection_alone(processes):
     chance = random.Random(4)
     for _ in range(50):
         heard = answer_to(processes, chance.randbytes(chance.randrange(32, 5_000)))
-        assert isinstance(control_of(heard), Refused)
+        assert control_of(heard).reason is Reason.DAMAGE
     refused = control_of(answer_to(processes, b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n....."))
     assert refused.text.startswith("at byte 0: ")
     eventually(lambda: refused.text in relay.errors)
