@@ -16,11 +16,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from spore import Bundle, open_bundle, testing
 from spore.codec import Decoder
+from spore.message import REGISTRY, Schema
 from spore.relay import Address, Client, Relay, Switchboard, open_client, open_relay
-from spore.relay.control import CONTROL, PROTOCOL, Hello, control_frame
+from spore.relay.control import CONTROL, PROTOCOL, Hello, SchemaLine, control_frame
 from spore.services.messages import OrderCancel
 
-__all__ = ["Place", "Raw", "numbers", "order", "place", "run", "until"]
+__all__ = ["Place", "Raw", "hello", "numbers", "order", "place", "run", "until"]
 
 T = TypeVar("T")
 PATIENCE_S = 3_600
@@ -34,6 +35,21 @@ def order(number: int, at: int | None = None) -> OrderCancel:
 
 def numbers(messages: list[Any]) -> list[int]:
     return [message.order_id for message in messages]
+
+
+def hello(**changes: Any) -> Hello:
+    """A client's first words, with the schema of all messages that there are in this process."""
+    schema = Schema.of(REGISTRY)
+    facts: dict[str, Any] = {
+        "protocol": PROTOCOL,
+        "client": 7,
+        "name": "raw",
+        "token": "",
+        "digest": bytes.fromhex(schema.digest),
+        "schema": tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts)),
+        "heartbeat_ms": 2_000,
+    }
+    return Hello(**facts | changes)
 
 
 class Place:
@@ -85,8 +101,7 @@ class Raw:
             await self.sock.send(control_frame(control))
 
     async def hello(self, **changes: Any) -> None:
-        facts = {"protocol": PROTOCOL, "client": 7, "name": "raw", "token": "", "digest": bytes(32), "schema": ()}
-        await self.say(Hello(**{**facts, "heartbeat_ms": 2_000, **changes}))
+        await self.say(hello(**changes))
 
     async def hear(self, kind: type) -> Any:
         """The next control message of a kind; others before it are dropped."""

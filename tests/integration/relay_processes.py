@@ -27,9 +27,13 @@ __all__ = ["PATIENCE_S", "Process", "Processes", "Proxy", "eventually", "handled
 PATIENCE_S = 60.0
 PEER = Path(__file__).with_name("relay_peer.py")
 # Everything is imported before it waits for a line, so that a relay that is needed again is there at once.
-RELAY = (
-    "import sys, spore.cli.app as a; print('ready', flush=True); sys.stdin.readline(); sys.exit(a.run(sys.argv[1:]))"
-)
+RELAY = """
+import pathlib, sys
+from spore.cli.relay import relay
+print("ready", flush=True)
+sys.stdin.readline()
+relay(socket=pathlib.Path(sys.argv[1]))
+"""
 _MIB = 1024 * 1024
 
 
@@ -140,9 +144,9 @@ class Processes:
         """The most memory that any relay had which was killed by `kill_relay`."""
         self._all: list[Process] = []
 
-    def spare_relay(self, *options: str) -> Process:
+    def spare_relay(self) -> Process:
         """A relay that has started, and listens once `listen` lets it."""
-        relay = self._start(["-c", RELAY, "relay", "--socket", str(self.socket), *options], "relay")
+        relay = self._start(["-c", RELAY, str(self.socket)], "relay")
         relay.line(lambda line: line == "ready")
         return relay
 

@@ -137,6 +137,32 @@ async def test_nonsense_ends_the_feed_after_what_came_before() -> None:
     assert heights(told) in ([], [3], [3, 4])
 
 
+async def test_what_an_answer_completes_is_handed_on_before_what_it_cannot() -> None:
+    """A bad block that came too early is an error only after the good one before it is told."""
+    node = FakeNode(branch(None, 2, salt=0, transactions=[(((0, 1),),), (((1, 2),),)]))
+    told: list[Any] = []
+
+    async def serve(connection: WebSocketConnection) -> None:
+        logs: list[dict[str, Any]] = []
+        while True:
+            request = json.loads(await connection.get_message())
+            answer = {"jsonrpc": "2.0", "id": request["id"]} | node.result(request["method"], request["params"])
+            if request["method"] == "eth_getLogs":
+                logs.append(answer)
+                if len(logs) == 2:
+                    logs[1]["result"][0]["data"] = "0x"
+                    for each in reversed(logs):
+                        await connection.send_message(json.dumps(each))
+            else:
+                await connection.send_message(json.dumps(answer))
+
+    async with serving(serve) as url:
+        with pytest.raises(FeedError, match="data: '0x' is not 0x and 128 hex digits"):
+            await tell(told, url, from_block=3)
+    assert heights(told) == [3]
+    assert len(told) == 5
+
+
 async def test_a_node_that_cannot_be_reached_is_an_error_at_once() -> None:
     """Where nothing listens, or no node does, the error says so."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")

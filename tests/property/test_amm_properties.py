@@ -93,6 +93,10 @@ def profit_of(amount: int, first: Hop, second: Hop) -> int:
 @example(Hop(1, 400), Hop(1, 400))
 @example(Hop(100, 400, 1, 1), Hop(100, 101, 1, 1))
 @example(Hop(7, 331, 1, 1), Hop(5, 399, 1, 1))
+@example(Hop(327, 380), Hop(265, 274, 1, 1))  # the least of the sizes that may earn one more is the one that does
+@example(Hop(213, 286, 1, 1), Hop(190, 343))
+@example(Hop(86, 333), Hop(340, 375))  # the largest
+@example(Hop(224, 270, 1, 1), Hop(45, 270))
 def test_the_best_arbitrage_of_small_pools_is_the_best_of_all_sizes(first, second):
     """Exactly: not a unit short, proven to be so, and realised by flooring at every hop."""
     best = best_arbitrage(first, second)

@@ -392,7 +392,7 @@ def test_options_and_files_that_are_not_there_are_refused(folder: Path) -> None:
         EvmLogsFeed.from_spec("x", {"pool": "y"})
     with pytest.raises(UsageError, match="names no file"):
         EvmLogsFeed.from_spec("", {})
-    with pytest.raises(FeedError, match="none: cannot be read: No such file"):
+    with pytest.raises(FeedError, match="none: there is no such file"):
         EvmLogsFeed.from_spec(str(folder / "none"), {})
     with pytest.raises(FeedError, match="is a folder"):
         EvmLogsFeed.from_spec(str(folder), {"pools": str(folder / "pools.json")})

@@ -149,7 +149,7 @@ def test_a_carrier_that_is_closed_or_cut():
     run(main)
 
 
-FAULTS = Faults(delay=0.2, delay_s=0.5, split=0.3, drop=0.01, duplicate=0.02, corrupt=0.001, cut=0.05)
+FAULTS = Faults(delay=0.2, delay_s=0.5, split=0.3, drop=0.01, duplicate=0.02, cut=0.05)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from tests.property.link_world import LINKS, Asked, Tick, World
 from tests.sans_io import Wire, read
 
@@ -592,6 +594,26 @@ def test_only_what_is_done_with_is_acknowledged() -> None:
     wire.move()
     assert link.acked_by_all == 3
     assert incoming.counts.duplicates == 0
+
+
+@given(st.floats(0, 100), st.floats(0.001, 10))
+@example(3.3000000000000003, 1.1)
+def test_the_next_look_at_the_clock_is_later(start_s, heartbeat_s) -> None:
+    """Whoever sleeps until the time that is returned does not find it to be now, however sums are rounded."""
+    one = session("one", heartbeat_s=heartbeat_s)
+    one.connected(start_s)
+    one.receive(control_frame(Welcome(PROTOCOL, 5, 0)), start_s)
+    one.data_to_send(start_s)
+    now_s = start_s
+    for _ in range(9):
+        try:
+            then_s = one.on_time(now_s)
+        except RelayError:
+            return
+        assert then_s > now_s
+        one.data_to_send(then_s)
+        now_s = then_s
+    raise AssertionError("the silence was never noticed")
 
 
 def test_a_relay_that_talks_is_not_given_up() -> None:

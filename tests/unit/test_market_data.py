@@ -283,6 +283,14 @@ def test_a_price_comes_from_the_pool_that_holds_most_usd():
     assert market.prices.q112(named("WETH")) == q(3_000, 18)
 
 
+def test_of_pools_that_hold_as_much_the_first_one_listed_decides():
+    """Against tokens whose price is set, and against the native one."""
+    market = priced()
+    play(market, sync("u1", 10**6, E18), sync("u2", 10**6, 2 * E18, log=2))
+    play(market, sync("a1", E18, E18, log=3), sync("a2", 2 * E18, E18, log=4))
+    assert market.prices.q112(named("WETH")) == q(1, 18) == market.prices.q112(named("AAA"))
+
+
 def test_prices_can_be_set():
     """By symbol or address; a price that is set holds, whatever a pool says."""
     address = f"0x{named('AAA').hex().upper()}"

@@ -88,6 +88,12 @@ def test_an_order_expires_by_event_time():
     ]
 
 
+def test_what_is_due_as_it_expires_is_too_late():
+    """The moment of expiry is the first one that is too late."""
+    execution = PaperExecution(latency_ms=2_000)
+    assert play(execution, order(expires=3), cancel(9, at=3))[-1] == (3, 1, "EXPIRED", 0, 0)
+
+
 def test_what_is_cancelled_keeps_what_was_filled():
     """The reason comes back; a cancel that comes too late is counted."""
     execution = PaperExecution(latency_ms=2_000, slice_bps=5_000)

@@ -555,6 +555,33 @@ def test_detached_and_attached_elsewhere(place: Place) -> None:
     run(main)
 
 
+def test_what_is_detached_before_its_turn_is_the_successors(place: Place) -> None:
+    """What has come and is not in the mailbox yet is not handled here any more, and nothing is missing."""
+
+    async def main() -> None:
+        gate = shut()
+        here: list[OrderCancel] = []
+        async with place.relay(), place.client("sender") as sender, place.node("one") as (first, one):
+            one.attach(await first.start(Slow, log=here, gate=gate, name="probe", capacity=5))
+            refs = sender.ref("probe", sender="a"), sender.ref("probe", sender="b")
+            for number in range(5):
+                for offset, ref in enumerate(refs):
+                    await ref.wait_open()
+                    ref.tell(order(number + 10 * offset))
+            await until(lambda: one.statistics().received == 10)
+            one.detach("probe")
+            open_gate(gate)
+            async with place.node("two") as (second, two):
+                after = await start_probe(second)
+                two.attach(after.ref)
+                await sender.drain()
+            assert len(here) <= 8  # one in hand, five queued, and one that each link waited with
+            assert set(numbers(here + after.received)) == {*range(5), *range(10, 15)}
+            assert two.statistics().redelivered >= len(after.received) >= 2
+
+    run(main)
+
+
 # Actors with ports that lead elsewhere
 
 

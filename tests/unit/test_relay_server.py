@@ -21,7 +21,6 @@ from tests.relays import Place, numbers, order, place, run, until
 import spore
 from spore import open_bundle
 from spore.errors import RelayError, RelayRefused, UsageError
-from spore.message import REGISTRY, Schema
 from spore.relay import Address, Limits, Switchboard, TlsFiles, open_client, open_relay
 from spore.relay import server as relay_server
 from spore.relay.carrier import SocketCarrier
@@ -354,7 +353,7 @@ def test_who_takes_nothing_is_parted_from_although_there_is_something_to_write(p
 async def receiver_of_its_own(place: Place) -> Any:
     """A connection that has an actor ``probe``, as the relay sees it."""
     raw = await place.raw()
-    await raw.hello(digest=bytes.fromhex(Schema.of(REGISTRY).digest))
+    await raw.hello()
     await raw.hear(Welcome)
     await raw.say(Attach("probe", ()))
     return raw
@@ -572,7 +571,7 @@ def test_begin_is_only_for_receivers_that_are_there(place: Place) -> None:
             raw = await place.raw()
             await raw.hello()
             await raw.hear(Welcome)
-            await raw.say(Begin(5, 1, 1), Accept(ANNOUNCED, 0, "x", 1, False, 0, 0, 1, Policy.BLOCK), Heartbeat())
+            await raw.say(Begin(5, 1, 1, ()), Accept(ANNOUNCED, 0, "x", 1, False, 0, 0, 1, Policy.BLOCK), Heartbeat())
             await until(lambda: relay.board.peers)
 
     run(main)

@@ -116,6 +116,13 @@ def test_thresholds_decide_about_orders_exactly():
     assert signals(SignalGenerator(max_gas_cost=cost - tick), evaluation(opportunity())) == []
 
 
+def test_without_slippage_the_threshold_is_as_exact():
+    """Nothing is left out before it is sized that would pay after all."""
+    (signal, _) = SignalGenerator(slippage_bps=0).process(evaluation(opportunity()))
+    least = Decimal(signal.net_profit_usd_e8).scaleb(-8)
+    assert len(SignalGenerator(slippage_bps=0, min_profit_usd=least).process(evaluation(opportunity()))) == 2
+
+
 def test_all_opportunities_are_told_before_the_thresholds():
     """With the same figures, but without an order where it does not pay."""
     found = evaluation(opportunity(size=10**9))

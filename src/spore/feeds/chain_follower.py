@@ -12,44 +12,23 @@ answers differ, take back what it told, down to the block on which both branches
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 
 from spore.feeds.chain_block import Block
+from spore.feeds.chain_requests import BlockRequest, LogsRequest, Request, last_index, log_of, what
 from spore.feeds.chain_told import ToldBlocks
 from spore.feeds.evm import REMEMBERED, LogDecoder
-from spore.feeds.evm_words import array, entry, fixed, quantity, shown
+from spore.feeds.evm_words import array, entry, fixed, quantity
 from spore.services.messages import GasPrice, MarketMessage
 
-__all__ = ["AHEAD", "ATTEMPTS", "BlockRequest", "ChainFollower", "LogsRequest", "Request"]
+__all__ = ["AHEAD", "ATTEMPTS", "ChainFollower"]
 
 AHEAD = 16
 """Blocks that are asked for at once while catching up, which bounds what is held."""
 ATTEMPTS = 10
 """How often in a row answers may lead nowhere. A node behind a load balancer may not know yet what another one told."""
-
-
-@attrs.frozen(eq=False)
-class BlockRequest:
-    """Ask for a block's head: `eth_getBlockByNumber`."""
-
-    number: int | None
-    """None asks for the newest."""
-    attempt: int = 0
-    """How many have led nowhere before it. Whoever sends it waits the longer."""
-
-
-@attrs.frozen(eq=False)
-class LogsRequest:
-    """Ask for a block's logs: `eth_getLogs`."""
-
-    number: int
-    block_hash: bytes
-    attempt: int = 0
-
-
-Request: TypeAlias = BlockRequest | LogsRequest
 
 
 @attrs.define
@@ -180,7 +159,7 @@ class ChainFollower:
     def refuse(self, request: Request, reason: str) -> None:
         """The node has answered that it cannot."""
         if request is self._newest or request is self._probe or self._is_pending(request):
-            self._try_again(f"{_what(request)}: {reason}")
+            self._try_again(f"{what(request)}: {reason}")
 
     # What answers say
 
@@ -193,22 +172,22 @@ class ChainFollower:
 
     def _answer_block(self, request: BlockRequest, result: object) -> None:
         if result is None:
-            self._try_again(f"{_what(request)}: there is none, and it was announced")
+            self._try_again(f"{what(request)}: there is none, and it was announced")
             return
         block = Block.read(result)
         if block.number != request.number:
-            raise ValueError(f"{_what(request)}: the answer is block {block.number}")
+            raise ValueError(f"{what(request)}: the answer is block {block.number}")
         self._ask_logs(block)
 
     def _answer_logs(self, request: LogsRequest, result: object) -> None:
         fetch = self._fetching[request.number]
         if result is None or fetch.block is None:
-            self._try_again(f"{_what(request)}: there is no such block, and it was announced")
+            self._try_again(f"{what(request)}: there is no such block, and it was announced")
             return
-        logs = [_log_of(fetch.block, log) for log in array(result, "list of logs")]
+        logs = [log_of(fetch.block, log) for log in array(result, "list of logs")]
         announced = self._announced_logs.get(request.block_hash, -1)
-        if announced > _last_index(logs):
-            self._try_again(f"{_what(request)}: log {announced} is missing, and it was announced")
+        if announced > last_index(logs):
+            self._try_again(f"{what(request)}: log {announced} is missing, and it was announced")
             return
         fetch.logs = logs
 
@@ -218,11 +197,11 @@ class ChainFollower:
         if told is None or number is None:
             raise AssertionError("only blocks that were told are probed")
         if result is None:
-            self._try_again(f"{_what(request)}: there is none, and a later one was announced")
+            self._try_again(f"{what(request)}: there is none, and a later one was announced")
             return
         block = Block.read(result)
         if block.number != number:
-            raise ValueError(f"{_what(request)}: the answer is block {block.number}")
+            raise ValueError(f"{what(request)}: the answer is block {block.number}")
         self._probe = None
         if block.hash == told.hash:
             self._settle()
@@ -290,7 +269,7 @@ class ChainFollower:
             messages += decoder.decode(log)
         messages += decoder.end()
         self._messages += messages
-        self._told.add(block, last_log=_last_index(logs))
+        self._told.add(block, last_log=last_index(logs))
         self._announced_logs.pop(block.hash, None)
         self._attempts = 0
 
@@ -339,28 +318,3 @@ class ChainFollower:
     def _is_pending(self, request: Request) -> bool:
         fetch = None if request.number is None else self._fetching.get(request.number)
         return fetch is not None and fetch.pending is request
-
-
-def _log_of(block: Block, log: object) -> dict[str, Any]:
-    """A log of an answer, which must be of the block that was asked for; its time is the block's."""
-    fields = entry(log, "log")
-    if fields.get("removed", False) is not False:
-        raise ValueError(f"removed: {shown(fields['removed'])} in an answer to eth_getLogs")
-    number, block_hash = quantity(fields, "blockNumber"), fixed(fields, "blockHash", 32)
-    if (number, block_hash) != (block.number, block.hash):
-        raise ValueError(
-            f"eth_getLogs of block {block.number}, 0x{block.hash.hex()}: the answer has a log of block {number}, "
-            f"0x{block_hash.hex()}"
-        )
-    quantity(fields, "logIndex", bits=32)
-    return {"blockTimestamp": hex(block.time_s)} | fields
-
-
-def _last_index(logs: list[dict[str, Any]]) -> int:
-    return quantity(logs[-1], "logIndex", bits=32) if logs else -1
-
-
-def _what(request: Request) -> str:
-    if isinstance(request, LogsRequest):
-        return f"eth_getLogs of block {request.number}, 0x{request.block_hash.hex()}"
-    return f"eth_getBlockByNumber of {'the newest block' if request.number is None else f'block {request.number}'}"

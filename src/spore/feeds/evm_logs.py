@@ -43,7 +43,7 @@ class EvmLogsFeed(RecordedFeed):
         if not rest:
             raise UsageError("evm-logs: names no file; write evm-logs:FILE")
         path = Path(rest)
-        if not path.is_file():
+        if not path.exists():
             raise FeedError(rest, "there is no such file")
         return cls(path, Pools.load(Path(options["pools"]) if "pools" in options else path.parent / "pools.json"))
 

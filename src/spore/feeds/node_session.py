@@ -15,7 +15,8 @@ from typing import Any
 
 import attrs
 
-from spore.feeds.chain_follower import BlockRequest, ChainFollower, Request
+from spore.feeds.chain_follower import ChainFollower
+from spore.feeds.chain_requests import BlockRequest, Request
 from spore.feeds.evm import SWAP, SYNC
 from spore.feeds.evm_words import entry, quantity, shown
 from spore.feeds.pools import Pools

@@ -175,6 +175,9 @@ class Client:
             leave: there will be no successor: publishers to its topics, and the journal, forget it.
         """
         self._receivers.pop(name, None)
+        for link in self._inbound:
+            if link.receiver == name:
+                link.arrived.clear()
         self.session.detach(name, leave=leave)
 
     async def wait_connected(self) -> None:
@@ -461,7 +464,8 @@ class Client:
                         await inbound.take_when_room(enclosed, link.high)
                     except (MailboxFull, ActorStopped) as error:
                         self._refuse(link, enclosed, error)
-                link.arrived.popleft()
+                if link.arrived and link.arrived[0] is arrival:  # else it was given to somebody else meanwhile
+                    link.arrived.popleft()
                 self.turns.new_slice()  # because it has just given way
         finally:
             self._pumps.discard(link)

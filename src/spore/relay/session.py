@@ -363,11 +363,12 @@ class Session:
                     self._out += frames
 
     def on_time(self, now_s: float) -> float:
-        """Look at the clock; return when to look again.
+        """Look at the clock; return when to look again, which is later.
 
         Raises:
             RelayError: the other end has been silent for too long.
         """
+        # The sums that are returned are compared: a difference may be rounded the other way, and now be the time to look.
         silent_at = self._heard_at + self._silent_after_s
         if now_s >= silent_at:
             raise RelayError(f"nothing from the relay for {now_s - self._heard_at:.1f} s")

@@ -183,9 +183,8 @@ def _settled(
     best: Arbitrage, first: Hop, second: Hop, most_y: int, *, at_least: int, optimal: bool
 ) -> Arbitrage | None:
     """The trade with all that its input brings at each hop, if it earns enough."""
-    middle = min(
-        _out(best.amount_in, first), most_y
-    )  # the cheapest input for an amount may bring a little more than that
+    # The cheapest input for an amount may bring a little more than that.
+    middle = min(_out(best.amount_in, first), most_y)
     out = _out(middle, second)
     profit = out - best.amount_in
     return Arbitrage(best.amount_in, middle, out, profit, optimal) if profit >= max(at_least, 1) else None
@@ -257,7 +256,7 @@ def _best_of(middles: Iterable[int], first: Hop, second: Hop, best: Arbitrage, b
 def _between(square: int, linear: int, constant: int, most: int) -> range:
     """The integers from 1 to ``most`` with ``square·v² − linear·v + constant <= 0``."""
     discriminant = linear * linear - 4 * square * constant
-    if discriminant < 0 or linear <= 0:
+    if discriminant < 0:
         return range(0)
     root = isqrt(discriminant)
     low = -((root - linear) // (2 * square))

@@ -137,13 +137,13 @@ class _Way:
     def write(self, data: bytes | memoryview) -> None:
         pipe, faults = self.pipe, self.faults
         for place in reversed(pipe.write(data)):  # from behind, so that places stay what they are
-            if self.happens(faults.corrupt):
+            numbered = pipe.is_numbered(place)
+            if numbered and self.happens(faults.duplicate):
+                pipe.duplicate(place)
+            if self.happens(faults.corrupt):  # one of them: two copies with the same damage are not what a line makes
                 pipe.corrupt(place, self.chances.randrange(1 << 20), self.chances.randrange(1, 256))
-            if pipe.is_numbered(place):
-                if self.happens(faults.duplicate):
-                    pipe.duplicate(place)
-                if self.happens(faults.drop):
-                    pipe.drop(place)
+            if numbered and self.happens(faults.drop):
+                pipe.drop(place)
         self.changed.unpark_all()
 
     def end(self, *, lost: bool) -> None:
