@@ -48,7 +48,7 @@ async def open_feed(source: str) -> AsyncIterator[Counting]:
     yield Counting(source)
 
 
-vars(spore.feeds)["open_feed"] = open_feed
+vars(spore.feeds).update(open_feed=open_feed, feed_of=Counting)
 
 
 @attrs.define

@@ -14,13 +14,15 @@ from spore.message import REGISTRY
 from spore.services.messages import OrderCancel, OrderRequest, QuoteUpdate
 
 HERE = "tests.plan_actors"
+SIM = "sim:seed=1,events=5"
 
 
 def system(mode="shared_memory", /, feeds=(), modules=(), **actors):
     """A configuration of one bundle; an actor is a type, or a table."""
     tables = {name: {"type": actor} if isinstance(actor, str) else dict(actor) for name, actor in actors.items()}
     for table in tables.values():
-        table["type"] = f"{HERE}:{table['type']}" if table["type"][0].isupper() else table["type"]
+        if table["type"] != "MarketDataActor" and ":" not in table["type"]:
+            table["type"] = f"{HERE}:{table['type']}"
     bundle = {"name": "core", "mode": mode, "actors": tables}
     return config_of({"bundles": [bundle], "feeds": list(feeds), "modules": list(modules)})
 
@@ -87,7 +89,7 @@ def test_the_route_follows_from_the_placement():
 
 def test_processes_follow_from_the_modes():
     """One for a bundle in shared memory, unless the calling process takes it; one for each relayed actor; one for a feed."""
-    feeds = [{"source": "sim:seed=1", "to": "market"}]
+    feeds = [{"source": SIM, "to": "market"}]
     actors = {"market": "Feedless", "strategy": "Strategy"}
 
     def units(mode, **options):
@@ -213,6 +215,7 @@ AT = "bundles[0].actors"
         ({"a": {"type": "Plain", "config": {"limit": 5}}}, f"{AT}.a.config.limit: there is no such key here; there is none"),
         ({"a": {"type": "Serving"}}, f"{AT}.a.config.profit: is missing"),
         ({"a": {"type": "Serving", "config": {"profit": 1, "pools": 101}}}, f"{AT}.a.config.pools: must be <= 100, not 101"),
+        ({"a": {"type": "MarketDataActor", "config": {"update_frequency_ms": 0}, "wire": {"signals": "b"}}, "b": "Anything"}, f"{AT}.a.config.update_frequency_ms: must be an integer from 1 to 86400000; this is the integer 0"),
         ({"a": {"type": "Serving", "config": {"profit": 1, "out": "x"}}}, f"{AT}.a.config.out: there is no such key here; there is 'label', 'profit', 'pools'"),
         ({"a": {"type": "Strategy", "wire": {"exection": []}}}, f"{AT}.a.wire.exection: Strategy has no such port; did you mean 'execution'?"),
         ({"a": {"type": "Strategy", "wire": {"execution": "desc"}}, "desk": "Desk"}, f"{AT}.a.wire.execution[0]: there is no actor 'desc'; did you mean 'desk'?"),
@@ -269,10 +272,11 @@ def test_another_machine_is_refused_and_never_replaced_by_this_one():
 @pytest.mark.parametrize(
     ("feed", "sentence"),
     [
-        ({"source": "sim:", "to": "mrket"}, "feeds[0].to[0]: there is no actor 'mrket'; did you mean 'market'?"),
-        ({"source": "sim:", "to": "strategy"}, "feeds[0].to[0]: 'strategy' handles ArbitrageSignal or MomentumSignal, and a feed sends market data"),
-        ({"source": "sim:", "to": []}, "feeds[0].to: a feed has to lead somewhere; there is 'market', 'strategy'"),
-        ({"source": [], "to": "market"}, "feeds[0].source: a feed needs at least one source"),
+        ({"source": SIM, "to": "mrket"}, "feeds[0].to[0]: there is no actor 'mrket'; did you mean 'market'?"),
+        ({"source": SIM, "to": "strategy"}, "feeds[0].to[0]: 'strategy' handles ArbitrageSignal or MomentumSignal, and a feed sends market data"),
+        ({"source": SIM, "to": []}, "feeds[0].to: a feed has to lead somewhere; there is 'market', 'strategy'"),
+        ({"source": [], "to": "market"}, "feeds[0].source: no feed was named; name one or more of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT?pools=PATH, sim:seed=N,events=N, FILE.frames"),
+        ({"source": "evm-log:x", "to": "market"}, "feeds[0].source: feed 'evm-log:x' is none; a feed is one of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT?pools=PATH, sim:seed=N,events=N, FILE.frames"),
     ],
 )  # fmt: skip
 def test_a_feed_leads_to_actors_of_market_data(feed, sentence):

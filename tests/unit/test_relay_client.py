@@ -21,6 +21,7 @@ from spore.errors import (
     EncodeError,
     LinkDenied,
     MailboxFull,
+    RelayError,
     RelayRefused,
     UsageError,
 )
@@ -680,11 +681,15 @@ def test_attempts_to_connect_become_rarer(place: Place) -> None:
 
 
 def test_a_relay_that_says_nothing_is_given_up(place: Place) -> None:
-    """A client waits three heartbeats for a welcome, without doing anything meanwhile."""
+    """A client waits three heartbeats for a welcome; it looks once in each, because when it is welcome it has to be heard."""
     session = Session("c", heartbeat_s=2)
     session.connected(100.0)
     assert session.data_to_send(100.0)
-    assert session.on_time(103.0) == 106.0
+    assert session.on_time(100.0) == 102.0
+    assert session.on_time(105.0) == 106.0
+    assert not session.data_to_send(105.0)
+    with pytest.raises(RelayError, match=r"nothing from the relay for 6\.0 s"):
+        session.on_time(106.0)
 
 
 def test_the_mark_of_what_comes_again_is_counted_for_everybody_to_see(place: Place) -> None:

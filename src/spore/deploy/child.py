@@ -62,6 +62,7 @@ class Relaying:
     """The relay, as something to run."""
 
     def __init__(self, spec: RelaySpec) -> None:
+        self.label = spec.label
         self._spec = spec
         self.started = trio.Event()
         self._to_leave = trio.Event()
@@ -94,13 +95,8 @@ def main() -> int:
     job = from_json(first, Job)
     sys.path[:] = job.path
     running = _running(job)
-    logging.basicConfig(level=logging.WARNING, format=f"{_label(job)}: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return trio.run(_run, running, lines, out)
-
-
-def _label(job: Job) -> str:
-    spec = job.unit or job.feed or job.relay
-    return spec.label if spec is not None else "nothing"
 
 
 def _running(job: Job) -> Any:
@@ -140,14 +136,14 @@ async def _run(running: Any, lines: Iterator[bytes], out: Any) -> int:
     except* Exception as group:  # noqa: BLE001 - whatever it is, it is told
         code = FAILED
         if not gone:
-            _tell(group, say)
+            _tell(group, running.label, say)
     return FAILED if gone else code
 
 
-def _tell(group: BaseExceptionGroup[BaseException], say: Callable[..., None]) -> None:
+def _tell(group: BaseExceptionGroup[BaseException], label: str, say: Callable[..., None]) -> None:
     """Say why this ends: to people with everything, to the one who listens in a line."""
     error = _first(group)
-    _log.error("ends after %s: %s", type(error).__name__, error, exc_info=group)
+    _log.error("%s: ends after %s: %s", label, type(error).__name__, error, exc_info=group)
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     with suppress(BrokenPipeError):
         say(event="failed", reason=f"{type(error).__name__}: {error}{notes}")

@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 import attrs
 import trio
 
+from spore import feeds
 from spore.deploy.spec import FeedSpec
 from spore.deploy.unit import UnitStatistics, open_link, remote_ref
-from spore.errors import UsageError
 from spore.relay import Client
 
 __all__ = ["RunningFeed"]
-
-FEEDS = "spore.feeds"
 
 
 class RunningFeed:
@@ -45,20 +44,18 @@ class RunningFeed:
         spec = self.spec
         for module in spec.modules:
             importlib.import_module(module)
-        open_feed = getattr(importlib.import_module(FEEDS), "open_feed", None)
-        if open_feed is None:
-            raise UsageError(f"{FEEDS} opens no feeds in this version")
         async with open_link(spec.link, spec.label) as client:
             assert client is not None  # noqa: S101 - a feed always has a link
             self._client = client
             refs = [remote_ref(client, target, sender=spec.name) for target in spec.targets]
-            async with open_feed(*spec.feed.source) as self._feed:
+            async with feeds.open_feed(*spec.feed.source) as self._feed:
                 await client.wait_connected()
                 self.started.set()
                 with self._reading:
-                    async for batch in self._feed.batches():
-                        for ref in refs:
-                            await ref.send_many(batch)
+                    async with aclosing(self._feed.batches()) as batches:
+                        async for batch in batches:
+                            for ref in refs:
+                                await ref.send_many(batch)
             for ref in refs:
                 ref.idle()
             self._ended.set()

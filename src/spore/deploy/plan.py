@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from spore import feeds
 from spore.deploy.config import BundleConfig, Mode, SystemConfig
 from spore.deploy.cycles import closing, cyclic_groups
 from spore.deploy.kinds import Classes, overlap
@@ -19,7 +20,7 @@ from spore.deploy.load import said
 from spore.deploy.place import Local, import_modules, placed
 from spore.deploy.strict import Found, among
 from spore.deploy.wires import Placed, Wire, class_names, wires_of
-from spore.errors import ConfigError
+from spore.errors import ConfigError, FeedError, UsageError
 from spore.message import REGISTRY
 from spore.nursery_bundle.wiring import groups_in_order
 
@@ -225,8 +226,10 @@ def _fed(config: SystemConfig, actors: Mapping[str, Placed | None]) -> tuple[lis
     found: list[Found] = []
     market: Classes = importlib.import_module(MESSAGES).MarketMessage.__args__
     for number, feed in enumerate(config.feeds):
-        if not feed.source:
-            found.append((f"feeds[{number}].source", "a feed needs at least one source"))
+        try:
+            feeds.feed_of(*feed.source)
+        except (UsageError, FeedError) as error:
+            found.append((f"feeds[{number}].source", str(error)))
         if not feed.to:
             found.append((f"feeds[{number}].to", f"a feed has to lead somewhere; {among('', actors)}"))
         for place, name in enumerate(feed.to):

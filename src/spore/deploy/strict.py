@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import attrs
 import cattrs
 
-from spore.errors import SporeError
+from spore.errors import SettingError, SporeError
 
 __all__ = [
     "Found",
@@ -264,10 +264,9 @@ def built(make: Callable[..., Any], values: Mapping[str, Any]) -> Any:
     """Call a class with values that have the right types; what its own validators say becomes a problem."""
     try:
         return make(**values)
+    except SettingError as error:
+        raise Problem([(error.setting, f"{error.reason}; this is {_said(error.value)}")]) from None
     except (ValueError, TypeError, SporeError) as error:
-        name, reason = getattr(error, "name", None), getattr(error, "reason", None)
-        if isinstance(name, str) and name.split(".")[0] in values and isinstance(reason, str):
-            raise Problem([(name, reason)]) from None
         text = str(error.args[0]) if error.args else str(error)
         if (said := _VALIDATOR.fullmatch(text)) is not None and said[1] in values:
             raise Problem([(said[1], f"must be {said[2]}, not {values[said[1]]}")]) from None

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -45,9 +45,12 @@ class Child:
     Args:
         spec: what it runs.
         say: told in one line whatever a person may want to know.
+        outlives: when all are killed, those that go first. Without it they would have time to complain that it has gone.
     """
 
-    def __init__(self, spec: UnitSpec | FeedSpec | RelaySpec, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, spec: UnitSpec | FeedSpec | RelaySpec, say: Callable[[str], None], outlives: Iterable[Child] = ()
+    ) -> None:
         self.label = spec.label
         self.restarts = 0
         self.started = trio.Event()
@@ -56,6 +59,10 @@ class Child:
         """Set when it has left, and will not come back."""
         self._job = to_json(_job(spec)).encode()
         self._say = say
+        self._outlives = tuple(outlives)
+        self._gone = trio.Event()
+        """Set while there is no process."""
+        self._gone.set()
         self._restartable = not isinstance(spec, FeedSpec)
         self._restarted_at: list[float] = []
         self._chances = chances(None)
@@ -118,6 +125,7 @@ class Child:
             start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
         )
         self._process = process
+        self._gone = trio.Event()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, process, to_write)
@@ -132,14 +140,16 @@ class Child:
             for answer in self._answers.values():
                 answer.fail()
             self._answers.clear()
-            if process.returncode is None:
-                process.kill()
-                with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True):
+                if process.returncode is None:
+                    for other in self._outlives:
+                        await other._gone.wait()
+                    process.kill()
                     await process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with trio.CancelScope(shield=True):
+                for pipe in (process.stdin, process.stdout):
+                    if pipe is not None:
                         await pipe.aclose()
+            self._gone.set()
         return _ended(process.returncode)
 
     async def _write(self, process: trio.Process, to_write: trio.MemoryReceiveChannel[bytes]) -> None:

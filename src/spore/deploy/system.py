@@ -248,16 +248,15 @@ async def run_plan(
     Cancellation: as `open_system`.
     """
     async with AsyncExitStack() as stack:
-        link = relay = None
-        if plan.relay:
-            link, relay_spec = _link(plan, stack)
-            relay = Child(relay_spec, say)
+        link, relay_spec = _link(plan, stack) if plan.relay else (None, None)
         running: dict[str, Running] = {}
         for unit in (unit for group in plan.units for unit in group):
             spec = spec_of(plan, unit, link)
             running[unit.label] = (
                 RunningUnit(spec, local) if unit.here and isinstance(spec, UnitSpec) else Child(spec, say)
             )
+        children = [each for each in running.values() if isinstance(each, Child)]
+        relay = Child(relay_spec, say, outlives=children) if relay_spec is not None else None
         async with trio.open_nursery() as nursery:
             if relay is not None:
                 nursery.start_soon(relay.keep)

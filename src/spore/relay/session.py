@@ -379,7 +379,9 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        return min(self._spoke_at + self._heartbeat_s, silent_at) if self.ready else silent_at
+        # Not welcome yet, it has nothing to say; but once it is, the next heartbeat may be due long before silence is.
+        beat_at = self._spoke_at + self._heartbeat_s if self.ready else now_s + self._heartbeat_s
+        return min(beat_at, silent_at)
 
     # What comes in
 
