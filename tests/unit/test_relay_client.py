@@ -657,6 +657,32 @@ class Echo(Actor[Any]):
             await self.out.send(order(message.order_id + 1))
 
 
+def test_a_port_is_a_sender_of_its_own_until_its_reference_is_closed(place: Place) -> None:
+    """It is told apart by its actor and field; how far it has come can be said over it; closed, it is none any more."""
+
+    async def main() -> None:
+        async with place.three() as (bundle, receiver, sender), open_bundle("senders") as senders:
+            log: list[Any] = []
+            receiver.attach(await bundle.start(Log, log=log, name="merged", merge="event_time"))
+            ref = sender.ref("merged")
+            early, late = ref, sender.ref("merged", sender="late")
+            burst = await senders.start(Burst, out=ref, times=1, name="burst")
+            assert (repr(ref), repr(late)) == ("<RemoteRef merged>", "<RemoteRef late. → merged>")
+            await early.wait_open()
+            await late.wait_open()
+            burst.tell(order(5))
+            early.advance(4)
+            late.tell(order(9))
+            await until(lambda: receiver.statistics().received == 3)
+            assert log == ["start"]  # the reference itself may still send something of time 4
+            early.advance(6)
+            await until(lambda: numbers(log[1:]) == [5])
+            ref.close()
+            await until(lambda: len(receiver.statistics().incoming) == 1)
+
+    run(main)
+
+
 # The connection
 
 
