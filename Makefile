@@ -12,7 +12,7 @@ PYTEST_FLAGS ?=
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz mutate docs lint types layers test-313 clean
+.PHONY: help demo test check schedules bench fuzz mutate docs lint types layers test-313 clean
 
 help:  ## Say what there is to make.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,8 @@ $(VENV)/.%: $(VENV)/.run
 	@touch $@
 
 demo: $(VENV)/.run  ## Run the best there is to see so far.
+	@$(BIN)/python examples/pipeline_tour.py
+	@echo
 	@$(BIN)/python examples/bundle_tour.py
 	@$(BIN)/python examples/wire_tour.py
 
@@ -44,7 +46,11 @@ check: lint types layers $(VENV)/.test  ## What CI runs: linters, types, layers,
 	@$(MAKE) --no-print-directory test PYTEST_FLAGS="--cov --cov-report="
 	@$(BIN)/python -m coverage report --fail-under=95
 	@$(BIN)/python -m coverage report --include='*/spore/codec/*,*/spore/message/*' --fail-under=100
+	@$(MAKE) --no-print-directory schedules
 	@$(MAKE) --no-print-directory test-313
+
+schedules: $(VENV)/.test  ## Run ten thousand schedules of faults through the link.
+	@SPORE_SCHEDULES=10000 $(BIN)/python -m pytest -n auto tests/property/test_link_machine.py
 
 lint: $(VENV)/.check
 	@$(BIN)/ruff check

@@ -30,7 +30,7 @@ def hello(client: int = 1, *, registry: Registry = REGISTRY, **changes: Any) -> 
     """A client's first words."""
     schema = Schema.of(registry)
     lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
-    facts = {
+    facts: dict[str, Any] = {
         "protocol": PROTOCOL,
         "client": client,
         "name": f"client {client}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json as jsonlib
 import signal
 from collections import Counter
@@ -23,6 +22,7 @@ from spore.deploy import Mode, SystemConfig, load_config
 from spore.deploy.kinds import find_kind
 from spore.feeds import Feed
 from spore.migration import Played, digest, play
+from spore.samples import PIPELINE
 from spore.services import line_of
 
 __all__ = ["MODES", "pipeline", "replay"]
@@ -91,11 +91,7 @@ def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemC
     Raises:
         ConfigError: with every problem of the file.
     """
-    if config is not None:
-        loaded = load_config(config)
-    else:
-        with importlib.resources.as_file(importlib.resources.files("spore.samples") / "pipeline.toml") as path:
-            loaded = load_config(path)
+    loaded = load_config(config or PIPELINE)
     return _with_all(loaded) if all_opportunities else loaded
 
 

@@ -7,7 +7,6 @@ them needs may be missing.
 from __future__ import annotations
 
 import importlib
-import importlib.resources
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import cast
@@ -16,6 +15,7 @@ from spore.errors import UsageError
 from spore.feeds.feed import Feed, RecordedFeed
 from spore.feeds.frames import SUFFIX, FramesFeed
 from spore.feeds.merge import MergedFeed
+from spore.samples import UNISWAP_V2_SESSION
 
 __all__ = ["FORMS", "feed_of", "open_feed"]
 
@@ -88,8 +88,7 @@ def _one(spec: str) -> Feed:
     if colon and scheme in _SCHEMES:
         return _feed_class(scheme).from_spec(rest, options)  # type: ignore[attr-defined, no-any-return]
     if place == SAMPLE:
-        with importlib.resources.as_file(importlib.resources.files("spore.samples") / "uniswap_v2_session") as folder:
-            return _feed_class("evm-logs").from_spec(str(folder / "logs.jsonl.gz"), options)  # type: ignore[attr-defined, no-any-return]
+        return _one(f"evm-logs:{UNISWAP_V2_SESSION / 'logs.jsonl.gz'}{mark}{query}")
     if place.endswith(SUFFIX):
         return FramesFeed.from_spec(place, options)
     raise UsageError(f"feed {spec!r} is none; a feed is one of {', '.join(FORMS)}")

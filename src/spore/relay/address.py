@@ -21,16 +21,15 @@ MAX_PATH = 107
 class Address:
     """A parsed address."""
 
-    path: str | None = attrs.field(default=None)
+    path: str | None = None
     """Of a Unix socket."""
     host: str = ""
     port: int = 0
 
-    @path.validator
-    def _check_path(self, _: object, path: str | None) -> None:
-        size = len(os.fsencode(path)) if path is not None else 0
+    def __attrs_post_init__(self) -> None:
+        size = len(os.fsencode(self.path)) if self.path is not None else 0
         if size > MAX_PATH:
-            raise UsageError(f"{path}: a socket's path has at most {MAX_PATH} bytes, and this one {size}")
+            raise UsageError(f"{self.path}: a socket's path has at most {MAX_PATH} bytes, and this one {size}")
 
     @classmethod
     def parse(cls, text: str) -> Address:

@@ -1,6 +1,6 @@
-"""Sample input that ships with Spore: `UNISWAP_V2_SESSION`, a directory.
+"""Samples that ship with Spore: `UNISWAP_V2_SESSION`, a directory of input, and `PIPELINE`, the reference pipeline.
 
-It holds 3,346 logs of four Uniswap V2 pairs (two venues, two token pairs), recorded for Spore by running the published
+The session holds 3,346 logs of four Uniswap V2 pairs (two venues, two token pairs), recorded for Spore by running the published
 ``@uniswap/v2-core`` contracts on a local node; no other project's file is in it.
 
 - ``logs.jsonl.gz``: objects as ``eth_getLogs`` gives them, one a line;
@@ -12,6 +12,7 @@ It holds 3,346 logs of four Uniswap V2 pairs (two venues, two token pairs), reco
 
 from pathlib import Path
 
-__all__ = ["UNISWAP_V2_SESSION"]
+__all__ = ["PIPELINE", "UNISWAP_V2_SESSION"]
 
+PIPELINE = Path(__file__).parent / "pipeline.toml"
 UNISWAP_V2_SESSION = Path(__file__).parent / "uniswap_v2_session"
