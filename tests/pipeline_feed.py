@@ -12,7 +12,7 @@ import trio
 import spore
 import spore.feeds
 from spore.errors import FeedError
-from spore.feeds import Account, RecordedFeed
+from spore.feeds import Account, Feed, RecordedFeed
 from spore.services.messages import MarketMessage, PoolSync
 
 __all__ = ["Syncs"]
@@ -43,12 +43,25 @@ class Counting(RecordedFeed):
             await trio.sleep_forever()
 
 
+_feed_of, _open_feed = spore.feeds.feed_of, spore.feeds.open_feed
+
+
+def feed_of(*specs: str) -> Feed:
+    """This one, or else one of Spore's."""
+    return Counting(*specs) if specs and specs[0].startswith("count:") else _feed_of(*specs)
+
+
 @asynccontextmanager
-async def open_feed(source: str) -> AsyncIterator[Counting]:
-    yield Counting(source)
+async def open_feed(*specs: str) -> AsyncIterator[Feed]:
+    """The same, opened."""
+    if specs and specs[0].startswith("count:"):
+        yield Counting(*specs)
+    else:
+        async with _open_feed(*specs) as feed:
+            yield feed
 
 
-vars(spore.feeds).update(open_feed=open_feed, feed_of=Counting)
+vars(spore.feeds).update(open_feed=open_feed, feed_of=feed_of)
 
 
 @attrs.define

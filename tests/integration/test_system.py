@@ -290,9 +290,10 @@ async def test_cycles_over_the_relay_do_not_block(pipeline):
     """More messages than all mailboxes hold go around, to each other and to oneself, and all are handled before the end."""
     pipeline.path.write_text(CYCLE.format(path=pipeline.out))
     async with spore.open_system(pipeline.path) as system:
-        for name in ("ping", "self"):
-            await system.ref(name).send_many([Tick(0, 20)] * 20)
-        await system.wait_idle()
+        with trio.fail_after(60):
+            for name in ("ping", "self"):
+                await system.ref(name).send_many([Tick(0, 20)] * 20)
+            await system.wait_idle()
         units = (await system.statistics()).units
         handled = [units[f"actor '{name}'"].bundle.actors[name].handled for name in ("ping", "pong", "self")]
         assert handled == [20 * 11, 20 * 10, 20 * 21]
@@ -471,6 +472,8 @@ def test_a_killed_supervisor_leaves_no_orphans(pipeline, running, tmp_path):
     )
     process, lines = running(pipeline.write(more=more))
     processes = pids(lines).values()
+    while not (tmp_path / "busy").exists():
+        time.sleep(0.01)
     assert all(map(alive, processes))
     process.kill()
     process.wait()
