@@ -107,8 +107,8 @@ def test_an_interrupt_leaves_nothing(number, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--to", "a.frames"], b"no feed was named; name one or more of evm-logs:FILE"),
-        (["nonsense", "--to", "a.frames"], b"feed 'nonsense' is none; a feed is one of evm-logs:FILE"),
+        (["--to", "a.frames"], b"no feed was named; name one or more of sample, evm-logs:FILE"),
+        (["nonsense", "--to", "a.frames"], b"feed 'nonsense' is none; a feed is one of sample, evm-logs:FILE"),
         (["binance:nowhere", "--to", "a.frames"], b"nowhere: cannot be read: No such file or directory"),
         (["sim:seed=1,events=1", "--to", "a.bin"], b"--to a.bin: the name must end in .frames"),
         (["sim:seed=1,events=1", "--to", "no/a.frames"], b"spore: no/a.frames: No such file or directory"),

@@ -43,9 +43,8 @@ def test_a_relay_with_a_journal_that_is_killed_ten_times_loses_and_repeats_nothi
     sender.do("send", to=STREAM)
     for _ in range(10):
         receiver.event("handled", len(processes.log()) + 50)
-        spare = processes.spare_relay(*journal)
         processes.kill_relay(relay)
-        relay = processes.listen(spare)
+        relay = processes.relay(*journal)
     sent = finish(sender)
     eventually(lambda: len(processes.log()) >= sent)
     assert processes.log() == list(range(sent))

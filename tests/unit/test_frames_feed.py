@@ -34,7 +34,7 @@ def test_frames_become_messages_in_the_files_order(tmp_path):
 def test_what_is_no_market_data_is_counted(tmp_path):
     """Messages of other domains, and of kinds that nobody here knows."""
     domain = spore.Domain.MARKET_DATA
-    unknown = encode_frame(Frame(domain, 1, Flags.NONE, 0, 0, (UnknownTlv(19, b"?"),)))
+    unknown = encode_frame(Frame(domain, 1, Flags.NONE, 0, 0, (UnknownTlv(7, b"?"),)))
     empty = encode_frame(Frame(domain, 1, Flags.NONE, 0, 0, ()))
     feed = recording(tmp_path, frame(OrderCancel(1, 2, "")), unknown, empty, frame(GAS))
     assert list(feed.messages()) == [GAS]

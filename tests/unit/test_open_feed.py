@@ -137,7 +137,7 @@ def test_a_number_is_one_venue_in_all_sources():
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("nonsense", "feed 'nonsense' is none; a feed is one of evm-logs:FILE, binance:FILE,FILE, jsonrpc:"),
+        ("nonsense", "feed 'nonsense' is none; a feed is one of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:"),
         ("", "feed '' is none"),
         ("evmlogs:x", "feed 'evmlogs:x' is none"),
         ("sim:seed=1,events=1?", "feed 'sim:seed=1,events=1?': '' is no option; write name=value"),
@@ -156,7 +156,7 @@ async def test_a_spec_that_is_none(spec, said):
 
 async def test_no_spec_at_all():
     """The candidates are named."""
-    with pytest.raises(UsageError, match="no feed was named; name one or more of evm-logs:FILE"):
+    with pytest.raises(UsageError, match="no feed was named; name one or more of sample, evm-logs:FILE"):
         await everything()
 
 

@@ -272,7 +272,7 @@ class Doubler:
         answers = [spore.codec.encode(price, sequence=n, timestamp_ns=0) for n in (1, 2)]
         unknown = spore.codec.encode_frame(
             spore.codec.Frame(
-                spore.Domain.MARKET_DATA, 0, spore.codec.Flags(0), 3, 0, (spore.codec.UnknownTlv(19, b"?"),)
+                spore.Domain.MARKET_DATA, 0, spore.codec.Flags(0), 3, 0, (spore.codec.UnknownTlv(7, b"?"),)
             )
         )
         return {

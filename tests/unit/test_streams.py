@@ -264,15 +264,19 @@ async def test_a_damaged_message_does_not_get_into_the_journal(tmp_path: Path) -
         assert await read(where, 100) == list(range(100))
 
 
+MESSAGE = b"\xef\xbe\xad\xde\x01"
+"""How a frame of market data begins."""
+
+
 class Spoiling(Carrier):
-    """Flips one bit in the last byte of the first run of messages that is written."""
+    """Flips one bit in the last byte of the first write that has a message."""
 
     def __init__(self, inner: Carrier) -> None:
         self._inner = inner
         self._spoilt = False
 
     def send_nowait(self, data: bytes) -> int:
-        if not self._spoilt and data[4] != spore.Domain.SYSTEM:
+        if not self._spoilt and MESSAGE in data:
             self._spoilt = True
             data = data[:-1] + bytes([data[-1] ^ 1])
         return self._inner.send_nowait(data)
