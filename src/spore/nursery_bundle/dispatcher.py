@@ -41,12 +41,12 @@ class Dispatcher:
     __slots__ = (
         "_checked_at",
         "_clock",
-        "_left",
         "_parked",
         "_slice_ends",
         "_stride",
         "active",
         "depth",
+        "left",
         "line",
         "overfull",
         "pumps",
@@ -71,7 +71,8 @@ class Dispatcher:
         """The tasks that run async handlers, and whose they are."""
         self._parked: trio.lowlevel.Task | None = None
         self._stride = MAX_STRIDE
-        self._left = MAX_STRIDE
+        self.left = MAX_STRIDE
+        """How many messages may be handled before the clock is looked at again; more than 0."""
         self._checked_at = 0
         self._slice_ends = 0
 
@@ -84,14 +85,14 @@ class Dispatcher:
 
     def spent(self, messages: int) -> bool:
         """Account for handled messages; return whether the time slice is used up and it is time to give way."""
-        self._left -= messages
-        if self._left > 0:
+        self.left -= messages
+        if self.left > 0:
             return False
         now = self._clock()
-        handled = self._stride - self._left
+        handled = self._stride - self.left
         each = max(1, (now - self._checked_at) // handled)
         # A quarter of a slice between two looks at the clock, as far as the past tells.
-        self._stride = self._left = max(1, min(MAX_STRIDE, SLICE_NS // 4 // each))
+        self._stride = self.left = max(1, min(MAX_STRIDE, SLICE_NS // 4 // each))
         self._checked_at = now
         return now >= self._slice_ends
 
@@ -127,8 +128,8 @@ class Dispatcher:
                 handled, more = actor.run_queued(self._stride)
                 if more:
                     line.append(actor)
-                self._left -= handled
-                if self._left <= 0 and self.spent(0):
+                self.left -= handled
+                if self.left <= 0 and self.spent(0):
                     await self.give_way()
             self._parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._unpark)
