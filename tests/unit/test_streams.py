@@ -113,6 +113,7 @@ async def test_a_relay_that_is_restarted_in_the_middle_loses_and_repeats_nothing
                 await until(lambda share=share: len(numbers) >= share * 1_000)
         async with relay_at(tmp_path):
             await enough.wait()
+            await until(lambda: not nursery.child_tasks)  # the sender has heard that all is kept
     assert numbers == list(range(5_000))
     assert sum(link.counts.redelivered for link in client.session.incoming) == 0
 
