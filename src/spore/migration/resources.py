@@ -1,0 +1,62 @@
+"""What a system takes of a machine: CPU time and memory, summed over all of its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import psutil
+
+__all__ = ["CpuMeter", "cpu_seconds", "proportional_bytes"]
+
+
+class CpuMeter:
+    """The CPU time of all processes of a run, from the first event until everything had been handled.
+
+    The start of processes and their end do not count. It is a `spore.migration.play.Meter`.
+
+    Args:
+        say: told the numbers of the processes at the beginning, and of none at the end.
+    """
+
+    def __init__(self, say: Callable[[tuple[int, ...]], None]) -> None:
+        self.seconds = 0.0
+        self._say = say
+        self._processes: tuple[int, ...] = ()
+        self._before = 0.0
+
+    def begin(self, processes: Mapping[str, int]) -> None:
+        self._processes = tuple(sorted(set(processes.values())))
+        self._say(self._processes)
+        self._before = cpu_seconds(self._processes)
+
+    def end(self) -> None:
+        self.seconds = cpu_seconds(self._processes) - self._before
+        self._say(())
+
+
+def cpu_seconds(processes: Iterable[int]) -> float:
+    """User and system time that processes have taken so far, all threads included.
+
+    Source: ``utime`` and ``stime`` of proc(5), in ticks of 10 ms.
+
+    Raises:
+        psutil.NoSuchProcess: if one has ended, and its share with it.
+    """
+    times = [psutil.Process(pid).cpu_times() for pid in processes]
+    return sum(each.user + each.system for each in times)
+
+
+def proportional_bytes(processes: Iterable[int]) -> int:
+    """The memory of processes as the system can tell it best: pages that several share count once, in equal parts.
+
+    Source: the proportional set size of ``smaps_rollup``, proc(5); the resident set size where there is none. A process that
+    has ended takes none.
+    """
+    total = 0
+    for pid in processes:
+        try:
+            info = psutil.Process(pid).memory_full_info()
+        except psutil.Error:
+            continue
+        total += getattr(info, "pss", info.rss)
+    return total
