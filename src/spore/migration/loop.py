@@ -1,7 +1,8 @@
 """A recording in memory, played as often as it takes for a run that lasts long enough to be measured.
 
-Each time its clock is moved on by the length of the recording, so that event time never runs backwards. Paced, a message
-is sent when it is due, whatever has become of those before it: an open loop.
+Each time its clock is moved on by the length of the recording, and with it everything that counts up, such as the number
+of the block: what has happened before is no news, and a pipeline that knows it does nothing. Paced, a message is sent
+when it is due, whatever has become of those before it: an open loop.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from spore.feeds import Account, Feed, RecordedFeed, open_feed
 from spore.services.messages import MarketMessage
 
 __all__ = ["Looped", "Paced", "looped", "read_whole"]
+
+COUNTING_UP = ("event_time_ns", "block_number", "update_id", "first_update", "last_update", "trade_id")
+"""The fields by which market data is put in order. Those with one unit are moved together."""
+UPDATES = COUNTING_UP[2:5]
 
 
 async def read_whole(*specs: str) -> list[MarketMessage]:
@@ -43,10 +48,20 @@ async def read_whole(*specs: str) -> list[MarketMessage]:
 
 def looped(messages: Sequence[MarketMessage], times: int) -> list[MarketMessage]:
     """The messages so many times, one recording after the other."""
-    length_ns = messages[-1].event_time_ns - messages[0].event_time_ns + 1
+    ends: dict[str, tuple[int, int]] = {}
+    fields = {cls: [name for name in COUNTING_UP if hasattr(cls, name)] for cls in {type(each) for each in messages}}
+    for each in messages:
+        for name in fields[type(each)]:
+            value = getattr(each, name)
+            low, high = ends.get(name, (value, value))
+            ends[name] = (min(low, value), max(high, value))
+    lengths = {name: high - low + 1 for name, (low, high) in ends.items()}
+    lengths |= dict.fromkeys(UPDATES, max((lengths.get(name, 0) for name in UPDATES), default=0))
     found = list(messages)
     for turn in range(1, times):
-        found += [attrs.evolve(each, event_time_ns=each.event_time_ns + turn * length_ns) for each in messages]
+        for each in messages:
+            moved = {name: getattr(each, name) + turn * lengths[name] for name in fields[type(each)]}
+            found.append(attrs.evolve(each, **moved))
     return found
 
 
