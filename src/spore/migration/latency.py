@@ -14,10 +14,12 @@ from spore.deploy import Hop, HopTimes, SystemConfig, make_plan
 from spore.errors import UsageError
 from spore.migration.tap import entries
 
-__all__ = ["Latency", "hop_of", "joined", "latency_of"]
+__all__ = ["Latency", "hop_of", "joined", "latency_of", "settled"]
 
 MAX_NS = 3_600_000_000_000
 """An hour: more is counted as that."""
+WARM_UP = 0.1
+"""The share of a run's first messages that are not timed: processes are fresh, and what is needed once is made then."""
 DIGITS = 3
 """Significant digits of a percentile."""
 
@@ -60,6 +62,11 @@ def joined(times: Iterable[HopTimes]) -> list[int]:
             f"{sent.count:,} messages were sent and {handled.count:,} handled; only if all were can they be told apart by number"
         )
     return [end - begin for begin, end in zip(sent.at_ns, handled.at_ns, strict=True)]
+
+
+def settled(values_ns: Sequence[int]) -> Sequence[int]:
+    """The values without those of the warm-up."""
+    return values_ns[int(len(values_ns) * WARM_UP) :]
 
 
 def latency_of(values_ns: Sequence[int]) -> Latency:

@@ -8,14 +8,13 @@ when it is due, whatever has become of those before it: an open loop.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
-from typing import cast
+from typing import Any
 
 import attrs
 import trio
 
 from spore.errors import UsageError
-from spore.feeds import Account, Feed, RecordedFeed, open_feed
+from spore.feeds import Account, Feed, RecordedFeed, feed_of
 from spore.services.messages import MarketMessage
 
 __all__ = ["Looped", "Paced", "looped", "read_whole"]
@@ -28,19 +27,17 @@ UPDATES = COUNTING_UP[2:5]
 async def read_whole(*specs: str) -> list[MarketMessage]:
     """All messages of recorded feeds.
 
-    Cancellation: a checkpoint for each batch.
+    Cancellation: a checkpoint before anything is read.
 
     Raises:
         UsageError: for a feed that has no end, or nothing in it.
-        FeedError: as `spore.feeds.open_feed`, and where the feed breaks off.
+        FeedError: as `spore.feeds.feed_of`, and where the feed breaks off.
     """
-    async with open_feed(*specs) as feed:
-        if not isinstance(feed, RecordedFeed):
-            raise UsageError(f"feed {feed.name!r} is live, and two runs need the same input; record it first: spore record")
-        found: list[MarketMessage] = []
-        async with aclosing(cast("AsyncIterator[Sequence[MarketMessage]]", feed.batches())) as batches:  # type: ignore[type-var]
-            async for batch in batches:
-                found += batch
+    feed = feed_of(*specs)
+    if not isinstance(feed, RecordedFeed):
+        raise UsageError(f"feed {feed.name!r} is live, and two runs need the same input; record it first: spore record")
+    await trio.lowlevel.checkpoint()
+    found = list(feed.messages())
     if not found:
         raise UsageError(f"feed {feed.name!r} has no market data in it, so there is nothing to compare")
     return found
@@ -61,8 +58,11 @@ def looped(messages: Sequence[MarketMessage], times: int) -> list[MarketMessage]
     for turn in range(1, times):
         for each in messages:
             moved = {name: getattr(each, name) + turn * lengths[name] for name in fields[type(each)]}
-            found.append(attrs.evolve(each, **moved))
+            found.append(_evolve(each, **moved))
     return found
+
+
+_evolve: Any = attrs.evolve  # which does not know that messages are attrs classes
 
 
 class Looped(RecordedFeed):

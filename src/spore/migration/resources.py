@@ -24,6 +24,8 @@ class CpuMeter:
 
     def __init__(self, say: Callable[[tuple[int, ...]], None]) -> None:
         self.seconds = 0.0
+        self.bytes = 0
+        """Their memory at the end of it."""
         self._say = say
         self._processes: tuple[int, ...] = ()
         self._before = 0.0
@@ -35,6 +37,7 @@ class CpuMeter:
 
     def end(self) -> None:
         self.seconds = cpu_seconds(self._processes) - self._before
+        self.bytes = proportional_bytes(self._processes)
         self._say(())
 
 

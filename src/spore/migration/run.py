@@ -71,6 +71,8 @@ class Result:
     """From the first event until everything had been handled."""
     cpu_seconds: float
     """In that time, over all processes."""
+    memory_bytes: int
+    """Of all processes, at the end of it."""
     processes: int
     encoded_messages: int
     """Frames that clients wrote to the relay, without those for the recorder, which only the comparison needs."""
@@ -82,8 +84,8 @@ class Result:
     signals: int
     orders: int
     """With their reports."""
-    signals_digest: str
-    orders_digest: str
+    digest: str
+    """Of the signals, and then of the orders with their reports."""
     hop_ns: tuple[int, ...] = ()
     """Of each message that was timed: from its sending to the start of its handler."""
     tell_adds_ns: float | None = None
@@ -114,6 +116,7 @@ async def run(job: RunJob, say: Callable[..., None]) -> Result:
         messages=played.messages,
         seconds=played.idle_after_s,
         cpu_seconds=meter.seconds,
+        memory_bytes=meter.bytes,
         processes=played.processes,
         encoded_messages=sum(link.frames for link in links),
         encoded_bytes=sum(link.bytes for link in links),
@@ -121,8 +124,7 @@ async def run(job: RunJob, say: Callable[..., None]) -> Result:
         lost=played.lost,
         signals=len(recording.signals),
         orders=len(recording.executed()),
-        signals_digest=digest(recording.signals),
-        orders_digest=digest(recording.executed()),
+        digest=digest([*recording.signals, *recording.executed()]),
         hop_ns=tuple(joined(each for unit in played.statistics.units.values() for each in unit.hops)) if hops else (),
         tell_adds_ns=await tell_adds_ns() if job.tell else None,
     )
@@ -138,7 +140,7 @@ def _clients(played: Played) -> list[ClientStatistics]:
     return [client for client in known if client is not None]
 
 
-async def main() -> int:
+def main() -> int:
     """Run the job that stdin tells, and return the exit code."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what actors print is no part of the result
@@ -147,6 +149,11 @@ async def main() -> int:
         out.write(json.dumps(event) + "\n")
         out.flush()
 
+    return trio.run(_main, say)
+
+
+async def _main(say: Callable[..., None]) -> int:
+    result: Result | None = None
     async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
         line = b""
         while not line.endswith(b"\n"):
@@ -167,13 +174,14 @@ async def main() -> int:
                 nursery.start_soon(end_with_stdin)
                 result = await run(job, say)
                 nursery.cancel_scope.cancel()
-                say(event="result", result=cattrs.unstructure(result))
-                return 0
         except* Exception as group:  # noqa: BLE001 - whatever it is, it is told
             error = first_cause(group)
             say(event="failed", reason=f"{type(error).__name__}: {error}")
-    return 1
+    if result is None:
+        return 1
+    say(event="result", result=cattrs.unstructure(result))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(trio.run(main))
+    sys.exit(main())
