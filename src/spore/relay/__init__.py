@@ -10,9 +10,10 @@ links to and from clients).
 from spore.relay.address import Address, TlsFiles
 from spore.relay.client import Client, open_client
 from spore.relay.journal import Journal
+from spore.relay.peer import Limits
 from spore.relay.remote import RemoteRef
 from spore.relay.server import Relay, open_relay
-from spore.relay.switchboard import Limits, Switchboard
+from spore.relay.switchboard import Switchboard
 
 __all__ = [
     "Address",
