@@ -3,7 +3,7 @@
 Read in this order. Sans-IO: `control` (what two ends say to each other about messages), `outgoing` and `incoming` (the
 two ends of a link), `session` (a client's end of a connection), `peer` and `switchboard`
 (the relay's). With trio: `carrier`
-(sockets), `server` (the relay), `client` and `remote` (a reference whose actor is elsewhere). The journal: `journal` and
+(sockets), `server` (the relay), `client` with `delivery`, and `remote` (a reference whose actor is elsewhere). The journal: `journal` and
 `journal_file` (what is on the disk), `streams` and `shelf` (how it is named there), `intake`, `outlets` and `keeper` (its
 links to and from clients).
 """
