@@ -68,7 +68,7 @@ layers: $(VENV)/.check
 
 test-313:
 	@if [ -n "$(PYTHON313)" ]; then echo "tests on $$($(PYTHON313) --version)"; \
-	$(MAKE) --no-print-directory test PYTHON="$(PYTHON313)" VENV=.venv-3.13; \
+	SPORE_HYPOTHESIS=light $(MAKE) --no-print-directory test PYTHON="$(PYTHON313)" VENV=.venv-3.13; \
 	else echo "no Python 3.13 here: its tests were not run"; fi
 
 bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results.
