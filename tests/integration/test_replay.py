@@ -196,17 +196,20 @@ def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
 def test_ctrl_c_ends_a_replay_without_a_trace(mode: str, tmp_path: Path) -> None:
     """No traceback, no file, no process that goes on; 130, as a shell reports it."""
     command = [sys.executable, "-m", "spore", "replay", "sim:seed=1,events=100000000", "--mode", mode]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--signals", str(tmp_path / "s.jsonl")],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    while not any(child.name.startswith(".s.jsonl") for child in tmp_path.iterdir()):
-        assert process.poll() is None
-    os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    ) as process:
+        try:
+            while not any(child.name.startswith(".s.jsonl") for child in tmp_path.iterdir()):
+                assert process.poll() is None
+            os.killpg(process.pid, signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, stdout) == (130, "")
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []
