@@ -7,8 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
+from spore.deploy import Mode, load_config
+from spore.deploy.spec import to_json
+from spore.migration.run import RunJob
+from spore.samples import PIPELINE as PIPELINE_FILE
 from spore.samples import UNISWAP_V2_SESSION
 
 PIPELINE = """
@@ -116,3 +121,31 @@ def test_a_run_that_fails_is_no_difference(tmp_path: Path) -> None:
     done = compare(pipeline(tmp_path, "tests.mode_dependent:Failing"), "--repeat", "1", "--seconds", "0.2")
     assert done.returncode == 2
     assert "has failed: ValueError: no more" in done.stderr
+
+
+def test_a_run_ends_with_whoever_has_started_it(tmp_path: Path) -> None:
+    """However that ends: nothing is left behind that plays on."""
+    job = RunJob(
+        path=tuple(sys.path),
+        feeds=("sample",),
+        config=load_config(PIPELINE_FILE),
+        mode=Mode.RELAY,
+        folder=str(tmp_path),
+        rate=1.0,
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-m", "spore.migration.run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert run.stdin is not None
+    assert run.stdout is not None
+    run.stdin.write(to_json(job).encode() + b"\n")
+    run.stdin.flush()
+    processes = [psutil.Process(pid) for pid in json.loads(run.stdout.readline())["processes"]]
+    assert len(processes) == 5
+    run.stdin.close()
+    assert run.wait(30) == 1
+    run.stdout.close()
+    assert psutil.wait_procs(processes, timeout=30)[1] == []
