@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import attrs
@@ -65,7 +65,8 @@ async def launch(job: RunJob) -> Measured:
 
 async def _listen(process: trio.Process, job: RunJob) -> Measured:
     assert process.stdin is not None  # noqa: S101 - it was asked for
-    await process.stdin.send_all(to_json(job).encode() + b"\n")
+    with suppress(trio.BrokenResourceError):  # it has ended already, which shows below
+        await process.stdin.send_all(to_json(job).encode() + b"\n")
     peak = 0
     result: Result | None = None
     reason: str | None = None
