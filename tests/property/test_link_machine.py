@@ -20,7 +20,7 @@ from spore.relay.control import Policy
 
 SHARDS = 8
 SCHEDULES = int(os.environ.get("SPORE_SCHEDULES", "400"))
-STEPS = 30
+STEPS = 20
 
 number = st.integers(0, 255)
 amount = st.sampled_from([None, None, 0, 1, 33, 70, 150])
