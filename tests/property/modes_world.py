@@ -141,7 +141,7 @@ class Sleeper(Plain):
 
     async def handle(self, message: Step) -> None:  # type: ignore[override]
         if not self.total:
-            await trio.sleep(1_000)
+            await trio.sleep(200)
         _, note = self._take(message)
         await _send(self.notes, note)
 
