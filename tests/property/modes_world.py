@@ -313,7 +313,7 @@ class FragileSignals(SignalGeneratorActor):
 @st.composite
 def pipelines(draw: st.DrawFn) -> SystemConfig:
     """Market data → signals → execution, with drawn settings and mailboxes, and with actors that may fail."""
-    options = st.fixed_dictionaries(
+    options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {
             "capacity": st.sampled_from([1, 2, 1_000]),
             "dispatch": st.sampled_from([None, Dispatch.INLINE, Dispatch.QUEUED]),
