@@ -6,9 +6,14 @@ A deadline would make a test depend on how busy the machine is, so none has one.
 import importlib
 import os
 import re
+import signal
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background jobs. Processes that tests start would inherit it, and never hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One example too large to draw is no finding: layouts with lists of lists draw long ones now and then.
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)

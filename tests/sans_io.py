@@ -8,8 +8,9 @@ from spore.codec import decode
 from spore.message import REGISTRY, Registry, Schema
 from spore.relay.control import PROTOCOL, Hello, SchemaLine, control_frame, control_of
 from spore.relay.framing import FrameSplitter
+from spore.relay.peer import Peer
 from spore.relay.session import Session
-from spore.relay.switchboard import Peer, Switchboard
+from spore.relay.switchboard import Switchboard
 
 __all__ = ["Wire", "greet", "hello", "messages", "read", "say", "taken"]
 

@@ -20,8 +20,9 @@ from spore.nursery_bundle.envelope import Receipt
 from spore.relay.control import Policy
 from spore.relay.incoming import Incoming
 from spore.relay.outgoing import LinkOptions, Outgoing
+from spore.relay.peer import Peer
 from spore.relay.session import Session
-from spore.relay.switchboard import Peer, Switchboard
+from spore.relay.switchboard import Switchboard
 from spore.testing import FaultyPipe
 
 LINKS = Registry()

@@ -40,8 +40,8 @@ from spore.relay.control import (
     control_of,
     read_control,
 )
+from spore.relay.peer import HIGH_WATER
 from spore.relay.session import Session
-from spore.relay.switchboard import HIGH_WATER
 from spore.services.messages import EventRef, GasPrice, MarketRef, MomentumSignal, OrderCancel, Side
 
 ORDER = encode(OrderCancel(1, 2, "late"), sequence=1, timestamp_ns=0)

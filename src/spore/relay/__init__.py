@@ -1,8 +1,9 @@
 """The relay: the same actors as processes of their own, losing and repeating nothing.
 
 Read in this order. Sans-IO: `control` (what two ends say to each other about messages), `outgoing` and `incoming` (the
-two ends of a link), `session` (a client's end of a connection), `switchboard` (the relay's). With trio: `carrier`
-(sockets), `server` (the relay), `client` and `remote` (a reference whose actor is elsewhere). The journal: `journal` and
+two ends of a link), `session` (a client's end of a connection), `peer` and `switchboard`
+(the relay's). With trio: `carrier`
+(sockets), `server` (the relay), `client` with `delivery`, and `remote` (a reference whose actor is elsewhere). The journal: `journal` and
 `journal_file` (what is on the disk), `streams` and `shelf` (how it is named there), `intake`, `outlets` and `keeper` (its
 links to and from clients).
 """
@@ -10,9 +11,10 @@ links to and from clients).
 from spore.relay.address import Address, TlsFiles
 from spore.relay.client import Client, open_client
 from spore.relay.journal import Journal
+from spore.relay.peer import Limits
 from spore.relay.remote import RemoteRef
 from spore.relay.server import Relay, open_relay
-from spore.relay.switchboard import Limits, Switchboard
+from spore.relay.switchboard import Switchboard
 
 __all__ = [
     "Address",

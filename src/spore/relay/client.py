@@ -13,23 +13,20 @@ from contextlib import asynccontextmanager
 from time import perf_counter_ns
 from typing import Any, NoReturn
 
-import attrs
 import trio
 
-from spore.codec import UnknownTlv
-from spore.errors import ActorStopped, AskFailed, MailboxFull, RelayError, RelayRefused, UsageError
+from spore.errors import RelayError, RelayRefused, UsageError
 from spore.nursery_bundle.chance import chances, slice_clock
 from spore.nursery_bundle.dispatcher import Dispatcher
-from spore.nursery_bundle.envelope import Envelope, Receipt
-from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.local import LocalRef
-from spore.nursery_bundle.policy import Loss, Overflow, Supervision
+from spore.nursery_bundle.policy import Overflow, Supervision
 from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
 from spore.relay.carrier import CERTIFICATE, Carrier
-from spore.relay.control import STREAM, Advance, Idle, Policy, Reason
-from spore.relay.incoming import Arrival, Incoming, IncomingCounts
+from spore.relay.control import STREAM, Policy, Reason
+from spore.relay.delivery import Delivery
+from spore.relay.incoming import Incoming
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions
 from spore.relay.remote import RemoteRef
 from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
@@ -49,7 +46,6 @@ GOODBYE_S = 1.0
 """So long the last words of a client that leaves may take."""
 LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower(), Reason.LIMIT.name.lower(), CERTIFICATE}
 """Refusals that coming again does not change."""
-_NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 
 
 class Client:
@@ -80,17 +76,9 @@ class Client:
         self._flush_due = False
         self._ack_wanted = trio.Event()
         self._changed = trio.lowlevel.ParkingLot()
-        self._receivers: dict[str, ActorRef[Any]] = {}
-        self._inbound: dict[Incoming, Inbound] = {}
-        self._pumps: set[Incoming] = set()
-        self._ended: set[Incoming] = set()
-        """Links that their senders have closed, and of which something is still to be handed over."""
-        self._before = IncomingCounts()
-        """What has come over links that there are no more."""
+        self._delivery = Delivery(session, self.turns, nursery, self._handled)
         self._refusal: RelayError | None = None
         session.on_send = self._kick
-        session.on_announced = self._announced
-        session.on_closed = self._closed
 
     # For the application
 
@@ -157,9 +145,9 @@ class Client:
         name = name or ref.name
         if not isinstance(ref, LocalRef):
             raise UsageError(f"{ref!r} cannot be attached: it is no reference to an actor of a bundle in this process")
-        if name in self._receivers:
+        if name in self._delivery.receivers:
             raise UsageError(f"this client has attached {name!r} already")
-        self._receivers[name] = ref
+        self._delivery.receivers[name] = ref
         cell = ref.cell
         lossy = cell.mailbox.overflow not in {Overflow.BLOCK, Overflow.FAIL}
         # What may be lost is lost in the mailbox, by its own rules; the link only has to be fast enough for that.
@@ -174,10 +162,7 @@ class Client:
             name: as it was attached.
             leave: there will be no successor: publishers to its topics, and the journal, forget it.
         """
-        self._receivers.pop(name, None)
-        for link in self._inbound:
-            if link.receiver == name:
-                link.arrived.clear()
+        self._delivery.forget(name)
         self.session.detach(name, leave=leave)
 
     async def wait_connected(self) -> None:
@@ -228,9 +213,9 @@ class Client:
 
     def statistics(self) -> ClientStatistics:
         """Counts of all links, exact as of now."""
-        session, before = self.session, self._before
-        incoming = [link for link in session.incoming if link not in self._ended]
-        counts = [before, *(link.counts for link in (*incoming, *self._ended))]
+        session, ended = self.session, self._delivery.ended
+        incoming = [link for link in session.incoming if link not in ended]
+        counts = [self._delivery.before, *(link.counts for link in (*incoming, *ended))]
         return ClientStatistics(
             name=session.name,
             connected=session.ready,
@@ -337,7 +322,7 @@ class Client:
             self._holding = True
             try:
                 for link in session.receive(data, trio.current_time()):
-                    self._deliver(link)
+                    self._delivery.deliver(link)
             finally:
                 self._holding = False
             self._write()
@@ -400,108 +385,7 @@ class Client:
             self._write()
             self._changed.unpark_all()
 
-    # Delivering
-
-    def _announced(self, link: Incoming) -> None:
-        ref = self._receivers.get(link.receiver)
-        if ref is not None and link not in self._inbound:
-            self._inbound[link] = Inbound(ref, link.sender, link.port)
-
-    def _closed(self, link: Incoming) -> None:
-        if link.arrived and link in self._inbound:
-            self._ended.add(link)  # it has come, so it is handled
-            return
-        self._ended.discard(link)
-        self._before.add(link.counts)
-        inbound = self._inbound.pop(link, None)
-        if inbound is not None and not any(
-            (other.receiver, other.sender, other.port) == (link.receiver, link.sender, link.port)
-            for other in self._inbound
-        ):
-            inbound.leave()
-
-    def _deliver(self, link: Incoming) -> None:
-        """Hand over what has arrived; where that has to wait, a task of its own goes on."""
-        inbound = self._inbound.get(link)
-        if inbound is None or link in self._pumps:
-            return
-        if not self._hand_over_all(link, inbound):
-            self._pumps.add(link)
-            self._nursery.start_soon(self._pump, link, inbound)
-
-    def _hand_over_all(self, link: Incoming, inbound: Inbound) -> bool:
-        """Hand over what has arrived, as far as there is room and time; return whether that was all."""
-        arrived, overfull, spent, handle = link.arrived, inbound.overfull, self.turns.spent, inbound.handle
-        normal = not link.high
-        try:
-            while arrived:
-                if spent(1) or (overfull and inbound.pressed):
-                    return False
-                arrival = arrived.popleft()
-                sequence, item, company = arrival
-                if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
-                    link.done(sequence)
-                elif not self._queue(link, inbound, arrival):
-                    arrived.appendleft(arrival)
-                    return False
-        finally:
-            self._handled(link)
-        if link in self._ended:
-            self._closed(link)
-        return True
-
-    def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
-        """Queue a message for its actor; return whether there was room."""
-        enclosed = self._enclosed(link, inbound, arrival)
-        if enclosed is not None:
-            try:
-                return inbound.take(enclosed, link.high)
-            except (MailboxFull, ActorStopped) as error:
-                self._refuse(link, enclosed, error)
-        return True
-
-    async def _pump(self, link: Incoming, inbound: Inbound) -> None:
-        """Hand over the rest, giving way and waiting for room."""
-        try:
-            await self.turns.give_way()
-            while not self._hand_over_all(link, inbound):
-                arrival = link.arrived[0]
-                enclosed = self._enclosed(link, inbound, arrival)
-                if enclosed is not None:
-                    try:
-                        await inbound.take_when_room(enclosed, link.high)
-                    except (MailboxFull, ActorStopped) as error:
-                        self._refuse(link, enclosed, error)
-                if link.arrived and link.arrived[0] is arrival:  # else it was given to somebody else meanwhile
-                    link.arrived.popleft()
-                self.turns.new_slice()  # because it has just given way
-        finally:
-            self._pumps.discard(link)
-
-    def _enclosed(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> Envelope | None:
-        """A message with its receipt; None for what is no message, and is dealt with here."""
-        sequence, item, company = arrival
-        kind = type(item)
-        if kind is Advance:
-            inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
-        elif kind is Idle:
-            inbound.idle()
-        elif kind in _NO_MESSAGES:
-            _log.warning("%s: message %d from %s is not known here", link.receiver, sequence, link.client_name)
-        else:
-            receipt = _Receipt(self, link, sequence, awaited=company is not None and company.awaited)
-            return Envelope(item, reply=receipt, trace=company.trace if company is not None else None)
-        link.done(sequence)
-        self._handled(link)
-        return None
-
-    def _refuse(self, link: Incoming, enclosed: Envelope, error: Exception) -> None:
-        """The actor does not take the message; it is counted there."""
-        if isinstance(error, ActorStopped):
-            ref = self._receivers[link.receiver]
-            if isinstance(ref, LocalRef):
-                ref.cell.lose(enclosed, Loss.STOPPED)
-            self.session.deny(link, Reason.STOPPED, error.reason)
+    # Acknowledging
 
     def _handled(self, link: Incoming) -> None:
         """Messages of a link were handled: acknowledge them, soon."""
@@ -510,34 +394,6 @@ class Client:
             self._kick()
         elif self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
-
-
-@attrs.define(eq=False)
-class _Receipt(Receipt):
-    """Acknowledges a message when it is done with, and answers it if that is wanted."""
-
-    client: Client
-    link: Incoming
-    sequence: int
-    awaited: bool
-
-    def answer(self, value: Any) -> None:
-        if self.awaited:
-            self.client.session.answer(self.link, self.sequence, value, None)
-        self.link.done(self.sequence)
-        self.client._handled(self.link)
-
-    def fail(self, error: Exception) -> None:
-        if self.awaited:
-            text = error.reason if isinstance(error, AskFailed) else str(error)
-            self.client.session.answer(self.link, self.sequence, None, text)
-        self.link.done(self.sequence)
-        self.client._handled(self.link)
-
-    def lose(self, actor: str, reason: Loss) -> None:
-        if reason in {Loss.CANCELLED, Loss.DEADLINE}:
-            return  # this process ends: its successor is to have the message
-        self.fail(AskFailed(actor, f"the message was lost: {reason}"))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

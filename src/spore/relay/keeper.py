@@ -21,9 +21,10 @@ from spore.relay.bell import Bell
 from spore.relay.intake import Intake
 from spore.relay.journal import Journal
 from spore.relay.outlets import Outlets
+from spore.relay.peer import Peer
 from spore.relay.session import Session
 from spore.relay.shelf import Shelf
-from spore.relay.switchboard import Peer, Switchboard
+from spore.relay.switchboard import Switchboard
 
 __all__ = ["Keeper"]
 

@@ -19,7 +19,8 @@ from spore.relay.address import Address
 from spore.relay.carrier import READ_SIZE, Carrier, SocketCarrier, StreamCarrier
 from spore.relay.journal import Journal
 from spore.relay.keeper import Keeper
-from spore.relay.switchboard import HIGH_WATER, Peer, Switchboard
+from spore.relay.peer import HIGH_WATER, Peer
+from spore.relay.switchboard import Switchboard
 
 __all__ = ["Relay", "open_relay"]
 

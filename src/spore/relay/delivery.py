@@ -1,0 +1,201 @@
+"""Delivery: what has come over links, handed to the actors of this process, as fast as they take it.
+
+Strategy: an idle actor with a plain handler handles a message on the spot, as it would in a bundle; what cannot be handed over at
+once waits in its link, whose window bounds it, and a task of its own goes on. Every message has a receipt, which
+acknowledges it when it is done with, and not before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import trio
+
+from spore.codec import UnknownTlv
+from spore.errors import ActorStopped, AskFailed, MailboxFull
+from spore.nursery_bundle.dispatcher import Dispatcher
+from spore.nursery_bundle.envelope import Envelope, Receipt
+from spore.nursery_bundle.inbound import Inbound
+from spore.nursery_bundle.local import LocalRef
+from spore.nursery_bundle.policy import Loss
+from spore.relay.control import Advance, Idle, Reason
+from spore.relay.incoming import Arrival, Incoming, IncomingCounts
+from spore.relay.session import Session
+
+__all__ = ["Delivery"]
+
+_log = logging.getLogger("spore.relay")
+_NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
+
+
+class Delivery:
+    """The links to one process, and the actors behind them.
+
+    Args:
+        session: the client's end of the connection.
+        turns: the client's time slices.
+        nursery: owns the tasks that wait for room.
+        handled: told of each link of which messages were handled.
+    """
+
+    def __init__(
+        self, session: Session, turns: Dispatcher, nursery: trio.Nursery, handled: Callable[[Incoming], None]
+    ) -> None:
+        self.receivers: dict[str, LocalRef[Any]] = {}
+        """The actors that were attached, by the names that others know."""
+        self.ended: set[Incoming] = set()
+        """Links that their senders have closed, and of which something is still to be handed over."""
+        self.before = IncomingCounts()
+        """What has come over links that there are no more."""
+        self._session = session
+        self._turns = turns
+        self._nursery = nursery
+        self._handled = handled
+        self._inbound: dict[Incoming, Inbound] = {}
+        self._pumps: set[Incoming] = set()
+        session.on_announced = self.announced
+        session.on_closed = self.closed
+
+    def forget(self, name: str) -> None:
+        """A receiver is detached: what has not reached its mailbox is its successor's."""
+        self.receivers.pop(name, None)
+        for link in self._inbound:
+            if link.receiver == name:
+                link.arrived.clear()
+
+    def announced(self, link: Incoming) -> None:
+        """A link was opened to this client, or opened again."""
+        ref = self.receivers.get(link.receiver)
+        if ref is not None and link not in self._inbound:
+            self._inbound[link] = Inbound(ref, link.sender, link.port)
+
+    def closed(self, link: Incoming) -> None:
+        """Its sender has closed a link, or it was forgotten."""
+        if link.arrived and link in self._inbound:
+            self.ended.add(link)  # it has come, so it is handled
+            return
+        self.ended.discard(link)
+        self.before.add(link.counts)
+        inbound = self._inbound.pop(link, None)
+        if inbound is not None and not any(
+            (other.receiver, other.sender, other.port) == (link.receiver, link.sender, link.port)
+            for other in self._inbound
+        ):
+            inbound.leave()
+
+    def deliver(self, link: Incoming) -> None:
+        """Hand over what has arrived; where that has to wait, a task of its own goes on."""
+        inbound = self._inbound.get(link)
+        if inbound is None or link in self._pumps:
+            return
+        if not self._hand_over_all(link, inbound):
+            self._pumps.add(link)
+            self._nursery.start_soon(self._pump, link, inbound)
+
+    def _hand_over_all(self, link: Incoming, inbound: Inbound) -> bool:
+        """Hand over what has arrived, as far as there is room and time; return whether that was all."""
+        arrived, overfull, spent, handle = link.arrived, inbound.overfull, self._turns.spent, inbound.handle
+        normal = not link.high
+        try:
+            while arrived:
+                if spent(1) or (overfull and inbound.pressed):
+                    return False
+                arrival = arrived.popleft()
+                sequence, item, company = arrival
+                if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
+                    link.done(sequence)
+                elif not self._queue(link, inbound, arrival):
+                    arrived.appendleft(arrival)
+                    return False
+        finally:
+            self._handled(link)
+        if link in self.ended:
+            self.closed(link)
+        return True
+
+    def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
+        """Queue a message for its actor; return whether there was room."""
+        enclosed = self._enclosed(link, inbound, arrival)
+        if enclosed is not None:
+            try:
+                return inbound.take(enclosed, link.high)
+            except (MailboxFull, ActorStopped) as error:
+                self._refuse(link, enclosed, error)
+        return True
+
+    async def _pump(self, link: Incoming, inbound: Inbound) -> None:
+        """Hand over the rest, giving way and waiting for room."""
+        try:
+            await self._turns.give_way()
+            while not self._hand_over_all(link, inbound):
+                arrival = link.arrived[0]
+                enclosed = self._enclosed(link, inbound, arrival)
+                if enclosed is not None:
+                    try:
+                        await inbound.take_when_room(enclosed, link.high)
+                    except (MailboxFull, ActorStopped) as error:
+                        self._refuse(link, enclosed, error)
+                if link.arrived and link.arrived[0] is arrival:  # else it was given to somebody else meanwhile
+                    link.arrived.popleft()
+                self._turns.new_slice()  # because it has just given way
+        finally:
+            self._pumps.discard(link)
+
+    def _enclosed(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> Envelope | None:
+        """A message with its receipt; None for what is no message, and is dealt with here."""
+        sequence, item, company = arrival
+        kind = type(item)
+        if kind is Advance:
+            inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
+        elif kind is Idle:
+            inbound.idle()
+        elif kind in _NO_MESSAGES:
+            _log.warning("%s: message %d from %s is not known here", link.receiver, sequence, link.client_name)
+        else:
+            receipt = _Receipt(
+                self._session, self._handled, link, sequence, awaited=company is not None and company.awaited
+            )
+            return Envelope(item, reply=receipt, trace=company.trace if company is not None else None)
+        link.done(sequence)
+        self._handled(link)
+        return None
+
+    def _refuse(self, link: Incoming, enclosed: Envelope, error: Exception) -> None:
+        """The actor does not take the message; it is counted there."""
+        if isinstance(error, ActorStopped):
+            ref = self.receivers.get(link.receiver)
+            if ref is not None:  # else it was detached while this waited for room
+                ref.cell.lose(enclosed, Loss.STOPPED)
+            self._session.deny(link, Reason.STOPPED, error.reason)
+
+
+@attrs.define(eq=False)
+class _Receipt(Receipt):
+    """Acknowledges a message when it is done with, and answers it if that is wanted."""
+
+    session: Session
+    handled: Callable[[Incoming], None]
+    link: Incoming
+    sequence: int
+    awaited: bool
+
+    def answer(self, value: Any) -> None:
+        if self.awaited:
+            self.session.answer(self.link, self.sequence, value, None)
+        self.link.done(self.sequence)
+        self.handled(self.link)
+
+    def fail(self, error: Exception) -> None:
+        if self.awaited:
+            text = error.reason if isinstance(error, AskFailed) else str(error)
+            self.session.answer(self.link, self.sequence, None, text)
+        self.link.done(self.sequence)
+        self.handled(self.link)
+
+    def lose(self, actor: str, reason: Loss) -> None:
+        if reason in {Loss.CANCELLED, Loss.DEADLINE}:
+            return  # this process ends: its successor is to have the message
+        self.fail(AskFailed(actor, f"the message was lost: {reason}"))
