@@ -13,8 +13,8 @@ from tests.property.modes_world import NOTES, Note, Plain, Step, notes, system_o
 
 from spore.deploy import ActorConfig, Mode
 from spore.nursery_bundle import Dispatch
-from spore.relay import Client
 from spore.relay import outgoing as links
+from spore.relay.delivery import Delivery
 
 STEPS = [Step(number, number, 1, 7, "word") for number in range(5)]
 MODULE = "tests.property.modes_world"
@@ -68,16 +68,16 @@ def test_a_field_that_the_codec_loses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_messages_out_of_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first two that have come together change places."""
-    hand_over = Client._hand_over_all
+    hand_over = Delivery._hand_over_all
 
-    def swapped(self: Client, link: Any, inbound: Any) -> bool:
+    def swapped(self: Delivery, link: Any, inbound: Any) -> bool:
         places = [*arrivals(link)]
         if len(places) > 1:
             one, other = places[:2]
             link.arrived[one], link.arrived[other] = link.arrived[other], link.arrived[one]
         return hand_over(self, link, inbound)
 
-    monkeypatch.setattr(Client, "_hand_over_all", swapped)
+    monkeypatch.setattr(Delivery, "_hand_over_all", swapped)
     said = first_difference()
     assert said is not None
     assert said.startswith("b[")
@@ -122,9 +122,9 @@ def test_a_handler_that_reads_the_clock(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_message_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The relay's client acknowledges the third, and never hands it over."""
-    hand_over = Client._hand_over_all
+    hand_over = Delivery._hand_over_all
 
-    def dropping(self: Client, link: Any, inbound: Any) -> bool:
+    def dropping(self: Delivery, link: Any, inbound: Any) -> bool:
         for at in reversed([*arrivals(link)]):
             sequence, item, _ = link.arrived[at]
             if item.number == 3:
@@ -132,7 +132,7 @@ def test_a_message_that_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
                 link.done(sequence)
         return hand_over(self, link, inbound)
 
-    monkeypatch.setattr(Client, "_hand_over_all", dropping)
+    monkeypatch.setattr(Delivery, "_hand_over_all", dropping)
     said = first_difference()
     assert said is not None
     assert said.startswith("b[")
