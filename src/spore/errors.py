@@ -31,6 +31,7 @@ __all__ = [
     "RelayError",
     "RelayRefused",
     "RestartLimit",
+    "RunFailed",
     "SettingError",
     "SporeError",
     "UnitFailed",
@@ -279,6 +280,20 @@ class FeedError(SporeError):
         self.reason = reason
         self.line = line
         super().__init__(f"{source}:{line}: {reason}" if line is not None else f"{source}: {reason}")
+
+
+class RunFailed(SporeError):
+    """A run of a comparison did not come to its end, so there is nothing to compare.
+
+    Attributes:
+        mode: in which mode.
+        reason: what has become of it.
+    """
+
+    def __init__(self, mode: str, reason: str) -> None:
+        self.mode = mode
+        self.reason = reason
+        super().__init__(f"a run in mode {mode!r} has failed: {reason}")
 
 
 class AmountError(SporeError, ValueError):

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from spore.cli.check import check
+from spore.cli.compare import compare
 from spore.cli.decode import decode
 from spore.cli.encode import encode
 from spore.cli.record import record
@@ -45,6 +46,7 @@ app.command(encode)
 app.command(relay)
 app.command(record)
 app.command(replay)
+app.command(compare)
 app.command(check)
 app.command(run_config, name="run")
 

@@ -14,7 +14,7 @@ from spore.codec.walk import check_value_size, write_message
 from spore.errors import EncodeError, UsageError
 from spore.message import MAX_VALUE_SIZE, Domain, MessageType, message_type
 
-__all__ = ["encode", "encode_frame", "encode_into", "encoded_size"]
+__all__ = ["encode", "encode_frame", "encode_into", "encoded_classes", "encoded_size"]
 
 
 def encode(message: object, *, sequence: int, timestamp_ns: int, source: int = 0, flags: int = 0) -> bytes:
@@ -92,6 +92,11 @@ def encoded_size(message: object) -> int:
     if size is None or size > MAX_VALUE_SIZE:
         size = len(write_message(_entry(message).layout, message))  # which finds the words
     return HEADER_SIZE + tlv_size(size)
+
+
+def encoded_classes() -> tuple[type, ...]:
+    """The message classes of which this process has encoded anything with `encode`: a proof where there must be none."""
+    return tuple(_WRITERS)
 
 
 _WRITERS: dict[type, FrameWriter] = {}

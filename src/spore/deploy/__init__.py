@@ -2,11 +2,12 @@
 
 Read in this order: `config` (what a file can say), `load` (reading it, strictly), `kinds` (actor classes by name, and what
 can be told from them), `place`, `wires`, `cycles` and `plan` (who is wired to whom, by which route, in which process),
-`spec` (what a process is told), `unit` and `feeding` (what one process runs), `child` (such a process), `supervise`
+`spec` (what a process is told), `hops` (how the way of messages is timed), `unit` and `feeding` (what one process runs), `child` (such a process), `supervise`
 (keeping processes alive), `system` (all of it together).
 """
 
 from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig
+from spore.deploy.hops import Hop, HopTimes
 from spore.deploy.load import load_config
 from spore.deploy.plan import Edge, Plan, Route, Unit, UnitKind, examine, make_plan
 from spore.deploy.system import System, SystemStatistics, open_system, run_plan
@@ -16,6 +17,8 @@ __all__ = [
     "BundleConfig",
     "Edge",
     "FeedConfig",
+    "Hop",
+    "HopTimes",
     "Mode",
     "Plan",
     "RelayConfig",

@@ -27,7 +27,7 @@ from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json
 from spore.deploy.unit import RunningUnit
 from spore.relay import Address, Switchboard, open_relay
 
-__all__ = ["FAILED", "GRACE_S", "Command", "Job", "main"]
+__all__ = ["FAILED", "GRACE_S", "Command", "Job", "first_cause", "main"]
 
 FAILED = 1
 GRACE_S = 5.0
@@ -142,7 +142,7 @@ async def _run(running: Any, lines: Iterator[bytes], out: Any) -> int:
 
 def _tell(group: BaseExceptionGroup[BaseException], label: str, say: Callable[..., None]) -> None:
     """Say why this ends: to people with everything, to the one who listens in a line."""
-    error = _first(group)
+    error = first_cause(group)
     _log.error("%s: ends after %s: %s", label, type(error).__name__, error, exc_info=group)
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     with suppress(BrokenPipeError):
@@ -205,7 +205,8 @@ def _listen(
     threading.Thread(target=read, name="stdin", daemon=True).start()
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group, which for a person is the error."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

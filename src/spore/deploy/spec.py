@@ -12,6 +12,7 @@ import attrs
 import cattrs
 
 from spore.deploy.config import ActorConfig, FeedConfig
+from spore.deploy.hops import Hop
 from spore.deploy.plan import Plan, Route, Unit, UnitKind
 from spore.deploy.strict import Problem, structure
 from spore.errors import UsageError
@@ -83,6 +84,8 @@ class UnitSpec:
     link: LinkSpec | None = None
     """None where nobody is reached through the relay."""
     modules: tuple[str, ...] = ()
+    hops: tuple[Hop, ...] = ()
+    """Those of the whole system that are measured."""
 
 
 @attrs.frozen(kw_only=True)
@@ -106,7 +109,7 @@ class RelaySpec:
     heartbeat_s: float
 
 
-def spec_of(plan: Plan, unit: Unit, link: LinkSpec | None) -> UnitSpec | FeedSpec:
+def spec_of(plan: Plan, unit: Unit, link: LinkSpec | None, hops: tuple[Hop, ...] = ()) -> UnitSpec | FeedSpec:
     """What a unit runs."""
     ports: dict[tuple[str, str], list[Target]] = {}
     for edge in plan.edges:
@@ -136,6 +139,7 @@ def spec_of(plan: Plan, unit: Unit, link: LinkSpec | None) -> UnitSpec | FeedSpe
         attached=tuple(name for name in unit.actors if name in reached or (not unit.here and link is not None)),
         link=link,
         modules=modules,
+        hops=hops,
     )
     if unit.bundle is None:
         return spec

@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from spore.deploy.config import SystemConfig
+from spore.deploy.hops import Hop
 from spore.deploy.load import load_config
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
@@ -30,6 +31,7 @@ from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import groups_in_order
 from spore.relay import Client, RemoteRef
+from spore.relay.statistics import ClientStatistics
 
 __all__ = ["System", "SystemStatistics", "open_system", "run_plan"]
 
@@ -46,6 +48,8 @@ class SystemStatistics:
     """By label, such as ``bundle 'trading_core'``."""
     processes: Mapping[str, int]
     """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
+    client: ClientStatistics | None = None
+    """What was sent by `System.ref` through the relay; None without one."""
 
 
 class System:
@@ -92,7 +96,8 @@ class System:
         processes = {label: unit.pid for label, unit in units.items()} | {OUTSIDE: os.getpid()}
         if self._relay is not None:
             processes[RELAY] = self._relay.pid
-        return SystemStatistics(units, processes)
+        client = self._client.statistics() if self._client is not None else None
+        return SystemStatistics(units, processes, client)
 
     async def wait_idle(self) -> None:
         """Wait until everything that was sent has been handled, everywhere.
@@ -208,7 +213,9 @@ async def _persist(call: Callable[..., Any], *args: Any) -> Any:
 
 
 @asynccontextmanager
-async def open_system(config: str | Path | SystemConfig, *, local: Local | None = None) -> AsyncIterator[System]:
+async def open_system(
+    config: str | Path | SystemConfig, *, local: Local | None = None, hops: tuple[Hop, ...] = ()
+) -> AsyncIterator[System]:
     """Everything that a configuration describes, for the length of a block.
 
     Bundles in ``shared_memory`` run in the calling process; each actor of a bundle in ``relay`` has a process of its own, as
@@ -220,6 +227,7 @@ async def open_system(config: str | Path | SystemConfig, *, local: Local | None 
         local: actors of the caller's own, which run in the calling process: for each name a factory and its fields. Ports of
             configured actors lead to them by name: of the port, or in ``wire``. They are in the bundle of the first actor
             that sends to them, if that runs in this process, and are else reached through the relay.
+        hops: those that are measured; what was noted is in `System.statistics`.
 
     Cancellation: entering and leaving are checkpoints. Cancelled, or left with an exception, everything stops at once.
 
@@ -230,13 +238,17 @@ async def open_system(config: str | Path | SystemConfig, *, local: Local | None 
     """
     source = "configuration" if isinstance(config, SystemConfig) else str(config)
     loaded = config if isinstance(config, SystemConfig) else load_config(config)
-    async with run_plan(make_plan(loaded, local=local, source=source), local=local) as system:
+    async with run_plan(make_plan(loaded, local=local, source=source), local=local, hops=hops) as system:
         yield system
 
 
 @asynccontextmanager
 async def run_plan(
-    plan: Plan, *, local: Local | None = None, say: Callable[[str], None] = _log.info
+    plan: Plan,
+    *,
+    local: Local | None = None,
+    say: Callable[[str], None] = _log.info,
+    hops: tuple[Hop, ...] = (),
 ) -> AsyncIterator[System]:
     """The same for a plan that has no problems.
 
@@ -244,6 +256,7 @@ async def run_plan(
         plan: what to run.
         local: as it was planned with.
         say: told in one line whatever a person may want to know.
+        hops: as for `open_system`.
 
     Cancellation: as `open_system`.
     """
@@ -251,7 +264,7 @@ async def run_plan(
         link, relay_spec = _link(plan, stack) if plan.relay else (None, None)
         running: dict[str, Running] = {}
         for unit in (unit for group in plan.units for unit in group):
-            spec = spec_of(plan, unit, link)
+            spec = spec_of(plan, unit, link, hops)
             running[unit.label] = (
                 RunningUnit(spec, local) if unit.here and isinstance(spec, UnitSpec) else Child(spec, say)
             )

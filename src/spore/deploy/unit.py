@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from spore.codec import wire_difference
+from spore.deploy.hops import Hop, HopTimes, MeasuredRef, Probe, measured
 from spore.deploy.kinds import find_kind
 from spore.deploy.place import Local
 from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec
@@ -48,6 +49,8 @@ class UnitStatistics:
     """None where nobody is reached through the relay."""
     account: Mapping[str, Any] | None = None
     """Of a feed: what it has read, used and skipped."""
+    hops: tuple[HopTimes, ...] = ()
+    """What was noted here of hops that are measured."""
 
 
 class RunningUnit:
@@ -66,6 +69,7 @@ class RunningUnit:
         self._to_finish = trio.Event()
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
+        self._probes: list[Probe] = []
 
     async def run(self) -> None:
         """Run it to its end.
@@ -106,11 +110,17 @@ class RunningUnit:
         factory: Callable[..., Actor[Any]]
         if spec.type:
             factory = find_kind(spec.type).factory(options.config)
-            fields = {port: [self._ref(bundle, one) for one in targets] for port, targets in spec.ports.items()}
+            fields = {
+                port: [self._measured(spec.name, port, self._ref(bundle, one)) for one in targets]
+                for port, targets in spec.ports.items()
+            }
             fields = {port: refs if len(refs) > 1 else refs[0] for port, refs in fields.items()}
         else:
             factory, given = self._local[spec.name]
             fields = dict(given)
+        for hop in self.spec.hops:
+            if hop.receiver == spec.name:
+                factory = measured(factory, self._probe(hop, sent=False))
         await bundle.start(
             factory,
             name=spec.name,
@@ -129,6 +139,17 @@ class RunningUnit:
             return bundle.ref(target.receiver)
         assert self.client is not None  # noqa: S101 - the plan gives a link to whoever needs one
         return remote_ref(self.client, target)
+
+    def _measured(self, sender: str, port: str, ref: ActorRef[Any]) -> ActorRef[Any]:
+        """The same reference; of a hop that is measured, one that notes what is sent."""
+        for hop in self.spec.hops:
+            if (hop.sender, hop.port, hop.receiver) == (sender, port, ref.name):
+                return MeasuredRef(ref, self._probe(hop, sent=True))
+        return ref
+
+    def _probe(self, hop: Hop, *, sent: bool) -> Probe:
+        self._probes.append(Probe(hop, sent=sent))
+        return self._probes[-1]
 
     # What the system asks of it
 
@@ -170,7 +191,8 @@ class RunningUnit:
         await trio.lowlevel.checkpoint()
         bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
         client = self.client.statistics() if self.client is not None else None
-        return UnitStatistics(label=self.label, pid=os.getpid(), restarts=0, bundle=bundle, client=client)
+        hops = tuple(probe.times() for probe in self._probes)
+        return UnitStatistics(label=self.label, pid=os.getpid(), restarts=0, bundle=bundle, client=client, hops=hops)
 
     async def lift_bounds(self) -> None:
         """Everything is about to end: no sender waits for room any more.

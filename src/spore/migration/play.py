@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from time import perf_counter
+from typing import Any, Protocol
 
 import attrs
 import trio
 
-from spore.deploy import Mode, SystemConfig, open_system
+from spore.deploy import Hop, Mode, SystemConfig, open_system
 from spore.deploy.system import SystemStatistics
 from spore.feeds import Account, Feed, open_feed
 from spore.migration.recording import Recorder, Recording
 from spore.migration.tap import RECORDER, entries, tapped
 
-__all__ = ["Played", "play"]
+__all__ = ["Meter", "Played", "play", "play_feed"]
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +33,21 @@ class Played:
     """How many messages were not handled, for whatever reason, in all processes."""
     seconds: float
     """From the first event to the end of the last actor, without the start of processes."""
+    idle_after_s: float
+    """From the first event to the moment when everything had been handled: without the end of processes, too."""
     processes: int
+    statistics: SystemStatistics
+    """Of the moment when everything had been handled."""
+
+
+class Meter(Protocol):
+    """Told when what is to be measured begins, and when it has ended."""
+
+    def begin(self, processes: Mapping[str, int]) -> None:
+        """Everything has started; the numbers of all processes, as in `SystemStatistics.processes`."""
+
+    def end(self) -> None:
+        """Everything was handled, and everything still runs."""
 
 
 async def play(
@@ -57,36 +72,88 @@ async def play(
         ConfigError, UsageError, FeedError: before anything was started; a FeedError also where the feed breaks off.
         ExceptionGroup: as `spore.open_system`.
     """
-    recording = Recording()
     heads = entries(config)
     system_config = tapped(config if mode is None else config.in_mode(mode))
-    sent = 0
     async with open_feed(*specs) as feed:
-        async with open_system(system_config, local={RECORDER: (Recorder, {"recording": recording})}) as system:
-            refs = [system.ref(name) for name in heads]
-            began = perf_counter()
-            with reading or trio.CancelScope():
-                async with aclosing(feed.batches()) as batches:  # type: ignore[type-var]
-                    async for batch in batches:
-                        with trio.CancelScope(shield=True):  # a batch is sent whole, to all
-                            for ref in refs:
-                                await ref.send_many(batch)
-                        sent += len(batch)
-                        if watch is not None:
-                            watch(feed, sent)
-            await system.wait_idle()
-            statistics = await system.statistics()
-        seconds = perf_counter() - began
+        return await _play(feed, heads, system_config, watch=watch, reading=reading)
+
+
+async def play_feed(
+    feed: Feed,
+    *,
+    config: SystemConfig,
+    mode: Mode | None = None,
+    hops: tuple[Hop, ...] = (),
+    meter: Meter | None = None,
+) -> Played:
+    """The same for a feed that is open, with what is to be measured.
+
+    Args:
+        feed: not read yet.
+        config: as for `play`.
+        mode: as for `play`.
+        hops: those that are to be timed; what was noted is in the statistics.
+        meter: told of the beginning and the end.
+
+    Cancellation: as `play`.
+
+    Raises:
+        ConfigError, UsageError, FeedError, ExceptionGroup: as `play`.
+    """
+    system_config = tapped(config if mode is None else config.in_mode(mode))
+    return await _play(feed, entries(config), system_config, hops=hops, meter=meter)
+
+
+async def _play(
+    feed: Feed,
+    heads: tuple[str, ...],
+    config: SystemConfig,
+    *,
+    watch: Callable[[Feed, int], None] | None = None,
+    reading: trio.CancelScope | None = None,
+    hops: tuple[Hop, ...] = (),
+    meter: Meter | None = None,
+) -> Played:
+    recording = Recording()
+    local: Any = {RECORDER: (Recorder, {"recording": recording})}
+    sent = 0
+    async with open_system(config, local=local, hops=hops) as system:
+        refs = [system.ref(name) for name in heads]
+        if meter is not None:
+            meter.begin((await system.statistics()).processes)
+        began = perf_counter()
+        with reading or trio.CancelScope():
+            async with aclosing(feed.batches()) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    with trio.CancelScope(shield=True):  # a batch is sent whole, to all
+                        for ref in refs:
+                            await ref.send_many(batch)
+                    sent += len(batch)
+                    if watch is not None:
+                        watch(feed, sent)
+        await system.wait_idle()
+        idle_after = perf_counter() - began
+        if meter is not None:
+            meter.end()
+        statistics = await system.statistics()
+    seconds = perf_counter() - began
     return Played(
         recording=recording,
         account=feed.account,
         messages=sent,
         lost=_lost(statistics),
         seconds=seconds,
+        idle_after_s=idle_after,
         processes=len({*statistics.processes.values(), os.getpid()}),
+        statistics=statistics,
     )
 
 
 def _lost(statistics: SystemStatistics) -> int:
-    bundles = [unit.bundle for unit in statistics.units.values() if unit.bundle is not None]
-    return sum(sum(actor.lost.values()) for bundle in bundles for actor in bundle.actors.values())
+    """What was given up by a mailbox, or before it got there by a link."""
+    units = statistics.units.values()
+    bundles = [unit.bundle for unit in units if unit.bundle is not None]
+    clients = [client for client in (statistics.client, *(unit.client for unit in units)) if client is not None]
+    actors = (actor.lost for bundle in bundles for actor in bundle.actors.values())
+    links = (link.lost for client in clients for link in client.outgoing)
+    return sum(sum(lost.values()) for lost in (*actors, *links))

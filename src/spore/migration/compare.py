@@ -1,0 +1,209 @@
+"""The comparison: the same input bundled and relayed, in turns, in fresh processes, and what differs.
+
+After a warm-up that is thrown away, each repeat has four runs: in each mode one as fast as messages are handled, for
+throughput, CPU and memory, and one at a rate that both carry, for latency: a queue that is full has no latency, only a
+length. Every run counts for equality.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+import spore
+from spore.deploy import Hop, Mode, SystemConfig
+from spore.migration.divergence import Divergence, Side, first_divergence
+from spore.migration.latency import hop_of
+from spore.migration.launch import Measured, launch
+from spore.migration.loop import looped, read_whole
+from spore.migration.run import ORDERS, SIGNALS, RunJob
+from spore.migration.tap import entries, tapped
+from spore.services.messages import MarketMessage
+
+__all__ = ["BUNDLED", "MODES", "RATE", "RELAYED", "Comparison", "Repeat", "compare"]
+
+BUNDLED, RELAYED = "bundled", "relayed"
+MODES = {BUNDLED: Mode.SHARED_MEMORY, RELAYED: Mode.RELAY}
+RATE = 1_000.0
+"""Events a second of the runs for latency."""
+MAX_LOAD = 0.5
+"""Of what the slower mode can carry, the share that it gets there at the most."""
+MAX_MESSAGES = 500_000
+"""As many as a run keeps in memory; more only if the feed itself has more."""
+
+
+@attrs.frozen(kw_only=True)
+class Repeat:
+    """One turn: of each mode a run for throughput and one for latency."""
+
+    full: Mapping[str, Measured]
+    paced: Mapping[str, Measured]
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """What was found."""
+
+    events: int
+    """In the feed."""
+    loops: int
+    """How often a run for throughput played it."""
+    rate: float
+    """Events a second in the runs for latency."""
+    hop: Hop | None
+    """Whose latency was measured; None where the pipeline has none of which that could be told."""
+    repeats: tuple[Repeat, ...]
+    divergence: Divergence | None
+    outputs: Mapping[str, Mapping[str, tuple[Any, ...]]]
+    """What came out of each mode's first run for throughput: signals, and orders with their reports."""
+
+    @property
+    def identical(self) -> bool:
+        """Whether all runs over the same input gave the same signals and orders."""
+        kinds = ([each.full for each in self.repeats], [each.paced for each in self.repeats])
+        return all(len({run.result.digest for runs in kind for run in runs.values()}) == 1 for kind in kinds)
+
+    def runs(self) -> list[tuple[str, Measured]]:
+        """All runs, each with the name of its mode."""
+        return [pair for each in self.repeats for runs in (each.full, each.paced) for pair in runs.items()]
+
+
+async def compare(
+    *specs: str,
+    config: SystemConfig,
+    repeat: int = 3,
+    seconds: float = 3.0,
+    watch: Callable[[str, int, int], None] | None = None,
+) -> Comparison:
+    """Compare the two modes.
+
+    Args:
+        specs: recorded feeds, as `spore.feeds.open_feed` opens them.
+        config: the pipeline. Its own feeds and its bundles' modes are left out.
+        repeat: how many turns to measure.
+        seconds: how long a run is to last about. A feed that is shorter is played again and again, with its clock moved on; one
+            that is longer is played once, and whole.
+        watch: told what is run next, how many runs have ended, and of how many.
+
+    Cancellation: always a checkpoint; what was started is ended.
+
+    Raises:
+        ConfigError, UsageError, FeedError: before anything was started.
+        RunFailed: if a run has not come to its end.
+    """
+    entries(config)
+    for mode in MODES.values():
+        tapped(config.in_mode(mode))
+    events = await read_whole(*specs)
+    with tempfile.TemporaryDirectory(prefix="spore-compare-") as folder:
+        return await _Turns(specs, config, events, Path(folder), repeat, seconds, watch).run()
+
+
+class _Turns:
+    """A comparison at work."""
+
+    def __init__(
+        self,
+        specs: tuple[str, ...],
+        config: SystemConfig,
+        events: list[MarketMessage],
+        folder: Path,
+        repeat: int,
+        seconds: float,
+        watch: Callable[[str, int, int], None] | None,
+    ) -> None:
+        self._specs = specs
+        self._config = config
+        self._events = events
+        self._folder = folder
+        self._repeat = repeat
+        self._seconds = seconds
+        self._watch = watch
+        self._done = 0
+        self._folders: dict[tuple[str, bool, int], Path] = {}
+
+    async def run(self) -> Comparison:
+        warm = {mode: await self._run(mode, "warm-up", turn=-1) for mode in MODES}
+        slowest = max(warm.values(), key=lambda run: run.result.seconds).result
+        loops = _times(self._seconds / slowest.seconds, len(self._events))
+        rate = min(RATE, MAX_LOAD * slowest.messages / slowest.seconds)
+        limit = max(1, int(rate * self._seconds))
+        hop = hop_of(self._config)
+        paced_loops = math.ceil(limit / len(self._events))
+        paced: dict[str, Any] = {"rate": rate, "limit": limit, "loops": paced_loops, "hop": hop}
+        repeats = []
+        for turn in range(self._repeat):
+            order = list(MODES) if turn % 2 == 0 else list(reversed(MODES))
+            repeats.append(
+                Repeat(
+                    full={
+                        mode: await self._run(mode, "throughput", turn=turn, loops=loops, tell=mode == BUNDLED)
+                        for mode in order
+                    },
+                    paced={mode: await self._run(mode, "latency", turn=turn, **paced) for mode in order},
+                )
+            )
+        return Comparison(
+            events=len(self._events),
+            loops=loops,
+            rate=rate,
+            hop=hop,
+            repeats=tuple(repeats),
+            divergence=self._divergence(repeats, {False: loops, True: paced_loops}),
+            outputs={mode: _streams(self._folders[mode, False, 0]) for mode in MODES},
+        )
+
+    async def _run(self, mode: str, what: str, *, turn: int, **options: Any) -> Measured:
+        total = len(MODES) * (1 + 2 * self._repeat)
+        if self._watch is not None:
+            self._watch(f"{mode}, {what}" + (f" {turn + 1} of {self._repeat}" if turn >= 0 else ""), self._done, total)
+        folder = self._folders[mode, "rate" in options, turn] = self._folder / str(self._done)
+        folder.mkdir()
+        job = RunJob(
+            path=tuple(entry or str(Path.cwd()) for entry in sys.path),
+            feeds=self._specs,
+            config=self._config,
+            mode=MODES[mode],
+            folder=str(folder),
+            **options,
+        )
+        measured = await launch(job)
+        self._done += 1
+        return measured
+
+    def _divergence(self, repeats: list[Repeat], loops: dict[bool, int]) -> Divergence | None:
+        """The first run that differs from the first bundled one over the same input, and where it does."""
+        for paced in (False, True):
+            first = (repeats[0].paced if paced else repeats[0].full)[BUNDLED].result.digest
+            for turn, each in enumerate(repeats):
+                for mode, run in (each.paced if paced else each.full).items():
+                    if run.result.digest != first:
+                        one, other = self._side(BUNDLED, paced, 0), self._side(mode, paced, turn)
+                        return first_divergence(one, other, looped(self._events, loops[paced]))
+        return None
+
+    def _side(self, mode: str, paced: bool, turn: int) -> Side:
+        return Side(label=f"{mode}, run {turn + 1}", streams=_streams(self._folders[mode, paced, turn]))
+
+
+def _times(wanted: float, length: int) -> int:
+    return max(1, min(math.ceil(wanted), MAX_MESSAGES // length))
+
+
+def _streams(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """What a run has written."""
+    return {"signals": _messages(folder / SIGNALS), "orders": _messages(folder / ORDERS)}
+
+
+def _messages(path: Path) -> tuple[Any, ...]:
+    decoder = spore.codec.Decoder()
+    decoder.feed(path.read_bytes())
+    found = tuple(item for frame in decoder for item in frame.items)
+    decoder.end()
+    return found

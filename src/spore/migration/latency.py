@@ -1,0 +1,86 @@
+"""Latency of a hop: the two ends' notes joined by number, and what a distribution comes to.
+
+A join is refused rather than guessed: if the ends have not counted the same, a number may not be the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+from hdrh.histogram import HdrHistogram
+
+from spore.deploy import Hop, HopTimes, SystemConfig, make_plan
+from spore.errors import UsageError
+from spore.migration.tap import entries
+
+__all__ = ["Latency", "hop_of", "joined", "latency_of", "settled"]
+
+MAX_NS = 3_600_000_000_000
+"""An hour: more is counted as that."""
+WARM_UP = 0.1
+"""The share of a run's first messages that are not timed: processes are fresh, and what is needed once is made then."""
+DIGITS = 3
+"""Significant digits of a percentile."""
+
+
+@attrs.frozen(kw_only=True)
+class Latency:
+    """A distribution, in nanoseconds."""
+
+    count: int
+    mean: float
+    p50: int
+    p99: int
+    p999: int
+    max: int
+
+
+def hop_of(config: SystemConfig) -> Hop | None:
+    """The hop market data → signals: the first port of the actor that gets the events, if it alone leads to its receiver."""
+    heads = entries(config)
+    edges = make_plan(attrs.evolve(config, feeds=())).edges
+    for edge in edges:
+        alone = sum(other.receiver == edge.receiver for other in edges) == 1
+        if edge.sender == heads[0] and edge.receiver not in heads and alone:
+            return Hop(sender=edge.sender, port=edge.port, receiver=edge.receiver)
+    return None
+
+
+def joined(times: Iterable[HopTimes]) -> list[int]:
+    """Nanoseconds from each message's sending to the start of its handler, of every message that was timed.
+
+    Raises:
+        UsageError: if there are not two ends, or they have not counted the same messages.
+    """
+    ends = {each.sent: each for each in times}
+    if len(ends) != 2:
+        raise UsageError(f"a hop has two ends that are measured, and here are {len(ends)}")
+    sent, handled = ends[True], ends[False]
+    if sent.hop != handled.hop or sent.count != handled.count or len(sent.at_ns) != len(handled.at_ns):
+        raise UsageError(
+            f"{sent.count:,} messages were sent and {handled.count:,} handled; only if all were can they be told apart by number"
+        )
+    return [end - begin for begin, end in zip(sent.at_ns, handled.at_ns, strict=True)]
+
+
+def settled(values_ns: Sequence[int]) -> Sequence[int]:
+    """The values without those of the warm-up."""
+    return values_ns[int(len(values_ns) * WARM_UP) :]
+
+
+def latency_of(values_ns: Sequence[int]) -> Latency:
+    """What a distribution comes to.
+
+    Raises:
+        UsageError: for none.
+    """
+    if not values_ns:
+        raise UsageError("no message was timed, so there is no latency to speak of")
+    histogram = HdrHistogram(1, MAX_NS, DIGITS)
+    for value in values_ns:
+        histogram.record_value(min(max(value, 1), MAX_NS))
+    p50, p99, p999 = (int(histogram.get_value_at_percentile(each)) for each in (50, 99, 99.9))
+    return Latency(
+        count=len(values_ns), mean=sum(values_ns) / len(values_ns), p50=p50, p99=p99, p999=p999, max=max(values_ns)
+    )

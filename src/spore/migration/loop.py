@@ -1,0 +1,110 @@
+"""A recording in memory, played as often as it takes for a run that lasts long enough to be measured.
+
+Each time its clock is moved on by the length of the recording, and with it everything that counts up, such as the number
+of the block: what has happened before is no news, and a pipeline that knows it does nothing. Paced, a message is sent
+when it is due, whatever has become of those before it: an open loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from spore.errors import UsageError
+from spore.feeds import Account, Feed, RecordedFeed, feed_of
+from spore.services.messages import MarketMessage
+
+__all__ = ["Looped", "Paced", "looped", "read_whole"]
+
+COUNTING_UP = ("event_time_ns", "block_number", "update_id", "first_update", "last_update", "trade_id")
+"""The fields by which market data is put in order. Those with one unit are moved together."""
+UPDATES = COUNTING_UP[2:5]
+
+
+async def read_whole(*specs: str) -> list[MarketMessage]:
+    """All messages of recorded feeds.
+
+    Cancellation: a checkpoint before anything is read.
+
+    Raises:
+        UsageError: for a feed that has no end, or nothing in it.
+        FeedError: as `spore.feeds.feed_of`, and where the feed breaks off.
+    """
+    feed = feed_of(*specs)
+    if not isinstance(feed, RecordedFeed):
+        raise UsageError(f"feed {feed.name!r} is live, and two runs need the same input; record it first: spore record")
+    await trio.lowlevel.checkpoint()
+    found = list(feed.messages())
+    if not found:
+        raise UsageError(f"feed {feed.name!r} has no market data in it, so there is nothing to compare")
+    return found
+
+
+def looped(messages: Sequence[MarketMessage], times: int) -> list[MarketMessage]:
+    """The messages so many times, one recording after the other."""
+    ends: dict[str, tuple[int, int]] = {}
+    fields = {cls: [name for name in COUNTING_UP if hasattr(cls, name)] for cls in {type(each) for each in messages}}
+    for each in messages:
+        for name in fields[type(each)]:
+            value = getattr(each, name)
+            low, high = ends.get(name, (value, value))
+            ends[name] = (min(low, value), max(high, value))
+    lengths = {name: high - low + 1 for name, (low, high) in ends.items()}
+    lengths |= dict.fromkeys(UPDATES, max((lengths.get(name, 0) for name in UPDATES), default=0))
+    found = list(messages)
+    for turn in range(1, times):
+        for each in messages:
+            moved = {name: getattr(each, name) + turn * lengths[name] for name in fields[type(each)]}
+            found.append(_evolve(each, **moved))
+    return found
+
+
+_evolve: Any = attrs.evolve  # which does not know that messages are attrs classes
+
+
+class Looped(RecordedFeed):
+    """Messages that are in memory already, so that reading them costs a run nothing."""
+
+    def __init__(self, messages: Sequence[MarketMessage]) -> None:
+        self.name = "memory"
+        self._messages = messages
+        self._account = Account(len(messages), len(messages))
+
+    @property
+    def account(self) -> Account:
+        return self._account
+
+    def messages(self) -> Iterator[MarketMessage]:
+        return iter(self._messages)
+
+
+class Paced(Feed):
+    """The same, each message at its time.
+
+    Args:
+        messages: what to play.
+        rate: messages a second.
+    """
+
+    def __init__(self, messages: Sequence[MarketMessage], rate: float) -> None:
+        self.name = "memory"
+        self._messages = messages
+        self._rate = rate
+        self._account = Account(len(messages), len(messages))
+
+    @property
+    def account(self) -> Account:
+        return self._account
+
+    async def batches(self) -> AsyncIterator[Sequence[MarketMessage]]:
+        began = trio.current_time()
+        at = 0
+        while at < len(self._messages):
+            await trio.sleep_until(began + at / self._rate)
+            due = int((trio.current_time() - began) * self._rate) + 1
+            batch = self._messages[at : max(due, at + 1)]
+            yield batch
+            at += len(batch)

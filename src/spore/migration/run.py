@@ -1,0 +1,187 @@
+"""One run of one mode, in a process of its own: ``python -m spore.migration.run``.
+
+It is told what to do in one JSON line on stdin, and tells, a line each, when what is measured begins, when it ends, and the
+result. It ends when stdin does, so that it does not outlive the process that has started it. What came out is written
+as frames to a file for signals and one for orders, so that two runs can be held against each other.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+import trio
+
+import spore
+from spore.codec.encode import encoded_classes
+from spore.deploy import Hop, Mode, SystemConfig
+from spore.deploy.child import first_cause
+from spore.deploy.spec import from_json
+from spore.migration.latency import joined
+from spore.migration.loop import Looped, Paced, looped, read_whole
+from spore.migration.play import Played, play_feed
+from spore.migration.recording import digest
+from spore.migration.resources import CpuMeter
+from spore.migration.tap import RECORDER
+from spore.migration.tell_cost import tell_adds_ns
+from spore.relay.statistics import ClientStatistics
+
+__all__ = ["ORDERS", "SIGNALS", "Result", "RunJob", "frames_of"]
+
+SIGNALS, ORDERS = "signals.frames", "orders.frames"
+
+
+@attrs.frozen(kw_only=True)
+class RunJob:
+    """What to run."""
+
+    path: tuple[str, ...]
+    """Where to import modules from."""
+    feeds: tuple[str, ...]
+    config: SystemConfig
+    mode: Mode
+    folder: str
+    """Where to write what came out."""
+    loops: int = 1
+    """How often to play the feed."""
+    limit: int | None = None
+    """How many messages to play at the most."""
+    rate: float | None = None
+    """Messages a second; None: as fast as they are handled."""
+    hop: Hop | None = None
+    """To be timed."""
+    tell: bool = False
+    """Measure the price of `tell` as well, afterwards."""
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What a run has shown."""
+
+    messages: int
+    """Events that went in."""
+    seconds: float
+    """From the first event until everything had been handled."""
+    cpu_seconds: float
+    """In that time, over all processes."""
+    memory_bytes: int
+    """Of all processes, at the end of it."""
+    processes: int
+    encoded_messages: int
+    """Frames that clients wrote to the relay, without those for the recorder, which only the comparison needs."""
+    encoded_bytes: int
+    """The bytes of those frames."""
+    encoded_classes: int
+    """Of how many classes the process of the feed has encoded a message."""
+    lost: int
+    signals: int
+    orders: int
+    """With their reports."""
+    digest: str
+    """Of the signals, and then of the orders with their reports."""
+    hop_ns: tuple[int, ...] = ()
+    """Of each message that was timed: from its sending to the start of its handler."""
+    tell_adds_ns: float | None = None
+
+
+async def run(job: RunJob, say: Callable[..., None]) -> Result:
+    """Run a job in this process.
+
+    Cancellation: always a checkpoint; nothing is left running.
+
+    Raises:
+        SporeError, ExceptionGroup: as `spore.migration.play`.
+    """
+    messages = looped(await read_whole(*job.feeds), job.loops)[: job.limit]
+    feed = Looped(messages) if job.rate is None else Paced(messages, job.rate)
+    gc.collect()
+    gc.freeze()  # the input is no part of what is measured
+    meter = CpuMeter(lambda processes: say(event="measuring", processes=processes))
+    hops = (job.hop,) if job.hop is not None else ()
+    played = await play_feed(feed, config=job.config, mode=job.mode, hops=hops, meter=meter)
+    encoded = len(encoded_classes())  # before anything here is encoded for the digests
+    links = [link for client in _clients(played) for link in client.outgoing if link.receiver != RECORDER]
+    recording = played.recording
+    folder = Path(job.folder)
+    folder.joinpath(SIGNALS).write_bytes(frames_of(recording.signals))
+    folder.joinpath(ORDERS).write_bytes(frames_of(recording.executed()))
+    return Result(
+        messages=played.messages,
+        seconds=played.idle_after_s,
+        cpu_seconds=meter.seconds,
+        memory_bytes=meter.bytes,
+        processes=played.processes,
+        encoded_messages=sum(link.frames for link in links),
+        encoded_bytes=sum(link.bytes for link in links),
+        encoded_classes=encoded,
+        lost=played.lost,
+        signals=len(recording.signals),
+        orders=len(recording.executed()),
+        digest=digest([*recording.signals, *recording.executed()]),
+        hop_ns=tuple(joined(each for unit in played.statistics.units.values() for each in unit.hops)) if hops else (),
+        tell_adds_ns=await tell_adds_ns() if job.tell else None,
+    )
+
+
+def frames_of(messages: Iterable[object]) -> bytes:
+    """Messages as frames, as `spore.migration.digest` takes them."""
+    return b"".join(spore.codec.encode(each, sequence=n, timestamp_ns=0) for n, each in enumerate(messages))
+
+
+def _clients(played: Played) -> list[ClientStatistics]:
+    known = (played.statistics.client, *(unit.client for unit in played.statistics.units.values()))
+    return [client for client in known if client is not None]
+
+
+def main() -> int:
+    """Run the job that stdin tells, and return the exit code."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what actors print is no part of the result
+
+    def say(**event: Any) -> None:
+        out.write(json.dumps(event) + "\n")
+        out.flush()
+
+    return trio.run(_main, say)
+
+
+async def _main(say: Callable[..., None]) -> int:
+    result: Result | None = None
+    async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
+        line = b""
+        while not line.endswith(b"\n"):
+            more = await stdin.receive_some()
+            if not more:
+                return 1
+            line += more
+        job = from_json(line, RunJob)
+        sys.path[:] = job.path
+        try:
+            async with trio.open_nursery() as nursery:
+
+                async def end_with_stdin() -> None:
+                    while await stdin.receive_some():
+                        pass
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(end_with_stdin)
+                result = await run(job, say)
+                nursery.cancel_scope.cancel()
+        except* Exception as group:  # noqa: BLE001 - whatever it is, it is told
+            error = first_cause(group)
+            say(event="failed", reason=f"{type(error).__name__}: {error}")
+    if result is None:
+        return 1
+    say(event="result", result=cattrs.unstructure(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""``spore compare`` as users run it: a table, a file, and an exit code that says which it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from spore.deploy import Mode, load_config
+from spore.deploy.spec import to_json
+from spore.migration.run import RunJob
+from spore.samples import PIPELINE as PIPELINE_FILE
+from spore.samples import UNISWAP_V2_SESSION
+
+PIPELINE = """
+[[bundles]]
+name = "core"
+mode = "shared_memory"
+[bundles.actors.market_data]
+type = "MarketDataActor"
+[bundles.actors.signal_generator]
+type = "{type}"
+"""
+
+
+def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spore", "compare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+
+
+def pipeline(folder: Path, kind: str) -> Path:
+    path = folder / "pipeline.toml"
+    path.write_text(PIPELINE.format(type=kind))
+    return path
+
+
+def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
+    """Same digests, nothing lost, nothing encoded where all is in one process; the file says what the table says."""
+    to, signals = tmp_path / "result.json", tmp_path / "out"
+    done = compare("--repeat", "1", "--seconds", "0.5", "--json", to, "--signals", signals)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(to.read_text())
+    assert list(found) == ["identical", "signals", "digest", "first_divergence", "modes", "criteria"]
+    assert found["identical"] is True
+    assert found["first_divergence"] is None
+    assert found["digest"]["bundled"] == found["digest"]["relayed"]
+    bundled, relayed = found["modes"]["bundled"], found["modes"]["relayed"]
+    assert (bundled["processes"], relayed["processes"]) == (1, 5)
+    assert (bundled["encoded_bytes"]["value"], bundled["encoded_messages"]["value"]) == (0, 0)
+    assert relayed["encoded_bytes"]["value"] > 32 * relayed["encoded_messages"]["value"] > 0
+    for mode in (bundled, relayed):
+        assert 0 < mode["latency_ns"]["p50"]["value"] <= mode["latency_ns"]["p999"]["value"]
+        assert mode["cpu_seconds_per_million"]["value"] > 0
+        assert mode["peak_memory_bytes"]["value"] > 1_000_000
+    criteria = found["criteria"]
+    assert list(criteria) == [
+        "bundled_message_ns",
+        "latency_reduction_percent",
+        "throughput_increase_percent",
+        "cpu_reduction_percent",
+        "memory_increase_percent",
+        "identical_signals",
+        "zero_serialisation",
+        "messages_lost",
+    ]
+    assert all(set(each) == {"value", "low", "high", "target", "met"} for each in criteria.values())
+    assert all(criteria[name]["met"] for name in ("identical_signals", "zero_serialisation", "messages_lost"))
+    written = [(signals / f"{mode}-signals.jsonl").read_bytes() for mode in ("bundled", "relayed")]
+    assert written[0] == written[1]
+    assert written[0].count(b"\n") == found["signals"] > 0
+    assert "identical signals and orders in 4 runs" in done.stdout
+
+
+def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
+    """With the number of the message, both values, and the event that caused it; the exit code is 1."""
+    to = tmp_path / "result.json"
+    config = pipeline(tmp_path, "tests.mode_dependent:ModeDependent")
+    done = compare(config, "--repeat", "1", "--seconds", "0.2", "--json", to)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(to.read_text())
+    first = found["first_divergence"]
+    assert (found["identical"], first["stream"], first["index"], first["kind"]) == (
+        False,
+        "signals",
+        2,
+        "ArbitrageSignal",
+    )
+    (field,) = first["fields"]
+    assert field["field"] == "spread_bps"
+    bundled, relayed = map(int, field["values"])
+    assert relayed == bundled + 1
+    assert first["event"]["kind"] in {"PoolSync", "TransactionEnd"}
+    assert "number 3 of the signals" in done.stdout
+    assert "spread_bps" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--feed", "sampel"], "feed 'sampel' is none"),
+        (["--feed", f"jsonrpc:ws://127.0.0.1:9?pools={UNISWAP_V2_SESSION / 'pools.json'}"], "is live"),
+        (["--repeat", "0"], "--repeat is 1 or more"),
+        (["--seconds", "0"], "--seconds is more than 0"),
+        (["no-such.toml"], "no-such.toml"),
+    ],
+)
+def test_bad_input_is_told_before_anything_runs(arguments: list[str], sentence: str) -> None:
+    """In a sentence, with exit code 2."""
+    done = compare(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_fails_is_no_difference(tmp_path: Path) -> None:
+    """What an actor raised is told, and nothing is compared."""
+    done = compare(pipeline(tmp_path, "tests.mode_dependent:Failing"), "--repeat", "1", "--seconds", "0.2")
+    assert done.returncode == 2
+    assert "has failed: ValueError: no more" in done.stderr
+
+
+def test_a_run_ends_with_whoever_has_started_it(tmp_path: Path) -> None:
+    """However that ends: nothing is left behind that plays on."""
+    job = RunJob(
+        path=tuple(sys.path),
+        feeds=("sample",),
+        config=load_config(PIPELINE_FILE),
+        mode=Mode.RELAY,
+        folder=str(tmp_path),
+        rate=1.0,
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-m", "spore.migration.run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert run.stdin is not None
+    assert run.stdout is not None
+    run.stdin.write(to_json(job).encode() + b"\n")
+    run.stdin.flush()
+    processes = [psutil.Process(pid) for pid in json.loads(run.stdout.readline())["processes"]]
+    assert len(processes) == 5
+    run.stdin.close()
+    assert run.wait(30) == 1
+    run.stdout.close()
+    assert psutil.wait_procs(processes, timeout=30)[1] == []

@@ -1,0 +1,310 @@
+"""What a comparison computes: latencies by number, spreads, reports, verdicts, loops, and where two runs part."""
+
+from __future__ import annotations
+
+import os
+
+import attrs
+import pytest
+import trio
+from tests.pipeline_actors import Tick
+
+from spore.deploy import ActorConfig, BundleConfig, Hop, HopTimes, Mode, SystemConfig, load_config, open_system
+from spore.errors import UsageError
+from spore.migration.divergence import Side, differences, first_divergence
+from spore.migration.latency import hop_of, joined, latency_of, settled
+from spore.migration.loop import Looped, Paced, looped
+from spore.migration.play import play_feed
+from spore.migration.report import MigrationMetrics, criteria, spread
+from spore.migration.resources import cpu_seconds, proportional_bytes
+from spore.nursery_bundle.policy import Overflow
+from spore.samples import PIPELINE
+from spore.services.messages import ArbitrageSignal, EventRef, MarketRef, PoolSync, QuoteUpdate, TransactionEnd
+
+HOP = Hop(sender="a", port="out", receiver="b")
+
+
+def quote(number, **changes):
+    made = QuoteUpdate(
+        instrument_id=1,
+        bid_price=100 + number,
+        bid_size_e8=1,
+        ask_price=101 + number,
+        ask_size_e8=1,
+        venue=2,
+        event_time_ns=1_000 + 10 * number,
+        update_id=number,
+    )
+    return attrs.evolve(made, **changes)
+
+
+def arbitrage(number, **changes):
+    made = ArbitrageSignal(
+        event_time_ns=number,
+        first=MarketRef(venue=1, instrument_id=7),
+        second=MarketRef(venue=2, instrument_id=7),
+        token_in=None,
+        token_mid=b"\x01" * 20,
+        amount_in=10,
+        amount_mid=20,
+        profit=1,
+        profit_usd_e8=None,
+        gas_usd_e8=None,
+        slippage_usd_e8=None,
+        net_profit_usd_e8=None,
+        spread_bps=61,
+        expires_at_ns=number + 1,
+        cause=EventRef(number, 5, 1, 3),
+    )
+    return attrs.evolve(made, **changes)
+
+
+# Latency
+
+
+def ends(sent, handled, *, sent_count=None, handled_count=None):
+    return [
+        HopTimes(hop=HOP, sent=False, count=handled_count or len(handled), at_ns=tuple(handled)),
+        HopTimes(hop=HOP, sent=True, count=sent_count or len(sent), at_ns=tuple(sent)),
+    ]
+
+
+def test_the_ends_of_a_hop_are_joined_by_number():
+    """However many are under way at once."""
+    assert joined(ends([10, 20, 30], [25, 26, 31])) == [15, 6, 1]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ends([10, 20], [11, 21], handled_count=3),
+        ends([10, 20], [11]),
+        ends([10], [11])[:1],
+        [],
+    ],
+    ids=["other counts", "one not handled", "one end", "no end"],
+)
+def test_ends_that_do_not_match_are_refused(times):
+    """A number that may not be the same message is no latency."""
+    with pytest.raises(UsageError):
+        joined(times)
+
+
+def test_percentiles_are_those_of_the_values():
+    """To three digits, and the largest exactly."""
+    found = latency_of(range(1, 10_001))
+    assert (found.count, found.mean, found.max) == (10_000, 5_000.5, 10_000)
+    assert found.p50 == pytest.approx(5_000, rel=0.001)
+    assert found.p99 == pytest.approx(9_900, rel=0.001)
+    assert found.p999 == pytest.approx(9_990, rel=0.001)
+
+
+def test_no_values_have_no_percentiles():
+    """Better an error than a zero."""
+    with pytest.raises(UsageError, match="no message was timed"):
+        latency_of([])
+
+
+def test_the_first_tenth_is_a_warm_up():
+    """Which is left out."""
+    assert list(settled(range(20))) == list(range(2, 20))
+
+
+def test_the_hop_of_the_reference_pipeline():
+    """From market data to the signals."""
+    found = hop_of(load_config(PIPELINE))
+    assert (found.sender, found.port, found.receiver) == ("market_data", "signals", "signal_generator")
+
+
+@pytest.mark.parametrize("mode", list(Mode)[:2])
+async def test_both_ends_of_a_hop_count_the_same_in_either_mode(mode):
+    """Nothing that is measured changes what comes out."""
+    config = SystemConfig(
+        bundles=(
+            BundleConfig(
+                name="core",
+                mode=mode,
+                actors={
+                    "source": ActorConfig(type="tests.pipeline_actors:Source", wire={"out": ("detector",)}),
+                    "detector": ActorConfig(type="tests.pipeline_actors:Detector", wire={"signals": ("paper",)}),
+                    "paper": ActorConfig(type="tests.pipeline_actors:Paper"),
+                },
+            ),
+        )
+    )
+    hop = Hop(sender="source", port="out", receiver="detector", every=3)
+    async with open_system(config, hops=(hop,)) as system:
+        await system.ref("source").send_many([Tick(number, number) for number in range(10)])
+        await system.wait_idle()
+        statistics = await system.statistics()
+    times = [each for unit in statistics.units.values() for each in unit.hops]
+    assert [(each.count, len(each.at_ns)) for each in times] == [(10, 3), (10, 3)]
+    assert all(latency > 0 for latency in joined(times))
+
+
+# Reports
+
+
+def metrics(**changes):
+    values = {
+        "messages_processed": 1_000,
+        "avg_latency_before_ns": 200_000.0,
+        "avg_latency_after_ns": 1_000.0,
+        "serialization_eliminated_bytes": 2_500_000,
+        "cpu_usage_before": 50.0,
+        "cpu_usage_after": 10.0,
+        "throughput_before": 10_000.0,
+        "throughput_after": 40_000.0,
+        "memory_before": 100,
+        "memory_after": 25,
+    }
+    return MigrationMetrics(**{**values, **changes})
+
+
+def test_a_report_is_in_percent_of_before():
+    """Lower latency and CPU are reductions, more events an increase, less memory a negative change."""
+    assert attrs.astuple(metrics().report()) == (99.5, 300.0, 2.5, 80.0, -75.0)
+
+
+def test_a_spread_is_the_median_between_the_ends():
+    """Of however many values."""
+    assert attrs.astuple(spread([3, 1, 9])) == (3, 1, 9)
+    assert attrs.astuple(spread([4])) == (4, 4, 4)
+
+
+def judged(*repeats, **changes):
+    given = {"tell_adds_ns": [90.0], "identical": True, "encoded_bundled": 0, "lost": 0}
+    return criteria(repeats or (metrics(),), **{**given, **changes})
+
+
+def test_all_criteria_can_be_met():
+    """And each says how far it goes and what was wanted."""
+    found = judged(metrics(), metrics(throughput_after=30_000.0), metrics(throughput_after=50_000.0))
+    assert all(each.met for each in found.values())
+    assert attrs.astuple(found["throughput_increase_percent"]) == (300.0, 200.0, 400.0, 50, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "given", "name"),
+    [
+        ({}, {"tell_adds_ns": [99.0, 100.0, 130.0]}, "bundled_message_ns"),
+        ({"avg_latency_after_ns": 100_001.0}, {}, "latency_reduction_percent"),
+        ({}, {"hop_measured": False}, "latency_reduction_percent"),
+        ({"throughput_after": 15_000.0}, {}, "throughput_increase_percent"),
+        ({"cpu_usage_after": 35.0}, {}, "cpu_reduction_percent"),
+        ({"memory_after": 110}, {}, "memory_increase_percent"),
+        ({}, {"identical": False}, "identical_signals"),
+        ({}, {"encoded_bundled": 1}, "zero_serialisation"),
+        ({}, {"lost": 1}, "messages_lost"),
+    ],
+)
+def test_what_misses_its_target_is_not_met(changed, given, name):
+    """Each criterion for itself; a value at the limit of 'more than' or 'less than' misses it."""
+    found = judged(metrics(**changed), **given)
+    assert [each for each, verdict in found.items() if not verdict.met] == [name]
+
+
+# The input
+
+
+def test_a_loop_moves_on_whatever_counts_up():
+    """So that nothing of it is old news, and event time never runs backwards."""
+    first = [quote(0), quote(1), quote(4)]
+    found = looped(first, 3)
+    assert found[:3] == first
+    assert [each.event_time_ns for each in found] == [1_000, 1_010, 1_040, 1_041, 1_051, 1_081, 1_082, 1_092, 1_122]
+    assert [each.update_id for each in found] == [0, 1, 4, 5, 6, 9, 10, 11, 14]
+    assert {each.bid_price for each in found} == {100, 101, 104}
+
+
+async def test_a_paced_feed_is_an_open_loop(autojump_clock):
+    """A message is due at its time; who comes late gets all that are due."""
+    feed = Paced([quote(number) for number in range(6)], 10.0)
+    seen = []
+    async for batch in feed.batches():
+        seen.append((round(trio.current_time() % 1_000, 3), [each.update_id for each in batch]))
+        await trio.sleep(0.25 if len(seen) == 2 else 0)
+    start = seen[0][0]
+    assert [(round(at - start, 3), numbers) for at, numbers in seen] == [
+        (0.0, [0]),
+        (0.1, [1]),
+        (0.35, [2, 3]),
+        (0.4, [4]),
+        (0.5, [5]),
+    ]
+
+
+# Where runs part
+
+
+def sides(left, right):
+    return Side(label="left", streams={"signals": left}), Side(label="right", streams={"signals": right})
+
+
+def test_equal_runs_do_not_part():
+    """There is nothing to show."""
+    assert first_divergence(*sides([arbitrage(1)], [arbitrage(1)])) is None
+
+
+def test_a_difference_is_found_with_its_fields_and_its_event():
+    """The first that differs, each value on both sides, and the input that its cause names."""
+    tx = b"\x02" * 32
+    sync = PoolSync(2, 5, 1, 3, tx, b"\x01" * 20, 1, 1)
+    right = arbitrage(2, spread_bps=62, cause=EventRef(2, 5, 1, 4))
+    events = [TransactionEnd(2, 5, 1, tx), PoolSync(2, 5, 1, 2, tx, b"\x01" * 20, 1, 1), sync]
+    found = first_divergence(*sides([arbitrage(1), arbitrage(2), arbitrage(3)], [arbitrage(1), right]), events)
+    assert (found.stream, found.index, found.kind) == ("signals", 1, "ArbitrageSignal")
+    assert [attrs.astuple(each) for each in found.fields] == [("spread_bps", "61", "62"), ("cause.log_index", "3", "4")]
+    assert found.event is sync
+    assert found.plain()["event"]["kind"] == "PoolSync"
+
+
+def test_a_message_too_few_is_a_difference():
+    """One side has nothing there."""
+    found = first_divergence(*sides([arbitrage(1)], []))
+    ((path, left, right),) = [attrs.astuple(each) for each in found.fields]
+    assert (path, right) == ("", "nothing")
+    assert left.startswith("ArbitrageSignal(")
+
+
+def test_messages_of_two_classes_differ_whole():
+    """There are no fields to set side by side."""
+    assert [each.path for each in differences(arbitrage(1), quote(1))] == [""]
+
+
+# What is counted
+
+
+def test_resources_are_summed_over_processes():
+    """Of those that are there."""
+    assert cpu_seconds([os.getpid()]) > 0
+    assert proportional_bytes([os.getpid()]) > 1_000_000
+    with pytest.raises(OSError, match="Invalid argument"):
+        cpu_seconds([2**22 + 1])
+    assert proportional_bytes([2**22 + 1]) == 0
+
+
+async def test_what_a_link_has_given_up_counts_as_lost():
+    """A slow receiver that keeps only the newest loses messages on the sender's side of the relay, too."""
+    config = SystemConfig(
+        bundles=(
+            BundleConfig(
+                name="core",
+                mode=Mode.RELAY,
+                actors={
+                    "market_data": ActorConfig(
+                        type="tests.mode_dependent:Slow", capacity=4, overflow=Overflow.DROP_OLDEST
+                    )
+                },
+            ),
+        )
+    )
+    sent = 3_000
+    played = await play_feed(Looped([quote(number) for number in range(sent)]), config=config)
+    bundle = played.statistics.units["actor 'market_data'"].bundle
+    assert bundle is not None
+    (actor,) = bundle.actors.values()
+    (link,) = played.statistics.client.outgoing
+    assert sum(link.lost.values()) > 0
+    assert played.lost == sum(link.lost.values()) + sum(actor.lost.values())
+    assert played.lost + actor.handled == sent
