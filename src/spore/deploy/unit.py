@@ -96,6 +96,8 @@ class RunningUnit:
                     for name in spec.attached:
                         self.client.attach(bundle.ref(name))
                     await self.client.wait_connected()
+                    # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
+                    await self.client.wait_open()
                 self.started.set()
                 await self._to_finish.wait()
             self._last = bundle.statistics()

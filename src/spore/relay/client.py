@@ -178,6 +178,14 @@ class Client:
                 raise self._refusal
             await self._changed.park()
 
+    async def wait_open(self) -> None:
+        """Wait until every link that there is by now has been accepted, or refused, by whoever is at its other end.
+
+        Cancellation: a checkpoint if it waits.
+        """
+        while any(not link.accepted and link.denied is None for link in self.session.outgoing.values()):
+            await self._changed.park()
+
     async def drain(self, *receivers: str) -> None:
         """Wait until everything that was sent from here has been handled.
 

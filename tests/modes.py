@@ -1,0 +1,191 @@
+"""One system in both modes within one process, and what tells whether they agree.
+
+Bundled is `spore.open_system` itself. Relayed runs the very units that it would start as processes, each with a client and
+a bundle of its own, on carriers in memory that may fail, and on the virtual clock: hundreds of runs cost seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from itertools import chain, count, zip_longest
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+import trio
+from tests.relays import run
+
+from spore import ActorRef, ActorStopped, MailboxFull
+from spore.deploy import Mode, System, SystemConfig, open_system
+from spore.deploy.place import Local
+from spore.deploy.plan import make_plan
+from spore.deploy.spec import LinkSpec, UnitSpec, spec_of, target_of
+from spore.deploy.system import SystemStatistics
+from spore.deploy.unit import RunningUnit, open_link, remote_ref
+from spore.errors import LinkDenied
+from spore.migration import Recorder, Recording, digest, entries, tapped
+from spore.migration.tap import RECORDER
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.relay import Relay, Switchboard
+from spore.relay import carrier as carriers
+from spore.relay import client as clients
+from spore.relay import server as servers
+from spore.relay.statistics import OutgoingStatistics
+from spore.testing import Faults, FaultyCarrier
+
+__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded"]
+
+Seen = Mapping[str, Sequence[object]]
+"""What came out, in order, by where it came out."""
+NOTHING = "nothing"
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What one run has shown."""
+
+    seen: Seen
+    counts: Mapping[tuple[str, str], int]
+    """By actor, and by what became of its messages: handled, failed, or the reason of their loss."""
+
+
+def difference(bundled: Seen, relayed: Seen) -> str | None:
+    """The first message that is not the same in both; None if all have the same digests."""
+    for name in sorted(bundled.keys() | relayed.keys()):
+        one, other = bundled.get(name, ()), relayed.get(name, ())
+        if digest(one) != digest(other):
+            pairs = enumerate(zip_longest(one, other, fillvalue=NOTHING))
+            return next(
+                (f"{name}[{number}]: bundled {a!r}, relayed {b!r}" for number, (a, b) in pairs if a != b),
+                f"{name}: equal messages that are encoded differently",
+            )
+    return None
+
+
+def outcome(
+    config: SystemConfig,
+    batches: Sequence[Sequence[Any]],
+    mode: Mode,
+    *,
+    to: Sequence[str] = (),
+    local: Local | None = None,
+    seen: Seen,
+    faults: Faults | None = None,
+    seed: int = 0,
+    between: Callable[[System], Awaitable[None]] | None = None,
+) -> Outcome:
+    """Run a system on some messages to its end.
+
+    Args:
+        config: the system.
+        batches: what it is sent. What is not accepted, because the actor has stopped or its mailbox is full, is not sent again.
+        mode: of every bundle.
+        to: who gets all of it.
+        local: as for `spore.open_system`.
+        seen: what the local actors write down.
+        faults: of the carriers.
+        seed: of the schedule, and of the faults.
+        between: awaited after each batch.
+    """
+
+    async def main() -> Mapping[tuple[str, str], int]:
+        async with opened(config, mode, local=local, faults=faults, seed=seed) as system:
+            refs = [system.ref(name) for name in to]
+            for batch in batches:
+                for ref in refs:
+                    await _send_all(ref, batch)
+                if between is not None:
+                    await between(system)
+        outside = system._client.statistics().outgoing if system._client is not None else ()
+        return _counts(await system.statistics(), outside)
+
+    counts = run(main, seed=seed)
+    return Outcome(seen=seen, counts=counts)
+
+
+async def _send_all(ref: ActorRef[Any], batch: Sequence[Any]) -> None:
+    for message in batch:
+        with suppress(ActorStopped, LinkDenied, MailboxFull):
+            await ref.send(message)
+
+
+def recorded(config: SystemConfig, batches: Sequence[Sequence[Any]], mode: Mode, **options: Any) -> Outcome:
+    """The same for a trading pipeline, recorded where `spore.migration.play` records it."""
+    recording = Recording()
+    local = {RECORDER: (Recorder, {"recording": recording})}
+    seen: Seen = {"signals": recording.signals, "orders": recording.orders, "reports": recording.reports}
+    return outcome(tapped(config), batches, mode, to=entries(config), local=local, seen=seen, **options)
+
+
+def _counts(statistics: SystemStatistics, outside: Sequence[OutgoingStatistics]) -> Mapping[tuple[str, str], int]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for unit in statistics.units.values():
+        for name, actor in unit.bundle.actors.items() if unit.bundle is not None else ():
+            counts[name, "handled"] += actor.handled
+            counts[name, "failed"] += actor.failed
+            for reason, number in actor.lost.items():
+                counts[name, str(reason)] += number
+    clients = [unit.client.outgoing for unit in statistics.units.values() if unit.client is not None]
+    for link in chain(outside, *clients):  # what waits for a connection is lost where it waits
+        for reason, number in link.lost.items():
+            counts[link.receiver, str(reason)] += number
+    return +counts
+
+
+# Relayed, in one process
+
+
+def opened(
+    config: SystemConfig, mode: Mode, *, local: Local | None = None, faults: Faults | None = None, seed: int = 0
+) -> AbstractAsyncContextManager[System]:
+    """A running system in either mode."""
+    if mode is Mode.RELAY:
+        return _relayed(config.in_mode(mode), local=local, faults=faults or Faults(), seed=seed)
+    return open_system(config.in_mode(mode), local=local)
+
+
+class _Relayed(System):
+    """A system that reaches every actor through the relay, although all run in this process."""
+
+    def _new_ref(self, name: str) -> ActorRef[Any]:
+        assert self._client is not None
+        return remote_ref(self._client, target_of(self.plan, name, remote=True))
+
+
+@asynccontextmanager
+async def _relayed(config: SystemConfig, *, local: Local | None, faults: Faults, seed: int) -> AsyncIterator[System]:
+    plan = make_plan(config, local=local)
+    link = LinkSpec(address="unix:memory", heartbeat_s=config.relay.heartbeat_s, messages=plan.messages)
+    specs = [spec_of(plan, unit, link) for group in plan.units for unit in group]
+    running: dict[str, Any] = {spec.label: RunningUnit(spec, local) for spec in specs if isinstance(spec, UnitSpec)}
+    made = 0
+    async with trio.open_nursery() as nursery:
+        relay = Relay(Switchboard(heartbeat_s=config.relay.heartbeat_s), nursery)
+        nursery.start_soon(relay.watch)
+
+        async def connect(*_: Any) -> FaultyCarrier:
+            nonlocal made
+            made += 1
+            here, there = FaultyCarrier.pair(faults, seed=seed * 1_000 + made)
+            nursery.start_soon(relay.serve, there)
+            await trio.lowlevel.checkpoint()
+            return here
+
+        # How soon something was written after something else decides what goes out together, so that has to come again, too.
+        clock = count(0, 15_000 * (seed % 5)).__next__
+        with (
+            patch.object(carriers, "connect", connect),
+            patch.object(clients, "perf_counter_ns", clock),
+            patch.object(servers, "perf_counter_ns", clock),
+        ):
+            async with trio.open_nursery() as units, open_link(link, OUTSIDE) as client:
+                for unit in running.values():
+                    units.start_soon(unit.run)
+                for unit in running.values():
+                    await unit.started.wait()
+                system = _Relayed(plan, client, running, None)
+                yield system
+                await system.end()
+        nursery.cancel_scope.cancel()
