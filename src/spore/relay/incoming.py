@@ -18,7 +18,11 @@ from spore.errors import EncodeError
 from spore.message import Domain, TraceContext, message_type
 from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Announce, Ask, Begin, Policy, Reply, Resend
 
-__all__ = ["Arrival", "Company", "Incoming", "IncomingCounts"]
+__all__ = ["MAX_DAMAGED", "Arrival", "Company", "Incoming", "IncomingCounts"]
+
+
+MAX_DAMAGED = 8
+"""So often one message may come damaged."""
 
 
 @attrs.frozen
@@ -81,6 +85,7 @@ class Incoming:
         self._acked = 0
         self._asked_again = False
         self._damaged_after = -1
+        self._damaged_times = 0
         self._done: set[int] = set()
         """Numbers above `handled` that are done with."""
         self._answers: OrderedDict[int, bytes] = OrderedDict()
@@ -165,15 +170,18 @@ class Incoming:
         """A frame of this link could not be read, if its header is right the one with this number: ask for it again.
 
         Raises:
-            ValueError: if it is the next one, and this is the second time.
+            ValueError: if it is the next one, and was damaged `MAX_DAMAGED` times: a copy may have been damaged, and another one
+                repeated, but what its sender cannot write right, however often it is asked, has to be given up.
         """
         if sequence <= self.received:
             return None
         if sequence > self.received + 1:
             return self._gap()
-        if self._damaged_after == self.received:
+        if self._damaged_after != self.received:
+            self._damaged_after, self._damaged_times = self.received, 0
+        self._damaged_times += 1
+        if self._damaged_times == MAX_DAMAGED:
             raise ValueError(f"message {sequence} cannot be read")
-        self._damaged_after = self.received
         return self._gap(again=True)
 
     def position(self, sent: int) -> Resend | None:

@@ -317,7 +317,7 @@ class Session:
         return list(touched)
 
     def _take(self, link: Incoming, whole: bytes) -> None:
-        """Take a frame of a link. One that cannot be read is asked for again, once; then the link is given up."""
+        """Take a frame of a link. One that cannot be read is asked for again, a few times; then the link is given up."""
         try:
             frame = decode(whole, self._registry)
             items = frame.items
