@@ -39,7 +39,7 @@ demo: $(VENV)/.run  ## Run the best there is to see so far.
 	@$(BIN)/python examples/wire_tour.py
 
 test: $(VENV)/.test  ## Run the tests.
-	@$(BIN)/python -m pytest -n auto $(PYTEST_FLAGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_FLAGS)
 
 check: lint types layers $(VENV)/.test  ## What CI runs: linters, types, layers, tests with branch coverage, tests on 3.13.
 	@rm -f .coverage .coverage.*
@@ -50,7 +50,7 @@ check: lint types layers $(VENV)/.test  ## What CI runs: linters, types, layers,
 	@$(MAKE) --no-print-directory test-313
 
 schedules: $(VENV)/.test  ## Run ten thousand schedules of faults through the link.
-	@SPORE_SCHEDULES=10000 $(BIN)/python -m pytest -n auto tests/property/test_link_machine.py
+	@SPORE_SCHEDULES=10000 $(BIN)/python -m pytest -n auto --dist worksteal tests/property/test_link_machine.py
 
 lint: $(VENV)/.check
 	@$(BIN)/ruff check
