@@ -7,10 +7,12 @@ at but the first type number, by which control messages are told from others.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from zlib import crc32
 
 from spore.codec import HEADER_SIZE, MAGIC, MAX_FRAME_SIZE, VERSION
-from spore.codec.header import DOMAINS, HEADER, header_damage
+from spore.codec.header import DOMAINS, HEADER, SUMMED_SIZE, header_damage
 from spore.codec.tlv import EXTENDED
+from spore.errors import Damage, DecodeError
 from spore.message import Domain
 from spore.relay.control import FIRST_CONTROL, FIRST_IN_LINK
 
@@ -70,8 +72,9 @@ class FrameSplitter:
         data, at, limit, domains = self.data, self._at, self._max_frame_size, DOMAINS
         length = len(data)
         run, count = at, 0
+        damage: DecodeError | None = None
         while length - at >= HEADER_SIZE:
-            magic, domain, version, _, flags, _, _, size, _ = _header_at(data, at)
+            magic, domain, version, _, flags, _, _, size, checksum = _header_at(data, at)
             end = at + HEADER_SIZE + size
             if end > length or magic != MAGIC or version != VERSION or flags > 7 or end - at > limit:
                 break
@@ -86,6 +89,10 @@ class FrameSplitter:
                     at = run = end
                     count = 0
                     continue
+                # It may be a control message that was damaged: a lost Route would send messages the wrong way.
+                if crc32(data[at + HEADER_SIZE : end], crc32(data[at : at + SUMMED_SIZE])) != checksum:
+                    damage = DecodeError(Damage.CHECKSUM, "the checksum is wrong", offset=self._base + at + SUMMED_SIZE)
+                    break
             elif domains[domain] is None:
                 break
             at = end
@@ -96,7 +103,7 @@ class FrameSplitter:
         if count:
             yield run, at, count, 0
         self._at = at
-        damage = header_damage(data, at, offset=self._base + at, max_frame_size=limit)
+        damage = damage or header_damage(data, at, offset=self._base + at, max_frame_size=limit)
         if damage is not None:
             raise damage
         header = length - at >= HEADER_SIZE
