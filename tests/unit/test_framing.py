@@ -138,3 +138,14 @@ def test_no_more_than_the_largest_frame_is_held(largest):
         list(splitter.runs())
     assert (caught.value.damage, caught.value.offset) == (Damage.SIZE, 24)
     assert splitter.buffered == 28
+
+
+def test_a_control_message_that_is_damaged_into_something_else_is_damage_all_the_same() -> None:
+    """Taken for a message it would be passed on, and what follows a lost Route would go the wrong way."""
+    frame = bytearray(control_frame(Route(7)))
+    frame[HEADER_SIZE] ^= 64  # its type is now none of a control message
+    splitter = FrameSplitter()
+    splitter.feed(bytes(frame))
+    with pytest.raises(DecodeError, match="the checksum is wrong") as damaged:
+        list(splitter.runs())
+    assert (damaged.value.damage, damaged.value.offset) == (Damage.CHECKSUM, 28)
