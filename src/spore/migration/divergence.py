@@ -8,21 +8,9 @@ from typing import Any
 import attrs
 
 import spore
+from spore.deploy.differences import FieldDifference, differences, written
 
 __all__ = ["Divergence", "FieldDifference", "Side", "differences", "event_behind", "first_divergence", "parts"]
-
-NOTHING = "nothing"
-"""What stands for a message or a value where there is none."""
-
-
-@attrs.frozen
-class FieldDifference:
-    """A value that differs, as people read it."""
-
-    path: str
-    """The field, such as ``cause.position``; empty where a whole message does."""
-    left: str
-    right: str
 
 
 @attrs.frozen(kw_only=True)
@@ -91,25 +79,6 @@ def first_divergence(left: Side, right: Side, events: Iterable[Any] = ()) -> Div
     return None
 
 
-def differences(left: Any, right: Any, path: str = "") -> Iterator[FieldDifference]:
-    """All values that differ, from the outside to the inside, in the order of the fields."""
-    if left == right:
-        return
-    cls: type = type(left)
-    same: Any = right
-    if cls is not type(right):
-        yield FieldDifference(path, _said(left), _said(right))
-    elif attrs.has(cls):
-        for field in attrs.fields(cls):
-            inside = f"{path}.{field.name}".lstrip(".")
-            yield from differences(getattr(left, field.name), getattr(right, field.name), inside)
-    elif cls is tuple and len(left) == len(same):
-        for index, (one, other) in enumerate(zip(left, same, strict=True)):
-            yield from differences(one, other, f"{path}[{index}]")
-    else:
-        yield FieldDifference(path, _said(left), _said(right))
-
-
 def event_behind(message: Any, events: Iterable[Any]) -> Any:
     """The event of the input that a message names as its cause; None if it names none, or the input does not have it."""
     cause = getattr(message, "cause", None)
@@ -130,12 +99,4 @@ def event_behind(message: Any, events: Iterable[Any]) -> Any:
 def parts(message: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """A message's fields and their values, as people read them."""
     for field in attrs.fields(type(message)):
-        yield f"{path}{field.name}", _said(getattr(message, field.name))
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return NOTHING
-    if isinstance(value, bytes):
-        return f"0x{value.hex()}"
-    return str(value)
+        yield f"{path}{field.name}", written(getattr(message, field.name))
