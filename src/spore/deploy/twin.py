@@ -9,7 +9,7 @@ that is fed, leads to the comparison instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -154,7 +154,7 @@ def _collector(actor: str, port: str) -> str:
 
 
 def _fed(
-    own: Collection[str], actors: Mapping[str, Placed], wires: Iterable[Wire], reached: Collection[str]
+    own: Sequence[str], actors: Mapping[str, Placed], wires: Iterable[Wire], reached: Collection[str]
 ) -> tuple[str, ...]:
     """The actors that are fed, in the order of the file: at least one in every cycle, so that the twin has none."""
     leading: dict[str, list[str]] = {name: [] for name in own}
@@ -171,9 +171,10 @@ def _fed(
         or leading[name] == [name]
     }
     for name in own:
-        way = [name]
-        while way[-1] not in fed and leading[way[-1]][0] not in way:
-            way.append(leading[way[-1]][0])
-        if way[-1] not in fed:  # the way back from here ends in a cycle that nothing leads into
-            fed.add(way[-1])
+        back = [name]
+        while back[-1] not in fed and leading[back[-1]][0] not in back:
+            back.append(leading[back[-1]][0])
+        if back[-1] not in fed:  # a cycle that nothing leads into, and perhaps the way there from here
+            cycle = back[back.index(leading[back[-1]][0]) :]
+            fed.add(min(cycle, key=own.index))
     return tuple(name for name in own if name in fed)

@@ -1,0 +1,60 @@
+"""Shadow mode finds no difference where there is none, and counts exactly what there is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from tests.property.modes_world import NOTES, Step, faults, lossy, markets, notes, pipelines, rings, steps, wirings
+from tests.relays import run
+from tests.shadows import shadowed, with_twin
+
+from spore import ActorStopped
+from spore.deploy import ShadowStatistics, SystemConfig
+from spore.testing import Faults
+
+few = settings(max_examples=max(10, settings().max_examples // 4))
+"""Each example runs a bundle and a system of several clients."""
+SEEDS = st.integers(0, 2**32)
+
+
+def followed(config: SystemConfig, batches: list[list[Any]], seed: int, faults: Faults) -> ShadowStatistics:
+    """What a twin has shown that had everything that the bundle had."""
+    seen: dict[str, list[object]] = {}
+    local = notes(seen) if any(NOTES in to for a in config.bundles[0].actors.values() for to in a.wire.values()) else None
+
+    async def main() -> ShadowStatistics:
+        async with with_twin(shadowed(config), local=local, faults=faults, seed=seed) as system:
+            ref = system.ref(next(iter(config.bundles[0].actors)))
+            for message in chain.from_iterable(batches):
+                with suppress(ActorStopped):
+                    await ref.send(message)
+        return (await system.statistics()).shadows[config.bundles[0].name]
+
+    shadow = run(main, seed=seed)
+    assert (shadow.reason, shadow.first) == ("", None), shadow
+    assert (shadow.copied, shadow.waiting, shadow.skipped) == (shadow.inputs, 0, 0), shadow
+    assert shadow.compared >= sum(map(len, seen.values()))
+    return shadow
+
+
+@few
+@given(st.one_of(wirings(), rings(forgetful=False), lossy()), steps(hops=st.integers(0, 4)), SEEDS, faults())
+def test_small_actors_and_their_twins_do_not_differ(
+    config: SystemConfig, batches: list[list[Step]], seed: int, faults: Faults
+) -> None:
+    """However they are wired and their senders interleave, whatever is lost, whoever fails, and whatever befalls the connections."""
+    followed(config, batches, seed, faults)
+
+
+@few
+@given(pipelines(), markets(), SEEDS, faults())
+def test_a_pipeline_and_its_twin_do_not_differ(
+    config: SystemConfig, batches: list[list[Any]], seed: int, faults: Faults
+) -> None:
+    """Signals, orders and reports, although none of them leaves the bundle."""
+    shadow = followed(config, batches, seed, faults)
+    event(f"compared: {min(shadow.compared, 10) // 5 * 5} or more")
