@@ -77,6 +77,7 @@ bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results.
 	@$(BIN)/python -m bench.bundle --json bench/results/bundle.json
 	@$(BIN)/python -m bench.relay --json bench/results/relay.json
 	@$(BIN)/python -m bench.pipeline --json bench/results/pipeline.json
+	@$(BIN)/python -m bench.shadow --json bench/results/shadow.json
 
 fuzz: $(VENV)/.fuzz  ## Feed the decoder a million inputs, guided by coverage.
 	@$(BIN)/python -m tests.fuzz.decoder -runs=$(FUZZ_RUNS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import patch
@@ -33,7 +33,6 @@ async def with_twin(
     faults: Faults | None = None,
     seed: int = 0,
     said: list[str] | None = None,
-    planted: Callable[[SystemConfig], SystemConfig] = lambda config: config,
 ) -> AsyncIterator[System]:
     """A running system with bundles in shadow mode.
 
@@ -43,13 +42,11 @@ async def with_twin(
         faults: of the carriers of the twin.
         seed: of the faults.
         said: what is told to people is added here.
-        planted: makes another twin than there should be.
     """
 
     @asynccontextmanager
     async def open_twin(plan: Plan, *, local: Local, states: Mapping[str, Any], **_: Any) -> AsyncIterator[System]:
-        config = planted(plan.config)
-        async with relayed(config, local=local, faults=faults or Faults(), seed=seed, states=states) as system:
+        async with relayed(plan.config, local=local, faults=faults or Faults(), seed=seed, states=states) as system:
             yield system
 
     said = said if said is not None else []

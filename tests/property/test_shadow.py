@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any
 
 from hypothesis import event, given, settings
@@ -14,9 +14,32 @@ from tests.shadows import shadowed, with_twin
 
 from spore import ActorStopped
 from spore.deploy import ShadowStatistics, SystemConfig
+from spore.deploy.comparing import Stream, Tally
 from spore.testing import Faults
 
-few = settings(max_examples=max(10, settings().max_examples // 4))
+
+@given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)), st.randoms())
+def test_messages_are_compared_by_their_position_however_they_interleave(
+    ours: list[int], theirs: list[int], chance: Any
+) -> None:
+    """As if both lists had been there from the beginning, and laid side by side."""
+    stream, tally = Stream("actor", "port", 1_000), Tally()
+    stream.begin()
+    sides = [stream.ours.note] * len(ours) + [stream.theirs.append] * len(theirs)
+    chance.shuffle(sides)
+    left = {stream.ours.note: iter(ours), stream.theirs.append: iter(theirs)}
+    found = []
+    for side in sides:
+        side(next(left[side]))
+        found += [tally.count(stream, *pair) for pair in stream.pairs()]
+    found += [tally.count(stream, *pair) for pair in stream.rest()]
+    expected = [one == other for one, other in zip_longest(ours, theirs)]
+    assert [each is None for each in found] == expected
+    assert (tally.equal, tally.different) == (expected.count(True), expected.count(False))
+    assert [each.index for each in found if each is not None] == [at for at, same in enumerate(expected) if not same]
+
+
+few = settings(max_examples=max(10, settings().max_examples // 8))
 """Each example runs a bundle and a system of several clients."""
 SEEDS = st.integers(0, 2**32)
 
@@ -24,7 +47,9 @@ SEEDS = st.integers(0, 2**32)
 def followed(config: SystemConfig, batches: list[list[Any]], seed: int, faults: Faults) -> ShadowStatistics:
     """What a twin has shown that had everything that the bundle had."""
     seen: dict[str, list[object]] = {}
-    local = notes(seen) if any(NOTES in to for a in config.bundles[0].actors.values() for to in a.wire.values()) else None
+    local = (
+        notes(seen) if any(NOTES in to for a in config.bundles[0].actors.values() for to in a.wire.values()) else None
+    )
 
     async def main() -> ShadowStatistics:
         async with with_twin(shadowed(config), local=local, faults=faults, seed=seed) as system:

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from spore import Directive, Supervision
-from spore.deploy import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig, load_config
+from spore.deploy import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, ShadowConfig, SystemConfig, load_config
 from spore.deploy.load import config_of
 from spore.deploy.spec import from_json, to_json
 from spore.deploy.strict import Problem, structure
@@ -272,6 +272,7 @@ REFERENCE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
         ("## The file", SystemConfig),
         ("## `[[bundles]]`", BundleConfig),
         ("## `[bundles.actors.NAME]`", ActorConfig),
+        ("## `shadow`", ShadowConfig),
         ("## `supervision`", Supervision),
         ("## `[relay]`", RelayConfig),
         ("## `[[feeds]]`", FeedConfig),

@@ -25,7 +25,7 @@ from spore.deploy.shadow_statistics import ShadowState, ShadowStatistics
 from spore.deploy.tapping import tapped_port
 from spore.deploy.twin import Twin, collectors, name_of_twin
 from spore.deploy.watching import watched
-from spore.errors import first_cause
+from spore.errors import UnitFailed, first_cause
 from spore.nursery_bundle import Actor, ActorRef, ActorState, Bundle, Supervision
 from spore.nursery_bundle.chance import chances
 
@@ -48,7 +48,6 @@ WATCH_S = 0.1
 AGAIN = Supervision(backoff_s=0.5, backoff_max_s=30.0, jitter=0.2)
 """How long to wait before a twin begins afresh: twice as long each time, unless the last one has lived for a while."""
 LIVED_S = 60.0
-BEHIND = f"the twin is behind: {KEPT_MESSAGES:,} messages wait for it"
 
 
 class OpenTwin(Protocol):
@@ -208,12 +207,14 @@ class Shadow:
             with trio.CancelScope() as self._life:
                 async with self._open_twin(plan, local=local, say=self._say, states=states, restarts=False) as system:
                     self._twins += 1
-                    self._processes = (await system.statistics()).processes
+                    known = (await system.statistics()).processes
+                    self._processes = {name: known[name] for name in self._twin.processes if name in known}
                     self._enter(ShadowState.FOLLOWING)
                     await self._keep_up(bundle, system)
                 self._settle()
         except* Exception as group:  # noqa: BLE001 - whatever it is, it is the twin's
-            self._lose(str(first_cause(group)))
+            error = first_cause(group)
+            self._lose(f"{error.unit}: {error.reason}" if isinstance(error, UnitFailed) else f"{error}")
         finally:
             self._processes = {}
         if not self._settled:
@@ -239,7 +240,7 @@ class Shadow:
             batch = min(len(queue), BATCH)
             for _ in range(batch):
                 if tap.full:
-                    self._lose(BEHIND)
+                    self._lose_behind()
                     return
                 await ref.send(queue.popleft())
                 self._copied += 1
@@ -262,9 +263,7 @@ class Shadow:
         while True:
             await trio.sleep(WATCH_S)
             if any(tap.full for tap in self._inputs.values()) or any(each.full for each in self._streams.values()):
-                self._lose(BEHIND)
-            elif excuse := self._excuse():
-                self._lose(excuse)
+                self._lose_behind()
 
     async def _rest(self) -> None:
         """Between two windows: let as many messages pass as makes the share."""
@@ -304,7 +303,7 @@ class Shadow:
         stream = self._streams[port]
         stream.theirs.append(message)
         if stream.full:
-            self._lose(BEHIND)
+            self._lose_behind()
             return
         for one, other in stream.pairs():
             self._compare(stream, one, other)
@@ -374,6 +373,9 @@ class Shadow:
         self._life.cancel()
         self._forget()
         self._enter(ShadowState.OUT_OF_STEP, reason)
+
+    def _lose_behind(self) -> None:
+        self._lose(f"the twin is behind: {KEPT_MESSAGES:,} messages of an actor or a port wait for it")
 
     def _handled(self) -> int:
         """Messages that the actors have handled that are fed in the twin."""

@@ -46,6 +46,11 @@ class Twin:
     config: SystemConfig
     """The twin, as a system of its own with a relay of its own."""
 
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """What it takes, as `spore.deploy.SystemStatistics.processes` calls them."""
+        return ("relay", *(f"actor {name_of_twin(name)!r}" for name in self.actors))
+
 
 @attrs.define
 class Collector(Actor[Any]):
