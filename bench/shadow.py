@@ -25,13 +25,14 @@ import trio
 
 import spore
 from bench.measure import Case, Expectation, arguments, run_bench
-from bench.pipeline import BATCH, events
+from bench.pipeline import events
 from spore.deploy import ActorConfig, BundleConfig, Mode, ShadowConfig, ShadowState, System, SystemConfig, open_system
 from spore.deploy.comparing import Tap
 from spore.deploy.shadow import KEPT_MESSAGES
 from spore.deploy.tapping import tapped_port
 from spore.deploy.unit import RunningUnit
 from spore.deploy.watching import watched
+from spore.feeds.feed import BATCH
 
 TELLS = 20_000
 POOLS = 100

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 from tests.pipeline_actors import Tick, Turn
 from tests.plan_actors import Unregistered
 
@@ -19,7 +20,7 @@ import spore
 from spore.services import SignalGeneratorActor
 from spore.services.messages import OrderRequest, SignalMessage
 
-__all__ = ["Asking", "Forgetting", "Middle", "Passing", "Skewed", "Summing"]
+__all__ = ["Asking", "Forgetting", "Frozen", "Greeting", "Hanging", "Middle", "Passing", "Skewed", "Summing"]
 
 
 def is_original(path: str) -> bool:
@@ -93,6 +94,36 @@ class Asking(Summing):
         assert self.recorder is not None
         answer = await self.recorder.ask(Turn(message.event_time_ns, message.number, 0))
         self.recorder.tell(Turn(message.event_time_ns, message.number, 0, str(answer)))
+
+
+@attrs.define
+class Greeting(Summing):
+    """Says something when it starts."""
+
+    def on_start(self) -> None:
+        assert self.recorder is not None
+        self.recorder.tell(Turn(0, 0, 0, "hello"))
+
+
+@attrs.define
+class Hanging(Summing):
+    """Waits for ever in a twin."""
+
+    async def handle(self, message: Tick) -> None:  # type: ignore[override]
+        if not self.original:
+            await trio.sleep_forever()
+        super().handle(message)
+
+
+@attrs.frozen
+class Frozen(spore.Actor[Tick]):
+    """Remembers nothing."""
+
+    recorder: spore.ActorRef[Turn]
+    out: spore.ActorRef[Tick] | None = None
+
+    def handle(self, message: Tick) -> None:
+        self.recorder.tell(Turn(message.event_time_ns, message.number, 0))
 
 
 @attrs.define

@@ -88,7 +88,7 @@ async def test_a_twin_that_handles_nothing_holds_nobody_up(tmp_path, monkeypatch
             await system.ref("sum").send_many(ticks(100, start))
             await trio.sleep(0)
         assert log == list(accumulate(range(20_000)))
-        assert (await until(system, lambda found: found.reason)).reason.startswith("the twin is behind: 3,000 messages")
+        assert (await until(system, lambda found: found.reason)).reason.startswith("it is behind: 3,000 messages")
         (tmp_path / "gate").touch()
     found = (await system.statistics()).shadows["core"]
     assert found.different == 0

@@ -5,6 +5,7 @@ from itertools import accumulate
 from types import SimpleNamespace
 
 import attrs
+import cattrs
 import pytest
 import trio
 from tests.pipeline_actors import Tick, Turn
@@ -12,7 +13,7 @@ from tests.relays import run
 from tests.shadows import with_twin
 
 import spore
-from spore.deploy import ShadowState, shadow
+from spore.deploy import ShadowState, ShadowStatistics, shadow
 from spore.deploy.load import config_of
 
 TYPE = "tests.shadow_actors:"
@@ -117,6 +118,7 @@ def test_a_difference_is_counted_kept_and_said(original):
         "fields": [{"path": "total", "left": "28", "right": "29"}],
         "message": spore.to_plain(Turn(7, 7, 28)),
     }
+    assert cattrs.structure(json.loads(json.dumps(cattrs.unstructure(found))), ShadowStatistics) == found
 
 
 def test_a_message_that_the_twin_does_not_send_shows(original):
@@ -168,7 +170,7 @@ def test_a_twin_that_is_behind_is_out_of_step_and_not_wrong(monkeypatch):
         system.ref("sum").tell_many(ticks(1_000))
         assert (
             await state(system, ShadowState.OUT_OF_STEP)
-        ).reason == "the twin is behind: 100 messages of an actor or a port wait for it"
+        ).reason == "it is behind: 100 messages of an actor or a port wait"
         await state(system, ShadowState.FOLLOWING)
         await system.ref("sum").send_many(ticks(50, 1_000))
 
@@ -196,7 +198,7 @@ def test_an_actor_without_a_snapshot_is_followed_from_the_start_and_never_taken_
         system.ref("sum").tell_many(ticks(1_000))
         found = await state(system, ShadowState.PAUSED)
         assert found.reason == (
-            "the twin is behind: 100 messages of an actor or a port wait for it; "
+            "it is behind: 100 messages of an actor or a port wait; "
             "actor 'sum' has no snapshot, so that no twin can take over where it stands"
         )
         await system.ref("sum").send_many(ticks(50, 1_000))
@@ -251,3 +253,34 @@ def test_a_rate_of_0_is_off():
             assert type(running.ref("sum")._cell.actor).__name__ == "Summing"
 
     run(main)
+
+
+def test_a_frozen_actor_can_be_fed():
+    """As it can be started."""
+    found = shadowing(system(sum={"type": "Frozen"}), sending(5)).shadow
+    assert (found.equal, found.different) == (5, 0)
+
+
+def test_what_an_actor_says_when_it_takes_over_is_no_difference(monkeypatch):
+    """The bundle's own one has said it long ago; that of the first twin is compared."""
+    monkeypatch.setattr(shadow, "KEPT_MESSAGES", 100)
+
+    async def use(system):
+        await state(system, ShadowState.FOLLOWING)
+        await system.ref("sum").send_many(ticks(10))
+        await trio.sleep(1)
+        system.ref("sum").tell_many(ticks(200))
+        await state(system, ShadowState.OUT_OF_STEP)
+        await state(system, ShadowState.FOLLOWING)
+        await system.ref("sum").send_many(ticks(10))
+
+    found = shadowing(system(sum={"type": "Greeting"}), use).shadow
+    assert (found.twins, found.equal, found.different) == (2, 21, 0)
+
+
+def test_a_twin_that_is_not_done_in_time_does_not_hold_up_the_end(original):
+    """So long as the bundle's own end may take; what was not compared by then is said to be so."""
+    seen = shadowing(system(sum={"type": "Hanging", "config": original}), sending(5))
+    assert seen.log == sums(5)
+    assert (seen.shadow.compared, seen.shadow.state) == (0, ShadowState.ENDED)
+    assert seen.shadow.reason == "it had not handled everything 30 s after the end of the bundle"

@@ -4,8 +4,8 @@ Read in this order: `config` (what a file can say), `load` (reading it, strictly
 can be told from them), `place`, `wires`, `cycles` and `plan` (who is wired to whom, by which route, in which process),
 `spec` (what a process is told), `watching` and `hops` (how the way of messages is timed), `unit` and `feeding` (what one process
 runs), `child` (such a process), `supervise` (keeping processes alive), `system` (all of it together). Shadow mode is for itself:
-`twin` (what runs beside a bundle), `differences` and `comparing` (what both send), `tapping` (where it is noted), `shadow` (from one
-twin to the next), `shadow_statistics` (what is known of it).
+`twin` (what runs beside a bundle), `differences` and `comparing` (what both send), `tapping` (where it is noted), `follower` (the
+life of one twin), `shadow` (from one to the next), `shadow_statistics` (what is known of it).
 """
 
 from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, ShadowConfig, SystemConfig

@@ -16,7 +16,7 @@ import attrs
 from spore.deploy.differences import FieldDifference, differences
 from spore.message import to_plain
 
-__all__ = ["KEPT_DIFFERENCES", "Difference", "Stream", "Tally", "Tap"]
+__all__ = ["KEPT_DIFFERENCES", "Difference", "Pair", "Stream", "Tally", "Tap"]
 
 KEPT_DIFFERENCES = 20
 """So many of the last ones are kept, beside the first."""
@@ -108,7 +108,7 @@ class Difference:
     kind: str
     """The class of the message, in the bundle, or else in the twin."""
     fields: tuple[FieldDifference, ...]
-    """What differs: the bundle's value, and the twin's."""
+    """What differs: on the left the bundle's value, and on the right the twin's."""
     message: Any = None
     """The bundle's message, as JSON can say it; None if only the twin has one."""
 
@@ -117,9 +117,28 @@ class Difference:
         said = ", ".join(f"{each.path or self.kind} = {each.left}, in the twin {each.right}" for each in self.fields)
         return f"{self.actor}.{self.port}[{self.index}]: {said}"
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON can say it."""
-        return attrs.asdict(self)
+
+@attrs.frozen
+class Pair:
+    """Two messages that are not the same, of which one may be None."""
+
+    actor: str
+    port: str
+    index: int
+    one: Any
+    other: Any
+
+    def difference(self) -> Difference:
+        """As people read it. It takes its time, so only what somebody looks at is put like this."""
+        one, other = self.one, self.other
+        return Difference(
+            actor=self.actor,
+            port=self.port,
+            index=self.index,
+            kind=type(other if one is None else one).__name__,
+            fields=tuple(differences(one, other)),
+            message=_plain(one),
+        )
 
 
 @attrs.define
@@ -128,25 +147,18 @@ class Tally:
 
     equal: int = 0
     different: int = 0
-    first: Difference | None = None
-    last: deque[Difference] = attrs.field(factory=lambda: deque(maxlen=KEPT_DIFFERENCES))
+    first: Pair | None = None
+    last: deque[Pair] = attrs.field(factory=lambda: deque(maxlen=KEPT_DIFFERENCES))
 
-    def count(self, stream: Stream, one: Any, other: Any) -> Difference | None:
-        """Count a pair of a stream; return what differs, if anything does."""
+    def count(self, stream: Stream, one: Any, other: Any) -> Pair | None:
+        """Count two messages of a stream; return them if they differ."""
         index = stream.index
         stream.index += 1
         if one == other:
             self.equal += 1
             return None
         self.different += 1
-        found = Difference(
-            actor=stream.actor,
-            port=stream.port,
-            index=index,
-            kind=type(other if one is None else one).__name__,
-            fields=tuple(differences(one, other)),
-            message=_plain(one),
-        )
+        found = Pair(stream.actor, stream.port, index, one, other)
         self.first = self.first or found
         self.last.append(found)
         return found

@@ -133,8 +133,8 @@ class RunningUnit:
                 for port, targets in spec.ports.items()
             }
             if self._shadow is not None:
-                factory = self._shadow.fed(spec.name, factory)
-                ports = self._shadow.compared(spec.name, ports)
+                factory = self._shadow.taps.factory(spec.name, factory)
+                ports = self._shadow.taps.ports(spec.name, ports)
             fields = {port: refs if len(refs) > 1 else refs[0] for port, refs in ports.items()}
         else:
             factory, given = self._local[spec.name]

@@ -20,7 +20,7 @@ def watched(factory: Callable[..., Actor[Any]], watcher: Watcher) -> Callable[..
 
     def make(**fields: Any) -> Actor[Any]:
         actor = factory(**fields)
-        actor.__class__ = _watched_class(type(actor), watcher)
+        object.__setattr__(actor, "__class__", _watched_class(type(actor), watcher))  # of a frozen one, too
         return actor
 
     return make
