@@ -15,7 +15,7 @@ The twin's own processes are not counted; they need cores of their own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice, repeat
 from time import process_time_ns
 from typing import Any
@@ -26,7 +26,17 @@ import trio
 import spore
 from bench.measure import Case, Expectation, arguments, run_bench
 from bench.pipeline import events
-from spore.deploy import ActorConfig, BundleConfig, Mode, ShadowConfig, ShadowState, System, SystemConfig, open_system
+from spore.deploy import (
+    ActorConfig,
+    BundleConfig,
+    Mode,
+    ShadowConfig,
+    ShadowState,
+    ShadowStatistics,
+    System,
+    SystemConfig,
+    open_system,
+)
 from spore.deploy.comparing import Tap
 from spore.deploy.shadow import KEPT_MESSAGES
 from spore.deploy.tapping import tapped_port
@@ -96,14 +106,19 @@ async def play(system: System) -> None:
         await system.ref("market_data").send_many(batch)
 
 
+async def until(system: System, condition: Callable[[ShadowStatistics], bool]) -> None:
+    while not condition((await system.statistics()).shadows["core"]):  # noqa: ASYNC110 - nobody tells
+        await trio.sleep(0.01)
+
+
 async def event(*, shadow: bool) -> float:
     async with open_system(pipeline(shadow=shadow)) as system:
-        while shadow and (await system.statistics()).shadows["core"].state is not ShadowState.FOLLOWING:
-            await trio.sleep(0.01)
+        if shadow:
+            await until(system, lambda found: found.state is ShadowState.FOLLOWING)
         began = process_time_ns()
         await play(system)
-        while shadow and (await system.statistics()).shadows["core"].waiting:
-            await trio.sleep(0.01)
+        if shadow:
+            await until(system, lambda found: not found.waiting)
         took = process_time_ns() - began
     if shadow:
         found = (await system.statistics()).shadows["core"]

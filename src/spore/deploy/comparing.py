@@ -7,7 +7,7 @@ message that only one side has is a pair with nothing, and shows at the latest w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -15,6 +15,7 @@ import attrs
 
 from spore.deploy.differences import FieldDifference, differences
 from spore.message import to_plain
+from spore.nursery_bundle.ports import Note
 
 __all__ = ["KEPT_DIFFERENCES", "Difference", "Pair", "Stream", "Tally", "Tap"]
 
@@ -34,9 +35,11 @@ class Tap:
 
     __slots__ = ("asked", "note", "queue")
 
+    note: Note
+
     def __init__(self, most: int) -> None:
         self.queue: deque[Any] = deque(maxlen=most)
-        self.note: Callable[[Any], object] = _ignore
+        self.note = _ignore
         self.asked = False
         """Whether somebody was asked for an answer here, which the twin could not get."""
 

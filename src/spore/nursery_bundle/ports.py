@@ -14,6 +14,7 @@ from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef, FanOut
 
 __all__ = [
     "LaterRef",
+    "Note",
     "WatchedRef",
     "Watcher",
     "bind_ports",
@@ -78,12 +79,19 @@ class LaterRef(ActorRef[M]):
         self.found().idle()
 
 
+class Note(Protocol):
+    """What takes a message. It is fast, and does not raise."""
+
+    def __call__(self, message: Any, /) -> object:
+        """Take it."""
+
+
 class Watcher(Protocol):
     """Somebody who wants to know of every message on its way."""
 
     @property
-    def note(self) -> Callable[[Any], object]:
-        """Takes a message. It is fast, and does not raise."""
+    def note(self) -> Note:
+        """Told of each, before it gets there; looked up each time, so that it can change."""
         ...
 
 
