@@ -44,10 +44,10 @@ from spore.deploy.unit import RunningUnit
 from spore.deploy.watching import watched
 from spore.feeds.feed import BATCH
 
-TELLS = 20_000
+TELLS = 200_000
 POOLS = 100
 EVENTS = 5_000
-MOST_TIMES = 2.5
+MOST_TIMES = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

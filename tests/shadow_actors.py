@@ -43,6 +43,8 @@ class Summing(spore.Actor[Tick]):
     wrong_at: int = -1
     silent_at: int = -1
     dies_at: int = -1
+    fails_at: int = -1
+    """In the bundle as well."""
     gate: str = ""
     """In a twin: nothing is handled before there is this file."""
     total: int = attrs.field(default=0, init=False)
@@ -52,6 +54,8 @@ class Summing(spore.Actor[Tick]):
         self.original = is_original(self.path)
 
     def handle(self, message: Tick) -> None:
+        if message.number == self.fails_at:
+            raise ValueError(f"number {message.number}")
         self.total += message.number
         total = self.total
         if not self.original:

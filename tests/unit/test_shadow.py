@@ -14,7 +14,10 @@ from tests.shadows import with_twin
 
 import spore
 from spore.deploy import ShadowState, ShadowStatistics, shadow
+from spore.deploy.comparing import Stream, Tally
 from spore.deploy.load import config_of
+from spore.deploy.tapping import Nowhere
+from spore.errors import UsageError
 
 TYPE = "tests.shadow_actors:"
 
@@ -284,3 +287,47 @@ def test_a_twin_that_is_not_done_in_time_does_not_hold_up_the_end(original):
     assert seen.log == sums(5)
     assert (seen.shadow.compared, seen.shadow.state) == (0, ShadowState.ENDED)
     assert seen.shadow.reason == "it had not handled everything 30 s after the end of the bundle"
+
+
+def test_a_twin_takes_over_from_actors_that_run(monkeypatch):
+    """One that has failed is about to begin afresh, so what it knew before is no state to take over."""
+    monkeypatch.setattr(shadow, "KEPT_MESSAGES", 100)
+
+    async def use(system):
+        system.ref("sum").tell_many(ticks(1_000))
+        await state(system, ShadowState.OUT_OF_STEP)
+        await system.ref("sum").send(Tick(7_000, 7_000))
+        await state(system, ShadowState.FOLLOWING)
+        await system.ref("sum").send_many(ticks(50))
+
+    supervision = {"on_failure": "restart", "backoff_s": 5}
+    seen = shadowing(system(sum={"config": {"fails_at": 7_000}, "supervision": supervision}), use)
+    assert seen.log == sums(1_000) + sums(50)
+    assert (seen.shadow.equal, seen.shadow.different) == (50, 0)
+
+
+def test_a_system_may_end_before_its_twin_has_begun():
+    """What it is to have is handled all the same, and compared."""
+
+    async def use(system):
+        system.ref("sum").tell_many(ticks(20))
+
+    found = shadowing(system(sum={}), use).shadow
+    assert (found.equal, found.different, found.skipped) == (20, 0, 0)
+
+
+def test_what_is_no_message_is_kept_as_it_prints():
+    """It cannot travel, so the twin has sent nothing."""
+    tally, stream = Tally(), Stream("desk", "out", 10)
+    found = tally.count(stream, 5, None).difference()
+    assert (found.kind, found.message, str(found)) == ("int", "5", "desk.out[0]: int = 5, in the twin nothing")
+    assert tally.count(stream, None, 6).difference().message is None
+
+
+async def test_nowhere_takes_everything_and_answers_nothing():
+    """An actor need not know that its port was left out."""
+    ref = Nowhere("recorder")
+    ref.tell(1)
+    await ref.send(2)
+    with pytest.raises(UsageError, match="'recorder' leads nowhere, so nobody answers"):
+        await ref.ask(3)
