@@ -116,7 +116,9 @@ def compare(
         console.width = max(console.width, WIDTH)
     show(comparison, verdict, console, feed=" + ".join(feed))
     if html is not None:
-        console.print(f"for a browser: {html.absolute().as_uri()}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"Open the report in a browser: {html.absolute().as_uri()}", markup=False, highlight=False, soft_wrap=True
+        )
     if not verdict.identical:
         return DIFFERENT
     return UNMET if require_criteria and not verdict.all_met else 0

@@ -32,7 +32,7 @@ def page_maker(
             raise
         raise UsageError("--html needs plotly, which is not installed: pip install 'spore[report]'") from None
     about = About(feed=" + ".join(feed), command=_command(config, feed, repeat, seconds), machine=_machine())
-    return lambda comparison, verdict: render(comparison, verdict, about).encode()
+    return lambda comparison, verdict: render(comparison, verdict, about).encode(errors="backslashreplace")
 
 
 def _command(config: Path | None, feed: tuple[str, ...], repeat: int, seconds: float) -> str:

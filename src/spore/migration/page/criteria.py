@@ -43,7 +43,10 @@ CRITERIA = {
         _change("higher", "lower", sign=-1),
     ),
     "throughput_increase_percent": _Asked(
-        "Throughput", "events a second, as fast as they are handled", f"more than 50{SPACE}% more", _change("more", "less")
+        "Throughput",
+        "events a second, as fast as they are handled",
+        f"more than 50{SPACE}% more",
+        _change("more", "less"),
     ),
     "cpu_reduction_percent": _Asked(
         "CPU", "time of all processes for the same work", f"more than 30{SPACE}% less", _change("more", "less", sign=-1)
