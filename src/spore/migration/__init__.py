@@ -3,7 +3,8 @@
 Read in this order: `recording` (what comes out, and its digest), `tap` (where it is taken), `play` (one run); then how two
 modes are compared: `loop` (the input of a run that is measured), `latency`, `resources` and `tell_cost` (what is measured),
 `run` (a run in a process of its own), `launch` (starting it), `compare` (all runs), `divergence` (where two part), `report` and
-`verdict` (what it comes to), `page` (all of it for a browser). Those need the packages of the extra ``cli``, `page` that of ``report``, so they are imported from their modules.
+`verdict` (what it comes to), and `page` (all of it for a browser). Those need the packages of the extra ``cli``, and `page` that of
+``report``, so they are imported from their modules.
 """
 
 from spore.migration.play import Played, play, play_feed
