@@ -61,6 +61,8 @@ def page(opened):
 def test_the_keyboard_reaches_every_section(page):
     """First of all the verdict, past everything else."""
     page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    expect(page.locator(".skip")).to_be_in_viewport()
     page.keyboard.press("Enter")
     assert page.evaluate("location.hash") == "#verdict"
     links = page.locator("nav a").evaluate_all("all => all.map(each => each.hash.slice(1))")
