@@ -110,7 +110,7 @@ def test_a_range_says_its_unit_once_where_it_has_one(low, high, words):
 
 def test_a_curve_goes_through_the_percentiles():
     """From the quickest message to the slowest, which it tells exactly to three digits."""
-    (line,) = curves({"bundled": [range(1, 10_001)]})["data"]
+    (line,) = curves({"bundled": [range(1, 10_001)]}, of="messages")["data"]
     at = dict(zip(line["x"], line["y"], strict=True))
     assert line["y"] == sorted(line["y"])
     for one_in, ns in ((10, 9_000), (100, 9_900), (1_000, 9_990), (10_000, 10_000)):
@@ -121,7 +121,7 @@ def test_a_curve_goes_through_the_percentiles():
 def test_single_runs_are_thin_lines_and_points():
     """Which a single run has no need of in a curve."""
     times = [range(1, 100), range(1, 200)]
-    widths = [each["line"]["width"] for each in curves({"bundled": times, "relayed": times})["data"]]
+    widths = [each["line"]["width"] for each in curves({"bundled": times, "relayed": times}, of="messages")["data"]]
     assert widths == [1, 1, 1, 1, 3, 3]
     figure = bars({"relayed": [3.0, 4.0], "bundled": [1.0, 2.0]}, {"relayed": 3.5, "bundled": 1.5}, str)
     assert [each["x"] for each in figure["data"]] == [[3.5], [1.5], [3.0, 4.0], [1.0, 2.0]]
@@ -130,8 +130,8 @@ def test_single_runs_are_thin_lines_and_points():
 @pytest.mark.parametrize(
     "figure",
     [
-        curves({"bundled": [[5]], "relayed": [[1_000] * 3]}),
-        curves({"bundled": [range(1, 5_000)] * 2, "relayed": [range(1_000, 9_000)] * 2}),
+        curves({"bundled": [[5]], "relayed": [[1_000] * 3]}, of="messages"),
+        curves({"bundled": [range(1, 5_000)] * 2, "relayed": [range(1_000, 9_000)] * 2}, of="messages"),
         bars({"bundled": [0], "relayed": [0]}, {"bundled": 0, "relayed": 0}, str),
         bars({"bundled": [1.5], "relayed": [123_456]}, {"bundled": 1.5, "relayed": 123_456}, str),
     ],

@@ -27,13 +27,14 @@ LABELLED = 10
 """A curve is labelled at its ninetieth percentile: of ten messages, one takes longer."""
 
 
-def curves(runs: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
+def curves(runs: Mapping[str, Sequence[Sequence[int]]], *, of: str) -> Figure:
     """How long messages took: for each share of them, within which time they were there.
 
     Both axes are logarithmic; the first one shows how many messages there are for one that takes longer: 10 is 90 %, 100 is 99 %.
 
     Args:
         runs: nanoseconds of each message, by mode and run.
+        of: what was timed, in the plural.
     """
     whole = {mode: _curve(list(itertools.chain.from_iterable(values))) for mode, values in runs.items()}
     single = [(mode, _curve(run)) for mode, values in runs.items() if len(values) > 1 for run in values]
@@ -50,7 +51,7 @@ def curves(runs: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
             **_layout(left=56, bottom=48),
             "annotations": [_beside(mode, curve) for mode, curve in whole.items()],
             "xaxis": {
-                **_axis("share of messages"),
+                **_axis(f"share of {of}"),
                 "type": "log",
                 "range": [0, math.log10(top) * 1.02],
                 "tickvals": shares,

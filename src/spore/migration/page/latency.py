@@ -19,10 +19,10 @@ from spore.migration.verdict import ModeMeasures, Verdict
 __all__ = ["latency"]
 
 MODES = (RELAYED, BUNDLED)
-ROWS = {"mean": "mean", "p50": "median", "p99": "99 %", "p999": "99.9 %"}
+ROWS = {"mean": "mean", "p50": "median", "p99": f"99{SPACE}%", "p999": f"99.9{SPACE}%"}
 READING = (
-    f"At 99{SPACE}% a curve shows the time within which 99 of 100 were there; further right are the slowest, up to the very slowest. Both "
-    "axes are logarithmic."
+    f"At 99{SPACE}% a curve shows the time within which 99 of 100 were there; further right are the slowest, up to the very slowest. "
+    "Both axes are logarithmic."
 )
 RUNS = " Thin lines are single runs, a thick one is all runs of a mode together."
 
@@ -32,6 +32,7 @@ class _Way:
     """From where to where."""
 
     title: str
+    meaning: str
     timed: str
     """What was."""
     of_run: Callable[[Result], tuple[int, ...]]
@@ -41,6 +42,7 @@ class _Way:
 WAYS = (
     _Way(
         title="Market data → signals",
+        meaning="From the sending of a message to the start of its handler.",
         timed="messages",
         of_run=lambda run: run.hop_ns,
         of_mode=lambda mode: mode.latency_ns,
@@ -55,26 +57,28 @@ def latency(comparison: Comparison, verdict: Verdict) -> Markup:
         return tag(
             "p", "It was not measured: there is no actor that gets messages only from the one that gets the events."
         )
-    return joined(_one(comparison, verdict, way) for way in measured)
+    reading = tag("p", READING + (RUNS if len(comparison.repeats) > 1 else ""))
+    return joined([reading, *(_one(comparison, verdict, way) for way in measured)])
 
 
 def _one(comparison: Comparison, verdict: Verdict, way: _Way) -> Markup:
-    runs = {mode: [settled(way.of_run(each.paced[mode].result)) for each in comparison.repeats] for mode in MODES}
+    runs = {
+        mode: [times for each in comparison.repeats if (times := settled(way.of_run(each.paced[mode].result)))]
+        for mode in MODES
+    }
     found = {mode: way.of_mode(verdict.modes[mode]) for mode in MODES}
     said = "; ".join(
-        f"{mode} {duration(each['p50'].value)} in the median, {duration(each['p99'].value)} at 99 %"
+        f"{mode} {duration(each['p50'].value)} in the median, {duration(each['p99'].value)} at 99{SPACE}%"
         for mode, each in found.items()
     )
-    count = sum(map(len, runs[BUNDLED]))
-    reading = READING + (RUNS if len(comparison.repeats) > 1 else "")
     return chart(
-        curves(runs),
+        curves(runs, of=way.timed),
         columns(
             f"Latency, {way.title}",
             ("latency", *MODES),
             [(title, *(ranged(found[mode][name], duration) for mode in MODES)) for name, title in ROWS.items()],
         ),
         title=way.title,
-        meaning=f"{count:,} {way.timed} were timed in each mode. {reading}",
+        meaning=f"{way.meaning} {sum(map(len, runs[BUNDLED])):,} {way.timed} were timed in each mode.",
         summary=f"Curves of latency by share of {way.timed}: {said}.",
     )

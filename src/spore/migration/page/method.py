@@ -6,9 +6,20 @@ import attrs
 
 from spore.migration.compare import MAX_LOAD, Comparison
 from spore.migration.latency import WARM_UP
-from spore.migration.page.markup import Markup, tag
+from spore.migration.page.markup import Markup, joined, tag
 
 __all__ = ["About", "method", "modes"]
+
+DEFINITIONS = {
+    "Cost of a bundled message": "Measured in the bundled process after each run for throughput: many messages told to an actor, and the "
+    "same messages given to its handler by plain calls, in turns; the difference, for one message.",
+    "Throughput": "Events of the input divided by the time from the first one until everything that follows from them was handled.",
+    "CPU and memory": "Sums over all processes: the feed's, the actors' and the relay's. CPU is user and system time, without the start "
+    "of processes. Of memory that processes share, each counts its part.",
+    "Encoded": "What was encoded to reach another process. What only this comparison needs, to collect the results, is left out, in both "
+    "modes.",
+    "Identical": "Signals, orders and their reports of every run, compared by a digest of all their bytes.",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -31,89 +42,57 @@ def modes() -> Markup:
         tag("strong", "Bundled", class_="bundled"),
         ", all actors share one process and hand each other the messages themselves. ",
         tag("strong", "Relayed", class_="relayed"),
-        ", each actor is a process of its own, and every message is encoded, sent through a relay and decoded. This page says "
-        "whether the same came out, and what bundling saves.",
+        ", each actor is a process of its own, and every message is encoded, sent through a relay and decoded. This page says whether the "
+        "same came out, and what bundling saves.",
     )
 
 
 def method(comparison: Comparison, about: About) -> Markup:
     """Definitions, each of something that the page shows."""
-    hop, count = comparison.hop, len(comparison.repeats)
-    times = "once" if count == 1 else f"{count} times"
-    played = (
-        f"once, {comparison.events:,} events"
-        if comparison.loops == 1
-        else (f"{comparison.loops:,} times in a row, {comparison.events:,} events each time, with its clock moved on")
+    said = {
+        "Input": joined([tag("code", about.feed), _played(comparison)]),
+        "Runs": _runs(comparison),
+        "Values": _values(len(comparison.repeats)),
+        "Latency": _latency(comparison),
+        **DEFINITIONS,
+        "Machine": about.machine,
+        "To measure again": tag("code", about.command),
+    }
+    return tag("dl", *(piece for title, text in said.items() for piece in (tag("dt", title), tag("dd", text))))
+
+
+def _played(comparison: Comparison) -> str:
+    if comparison.loops == 1:
+        return f", {comparison.events:,} events, played once."
+    return f", {comparison.events:,} events, played {comparison.loops:,} times in a row, with its clock moved on each time."
+
+
+def _runs(comparison: Comparison) -> str:
+    count = len(comparison.repeats)
+    times, again = ("once", "once") if count == 1 else (f"{count} times", "as often")
+    return (
+        f"After a warm-up that is thrown away, each mode was run {times} as fast as it could, for throughput, CPU and memory, and {again} "
+        f"at {comparison.rate:,.0f} events a second, for latency. The modes took turns, each run in fresh processes."
     )
-    said: list[tuple[str, tuple[str, ...]]] = [
-        ("Input", (tag("code", about.feed), f", played {played}.")),
-        (
-            "Runs",
-            (
-                "After a warm-up that is thrown away, each mode was run ",
-                times,
-                " as fast as it could, for throughput, CPU and memory, and ",
-                "once" if count == 1 else "as often",
-                f" at {comparison.rate:,.0f} events a second, for latency. The modes took turns, each run in fresh processes.",
-            ),
-        ),
-        ("Values", (_values(count),)),
-        (
-            "Latency",
-            (
-                *(
-                    (
-                        "From the moment when ",
-                        tag("code", hop.sender),
-                        " sends a message to the start of the handler of ",
-                        tag("code", hop.receiver),
-                        ", on a clock that all processes of a machine share. ",
-                    )
-                    if hop is not None
-                    else ()
-                ),
-                f"Events come at a fixed rate, at most {MAX_LOAD:.0%} of what the slower mode can carry: a queue that is full has no "
-                f"latency, only a length. The first {WARM_UP:.0%} of each run's messages do not count.",
-            ),
-        ),
-        (
-            "Cost of a bundled message",
-            (
-                "Measured in the bundled process after each run for throughput: a thousand messages told to an actor, and the same "
-                "messages given to its handler by a plain call, in turns; the difference, for one message.",
-            ),
-        ),
-        (
-            "Throughput",
-            (
-                "Events of the input divided by the time from the first one until everything that follows from them was handled.",
-            ),
-        ),
-        (
-            "CPU and memory",
-            (
-                "Sums over all processes: the feed's, the actors' and the relay's. CPU is user and system time, without the start of "
-                "processes. Of memory that processes share, each counts its part.",
-            ),
-        ),
-        (
-            "Encoded",
-            (
-                "What was encoded to reach another process. What only this comparison needs, to collect the results, is left out, in "
-                "both modes.",
-            ),
-        ),
-        (
-            "Identical",
-            ("Signals, orders and their reports of every run, compared by a digest of all their bytes.",),
-        ),
-        ("Machine", (about.machine,)),
-        ("To measure again", (tag("code", about.command),)),
-    ]
-    return tag("dl", *(piece for title, text in said for piece in (tag("dt", title), tag("dd", *text))))
 
 
 def _values(count: int) -> str:
     if count == 1:
         return "Of one repeat, so that nothing is known of how much they vary. --repeat 3 or more tells."
     return f"Medians over {count} repeats; in small print the lowest and the highest. A change compares the two modes in one repeat."
+
+
+def _latency(comparison: Comparison) -> Markup:
+    hop = comparison.hop
+    way = (
+        ["From the sending in ", tag("code", hop.sender), " to the start of the handler of ", tag("code", hop.receiver)]
+        if hop is not None
+        else ["Between actors"]
+    )
+    return joined(
+        [
+            *way,
+            f", on a clock that all processes of a machine share. Events come at a fixed rate, at most {MAX_LOAD:.0%} of what the slower "
+            f"mode can carry: a queue that is full has no latency, only a length. The first {WARM_UP:.0%} of each run do not count.",
+        ]
+    )
