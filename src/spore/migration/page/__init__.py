@@ -63,7 +63,6 @@ def render(comparison: Comparison, verdict: Verdict, about: About) -> str:
                 for name, title, content in sections
             ),
         ),
-        tag("footer", tag("p", about.machine)),
         tag("script", Markup(get_plotlyjs())),
         tag("script", _own("page.js")),
     )

@@ -10,7 +10,7 @@ from spore.migration.compare import BUNDLED, RELAYED, Comparison
 from spore.migration.launch import Measured
 from spore.migration.page.charts import chart, columns
 from spore.migration.page.figures import bars
-from spore.migration.page.markup import Markup, tag
+from spore.migration.page.markup import Markup, joined, tag
 from spore.migration.page.words import SPACE, amount, exactly, megabytes, ranged
 from spore.migration.report import Spread
 from spore.migration.verdict import ModeMeasures, Verdict
@@ -18,6 +18,7 @@ from spore.migration.verdict import ModeMeasures, Verdict
 __all__ = ["costs"]
 
 MODES = (RELAYED, BUNDLED)
+READING = "A bar is all runs of a mode together, a circle is a single run."
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +66,8 @@ COSTS = (
 
 def costs(comparison: Comparison, verdict: Verdict) -> Markup:
     """All measures, a chart each."""
-    return tag("div", *(_one(comparison, verdict, cost) for cost in COSTS), class_="charts")
+    charts = tag("div", *(_one(comparison, verdict, cost) for cost in COSTS), class_="charts")
+    return joined([tag("p", READING), charts] if len(comparison.repeats) > 1 else [charts])
 
 
 def _one(comparison: Comparison, verdict: Verdict, cost: _Cost) -> Markup:

@@ -7,6 +7,7 @@ import attrs
 from spore.migration.compare import MAX_LOAD, Comparison
 from spore.migration.latency import WARM_UP
 from spore.migration.page.markup import Markup, joined, tag
+from spore.migration.page.words import SPACE
 
 __all__ = ["About", "method", "modes"]
 
@@ -92,7 +93,7 @@ def _latency(comparison: Comparison) -> Markup:
     return joined(
         [
             *way,
-            f", on a clock that all processes of a machine share. Events come at a fixed rate, at most {MAX_LOAD:.0%} of what the slower "
-            f"mode can carry: a queue that is full has no latency, only a length. The first {WARM_UP:.0%} of each run do not count.",
+            f", on a clock that all processes of a machine share. Events come at a fixed rate, at most {MAX_LOAD * 100:g}{SPACE}% of what the slower "
+            f"mode can carry: a queue that is full has no latency, only a length. The first {WARM_UP * 100:g}{SPACE}% of each run do not count.",
         ]
     )

@@ -36,7 +36,7 @@ def outcome(comparison: Comparison, verdict: Verdict) -> Markup:
         [
             columns(
                 "What went in and came out, of the first run for throughput",
-                ("", *MODES),
+                ("what", *MODES),
                 [(name, *(exactly(each, f"{each:,}") for each in values)) for name, values in rows],
             ),
             tag("p", said),
