@@ -12,7 +12,8 @@ from tests.made_up_comparison import comparison, divergence
 
 from spore.deploy import Hop
 from spore.migration.page import About, render
-from spore.migration.page.figures import bars, curves
+from spore.migration.page.bars import bars
+from spore.migration.page.curves import curves
 from spore.migration.page.markup import Markup, embedded, joined, tag
 from spore.migration.page.words import amount, change, duration, ranged
 from spore.migration.report import Spread

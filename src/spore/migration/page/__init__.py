@@ -1,9 +1,9 @@
 """A comparison as a page: one HTML file that needs nothing else, no network and no other document.
 
-Read in this order: `markup` (elements as calls, escaped), `words` (numbers as people read them), `figures` (charts as plotly reads
-them), `charts` (a chart and its table), then the sections `criteria`, `outcome`, `latency`, `costs` and `method`, and here how
-they come together. ``page.css`` and ``page.js`` go into the page as they are, and plotly's own script. A content security policy
-forbids the page to load anything, so that no defect here could.
+Read in this order: `markup` (elements as calls, escaped), `words` (numbers as people read them), `look`, `curves` and `bars` (charts as
+plotly reads them), `charts` (a chart and its table), then the sections `criteria`, `outcome`, `latency`, `costs` and `method`, and
+here how they come together. ``page.css`` and ``page.js`` go into the page as they are, and plotly's own script. A content security
+policy forbids the page to load anything, so that no defect here could.
 
 It needs the package of the extra ``report``.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spore.migration.page.figures import Figure
+from spore.migration.page.look import Figure
 from spore.migration.page.markup import Markup, embedded, tag
 
 __all__ = ["chart", "columns"]

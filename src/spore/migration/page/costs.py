@@ -8,8 +8,8 @@ import attrs
 
 from spore.migration.compare import BUNDLED, RELAYED, Comparison
 from spore.migration.launch import Measured
+from spore.migration.page.bars import bars
 from spore.migration.page.charts import chart, columns
-from spore.migration.page.figures import bars
 from spore.migration.page.markup import Markup, joined, tag
 from spore.migration.page.words import SPACE, amount, exactly, megabytes, ranged
 from spore.migration.report import Spread

@@ -9,7 +9,7 @@ import attrs
 from spore.migration.compare import BUNDLED, RELAYED, Comparison
 from spore.migration.latency import settled
 from spore.migration.page.charts import chart, columns
-from spore.migration.page.figures import curves
+from spore.migration.page.curves import curves
 from spore.migration.page.markup import Markup, joined, tag
 from spore.migration.page.words import SPACE, duration, ranged
 from spore.migration.report import Spread
@@ -22,7 +22,7 @@ MODES = (RELAYED, BUNDLED)
 ROWS = {"mean": "mean", "p50": "median", "p99": f"99{SPACE}%", "p999": f"99.9{SPACE}%"}
 READING = (
     f"At 99{SPACE}% a curve shows the time within which 99 of 100 were there; further right are the slowest, up to the very slowest. "
-    "Both axes are logarithmic."
+    f"Of fewer than 1,000 in a run, 99.9{SPACE}% is the slowest one. Both axes are logarithmic."
 )
 RUNS = " Thin lines are single runs, a thick one is all runs of a mode together."
 
