@@ -88,6 +88,8 @@ class Result:
     """Of the signals, and then of the orders with their reports."""
     hop_ns: tuple[int, ...] = ()
     """Of each message that was timed: from its sending to the start of its handler."""
+    event_ns: tuple[int, ...] = ()
+    """Of each signal: from the moment when the event that caused it was handed in to the moment when the signal had come out."""
     tell_adds_ns: float | None = None
 
 
