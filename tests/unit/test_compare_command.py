@@ -125,7 +125,7 @@ def test_latency_is_judged_from_event_to_signal(given, capsys):
 def test_a_verdict_that_more_repeats_may_turn_is_said_to_be_so(given, capsys):
     """The target lies between the ends of the interval."""
     found = comparison()
-    slower = attrs.evolve(found.repeats[1].full[BUNDLED], peak_bytes=300_000_000)
+    slower = attrs.evolve(found.repeats[1].full[BUNDLED], peak_bytes=100_000_000)
     repeats = (found.repeats[0], attrs.evolve(found.repeats[1], full={**found.repeats[1].full, BUNDLED: slower}))
     given(attrs.evolve(found, repeats=repeats))
     command.compare()

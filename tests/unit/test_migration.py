@@ -13,9 +13,10 @@ from spore.deploy import ActorConfig, BundleConfig, Hop, HopTimes, Mode, SystemC
 from spore.errors import UsageError
 from spore.migration.divergence import Side, differences, first_divergence
 from spore.migration.interval import ratio_change, spread
-from spore.migration.latency import hop_of, joined, latency_of, settled
+from spore.migration.latency import event_latencies, hop_of, joined, latency_of, settled
 from spore.migration.loop import Looped, Paced, looped
 from spore.migration.play import play_feed
+from spore.migration.recording import Recording
 from spore.migration.report import MigrationMetrics, criteria, report_of
 from spore.migration.resources import cpu_seconds, proportional_bytes
 from spore.nursery_bundle.policy import Overflow
@@ -55,7 +56,7 @@ def arbitrage(number, **changes):
         net_profit_usd_e8=None,
         spread_bps=61,
         expires_at_ns=number + 1,
-        cause=EventRef(number, 5, 1, 3),
+        cause=EventRef(number, 5, 1),
     )
     return attrs.evolve(made, **changes)
 
@@ -89,6 +90,33 @@ def test_ends_that_do_not_match_are_refused(times):
     """A number that may not be the same message is no latency."""
     with pytest.raises(UsageError):
         joined(times)
+
+
+def timed(*signals):
+    """Signals with the time at which each came."""
+    return Recording(signals=[each for each, _ in signals], signals_at_ns=[at_ns for _, at_ns in signals])
+
+
+def test_a_signal_is_timed_from_the_event_that_it_names():
+    """However many events were handed in meanwhile, and however many signals one has caused."""
+    tx = b"\x02" * 32
+    events = [PoolSync(1, 5, 1, 0, tx, b"\x01" * 20, 1, 1), TransactionEnd(1, 5, 1, tx), TransactionEnd(2, 5, 1, tx)]
+    recording = timed((arbitrage(1), 40), (arbitrage(1), 45), (arbitrage(2), 50))
+    assert event_latencies(events, [10, 20, 30], recording) == [20, 25, 20]
+
+
+@pytest.mark.parametrize(
+    ("signal", "events"),
+    [
+        (arbitrage(1), [TransactionEnd(1, 6, 1, b"\x02" * 32)]),
+        (arbitrage(1, cause=EventRef(1, 7)), [quote(0, event_time_ns=1, update_id=7, venue=venue) for venue in (1, 2)]),
+        (arbitrage(9, cause=EventRef(1, 7)), [quote(0, event_time_ns=1, update_id=7)]),
+    ],
+    ids=["no such event", "two such events", "an event of another time"],
+)
+def test_a_signal_that_no_one_event_has_caused_at_once_is_not_timed(signal, events):
+    """No guess is made, and what the market has taken is no latency."""
+    assert event_latencies(events, [10, 10], timed((signal, 20))) == []
 
 
 def test_percentiles_are_those_of_the_values():
@@ -266,6 +294,16 @@ async def test_a_paced_feed_is_an_open_loop(autojump_clock):
     ]
 
 
+async def test_a_paced_message_counts_from_the_moment_when_it_was_due(autojump_clock, monkeypatch):
+    """Where the feed was busy then; so that a system that holds the feed up does not hide it."""
+    monkeypatch.setattr("spore.migration.loop.perf_counter_ns", lambda: round(trio.current_time() * 1e9))
+    feed = Paced([quote(number) for number in range(5)], 10.0)
+    async for batch in feed.batches():
+        await trio.sleep(0.25 if batch[0].update_id == 1 else 0)
+    start = feed.handed_ns[0]
+    assert [(each - start) / 1e9 for each in feed.handed_ns] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+
+
 # Where runs part
 
 
@@ -281,14 +319,14 @@ def test_equal_runs_do_not_part():
 def test_a_difference_is_found_with_its_fields_and_its_event():
     """The first that differs, each value on both sides, and the input that its cause names."""
     tx = b"\x02" * 32
-    sync = PoolSync(2, 5, 1, 3, tx, b"\x01" * 20, 1, 1)
+    end = TransactionEnd(2, 5, 1, tx)
     right = arbitrage(2, spread_bps=62, cause=EventRef(2, 5, 1, 4))
-    events = [TransactionEnd(2, 5, 1, tx), PoolSync(2, 5, 1, 2, tx, b"\x01" * 20, 1, 1), sync]
+    events = [PoolSync(2, 5, 1, 0, tx, b"\x01" * 20, 1, 1), end, TransactionEnd(2, 5, 2, tx)]
     found = first_divergence(*sides([arbitrage(1), arbitrage(2), arbitrage(3)], [arbitrage(1), right]), events)
     assert (found.stream, found.index, found.kind) == ("signals", 1, "ArbitrageSignal")
-    assert [attrs.astuple(each) for each in found.fields] == [("spread_bps", "61", "62"), ("cause.log_index", "3", "4")]
-    assert found.event is sync
-    assert found.plain()["event"]["kind"] == "PoolSync"
+    assert [attrs.astuple(each) for each in found.fields] == [("spread_bps", "61", "62"), ("cause.log_index", "0", "4")]
+    assert found.event is end
+    assert found.plain()["event"]["kind"] == "TransactionEnd"
 
 
 def test_a_message_too_few_is_a_difference():

@@ -26,7 +26,9 @@ def show(comparison: Comparison, verdict: Verdict, console: Console, *, feed: st
         _show_divergence(comparison.divergence, console)
     console.print(_table(comparison, verdict, feed))
     unmet = [
-        f"{name} (within noise)" if each.within_noise else name for name, each in verdict.criteria.items() if not each.met
+        f"{name} (within noise)" if each.within_noise else name
+        for name, each in verdict.criteria.items()
+        if not each.met
     ]
     same = "[green]identical[/] signals and orders" if verdict.identical else "[red]signals or orders differ[/]"
     met = "all criteria met" if not unmet else f"[yellow]not met: {', '.join(unmet)}[/]"
