@@ -523,7 +523,7 @@ def test_counts_are_exact_however_messages_are_grouped(dispatch: str) -> None:
         async with open_bundle("b", dispatch=dispatch) as bundle:
             ref = await bundle.start(Nothing, name="n", capacity=10_000)
             sent = 0
-            for size in (1, 254, 1, 1, 255, 256, 257, 1, 511, 512, 1_000, 3):
+            for size in (1, 254, 1, 1, 255, 256, 257, 1, 511, 512, 3, 1_000):
                 ref.tell_many([None] * size)
                 ref.tell(None)
                 sent += size + 1
@@ -533,6 +533,10 @@ def test_counts_are_exact_however_messages_are_grouped(dispatch: str) -> None:
             assert statistics.handled == sent
             if dispatch == "queued":
                 assert statistics.waiting.count == sent // 256
+            else:
+                for _ in range(256):
+                    ref.tell(None)
+                assert bundle.statistics().actors["n"].handling.count == statistics.handling.count + 1
 
     run(main)
 
