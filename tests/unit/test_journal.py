@@ -6,6 +6,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,15 @@ from spore.relay import Journal
 from spore.relay.journal_file import FILE_NAME
 
 
-def test_frames_come_back_in_order_behind_the_last_one_that_a_reader_has(tmp_path: Path) -> None:
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A new one, in the directory of the test."""
+    with closing(Journal.open(tmp_path)) as opened:
+        yield opened
+
+
+def test_frames_come_back_in_order_behind_the_last_one_that_a_reader_has(journal: Journal) -> None:
     """By stream and sequence, with gaps; of a stream that is not known there are none."""
-    journal = Journal.open(tmp_path)
     journal.append([("a", 1, b"one"), ("b", 5, b"five"), ("a", 2, b"two"), ("a", 7, b"seven")])
     assert journal.read("a", -1, 1_000) == [(1, b"one"), (2, b"two"), (7, b"seven")]
     assert journal.read("a", 1, 1_000) == [(2, b"two"), (7, b"seven")]
@@ -26,16 +34,14 @@ def test_frames_come_back_in_order_behind_the_last_one_that_a_reader_has(tmp_pat
 
 
 @pytest.mark.parametrize(("limit", "count"), [(0, 1), (9, 1), (10, 2), (29, 2), (30, 3)])
-def test_a_reader_gets_as_much_as_it_asks_for_and_at_least_one(tmp_path: Path, limit: int, count: int) -> None:
+def test_a_reader_gets_as_much_as_it_asks_for_and_at_least_one(journal: Journal, limit: int, count: int) -> None:
     """Frames of 5, 5 and 20 bytes, and none is cut."""
-    journal = Journal.open(tmp_path)
     journal.append([("a", 0, b"x" * 5), ("a", 1, b"x" * 5), ("a", 2, b"x" * 20)])
     assert len(journal.read("a", -1, limit)) == count
 
 
-def test_a_batch_that_is_appended_again_is_done_already(tmp_path: Path) -> None:
+def test_a_batch_that_is_appended_again_is_done_already(journal: Journal) -> None:
     """Whoever has not heard of it may repeat it, also in part."""
-    journal = Journal.open(tmp_path)
     journal.append([("a", 1, b"one")])
     journal.append([("a", 1, b"one"), ("a", 2, b"two")])
     assert journal.read("a", -1, 1_000) == [(1, b"one"), (2, b"two")]
@@ -51,10 +57,9 @@ def test_a_batch_that_is_appended_again_is_done_already(tmp_path: Path) -> None:
     ],
 )
 def test_what_contradicts_the_past_is_refused_with_its_whole_batch(
-    tmp_path: Path, record: tuple[str, int, bytes], sentence: str
+    journal: Journal, record: tuple[str, int, bytes], sentence: str
 ) -> None:
     """All of a batch is there, or none."""
-    journal = Journal.open(tmp_path)
     journal.append([("a", 2, b"two")])
     with pytest.raises(JournalError) as refused:
         journal.append([("b", 1, b"new"), record])
@@ -63,9 +68,8 @@ def test_what_contradicts_the_past_is_refused_with_its_whole_batch(
     assert journal.ends() == {"a": (2, 2)}
 
 
-def test_trimming_forgets_frames_and_not_the_sequence(tmp_path: Path) -> None:
+def test_trimming_forgets_frames_and_not_the_sequence(journal: Journal) -> None:
     """The room is used again, and what was trimmed cannot come again."""
-    journal = Journal.open(tmp_path)
     journal.append([("a", sequence, bytes(20_000)) for sequence in range(20)])
     used = journal.used_bytes
     journal.trim("a", 9)
@@ -81,9 +85,8 @@ def test_trimming_forgets_frames_and_not_the_sequence(tmp_path: Path) -> None:
     assert journal.ends() == {"a": (21, 21)}
 
 
-def test_marks_never_go_back(tmp_path: Path) -> None:
+def test_marks_never_go_back(journal: Journal) -> None:
     """An acknowledgement says "up to here"; a receiver that is forgotten begins anew."""
-    journal = Journal.open(tmp_path)
     journal.set_marks([("a", "desk", 5), ("b", "desk", 1)])
     journal.set_mark("a", "desk", 3)
     journal.set_mark("a", "log", 2)
@@ -94,9 +97,8 @@ def test_marks_never_go_back(tmp_path: Path) -> None:
         journal.set_mark("a", "desk", -1)
 
 
-def test_everything_is_there_after_opening_again(tmp_path: Path) -> None:
+def test_everything_is_there_after_opening_again(tmp_path: Path, journal: Journal) -> None:
     """Frames, ends of trimmed streams, marks, and the streams' numbers."""
-    journal = Journal.open(tmp_path)
     journal.append([("a", 1, b"one"), ("b", 1, b"one"), ("b", 2, b"two")])
     journal.trim("a", 1)
     journal.set_mark("b", "desk", 1)
@@ -104,9 +106,9 @@ def test_everything_is_there_after_opening_again(tmp_path: Path) -> None:
     journal.close()
     with pytest.raises(JournalError, match="it was closed"):
         journal.ends()
-    journal = Journal.open(tmp_path)
-    assert (journal.ends(), journal.marks(), journal.number("b")) == before
-    assert journal.read("b", -1, 100) == [(1, b"one"), (2, b"two")]
+    with closing(Journal.open(tmp_path)) as again:
+        assert (again.ends(), again.marks(), again.number("b")) == before
+        assert again.read("b", -1, 100) == [(1, b"one"), (2, b"two")]
 
 
 def test_what_was_returned_for_survives_the_process(tmp_path: Path) -> None:
@@ -118,21 +120,21 @@ def test_what_was_returned_for_survives_the_process(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert done.returncode == -9
-    assert Journal.open(tmp_path).read("a", -1, 100) == [(1, b"one")]
+    with closing(Journal.open(tmp_path)) as journal:
+        assert journal.read("a", -1, 100) == [(1, b"one")]
 
 
 def test_beyond_its_limit_nothing_is_taken_until_there_is_room(tmp_path: Path) -> None:
     """All of a batch or none, as always; trimming makes room."""
-    journal = Journal.open(tmp_path, limit_bytes=400_000)
-    frames = [("a", sequence, bytes(16_000)) for sequence in range(15)]
-    journal.append(frames)
-    with pytest.raises(JournalFull, match=r"15 more frames it would take .* bytes, and its limit is 400,000"):
+    with closing(Journal.open(tmp_path, limit_bytes=400_000)) as journal:
+        journal.append([("a", sequence, bytes(16_000)) for sequence in range(15)])
+        with pytest.raises(JournalFull, match=r"15 more frames it would take .* bytes, and its limit is 400,000"):
+            journal.append([("b", sequence, bytes(16_000)) for sequence in range(15)])
+        assert journal.ends() == {"a": (0, 14)}
+        journal.set_mark("a", "desk", 14)
+        journal.trim("a", 14)
         journal.append([("b", sequence, bytes(16_000)) for sequence in range(15)])
-    assert journal.ends() == {"a": (0, 14)}
-    journal.set_mark("a", "desk", 14)
-    journal.trim("a", 14)
-    journal.append([("b", sequence, bytes(16_000)) for sequence in range(15)])
-    assert journal.ends()["b"] == (0, 14)
+        assert journal.ends()["b"] == (0, 14)
 
 
 def test_only_its_owner_can_look_into_it(tmp_path: Path) -> None:
@@ -143,9 +145,8 @@ def test_only_its_owner_can_look_into_it(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new" / "journal" / FILE_NAME).stat().st_mode) == 0o600
 
 
-def test_two_processes_cannot_have_it(tmp_path: Path) -> None:
+def test_two_processes_cannot_have_it(tmp_path: Path, journal: Journal) -> None:
     """The second is told why."""
-    journal = Journal.open(tmp_path)
     journal.append([("a", 1, b"")])
     code = "import sys, pathlib; from spore.relay import Journal; Journal.open(pathlib.Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, capture_output=True, text=True)
@@ -194,7 +195,7 @@ def test_what_is_no_journal_is_left_as_it_is(tmp_path: Path, prepare: object, se
     assert before is None or path.read_bytes() == before
 
 
-def test_a_name_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_written_is_refused(journal: Journal) -> None:
     """Half of a surrogate pair is no text."""
     with pytest.raises(JournalError, match="is no text that can be written"):
-        Journal.open(tmp_path).append([("\ud800", 1, b"")])
+        journal.append([("\ud800", 1, b"")])
