@@ -9,16 +9,18 @@ import pytest
 import trio
 from tests.pipeline_actors import Tick
 
+import spore
 from spore.deploy import ActorConfig, BundleConfig, Hop, HopTimes, Mode, SystemConfig, load_config, open_system
 from spore.errors import UsageError
 from spore.migration.divergence import Side, differences, first_divergence
 from spore.migration.interval import ratio_change, spread
 from spore.migration.latency import event_latencies, hop_of, joined, latency_of, settled
-from spore.migration.loop import Looped, Paced, looped
+from spore.migration.loop import Looped, Paced, looped, read_whole
 from spore.migration.play import play_feed
 from spore.migration.recording import Recording
 from spore.migration.report import MigrationMetrics, criteria, report_of
 from spore.migration.resources import cpu_seconds, proportional_bytes
+from spore.migration.run import RunJob, run
 from spore.nursery_bundle.policy import Overflow
 from spore.samples import PIPELINE
 from spore.services.messages import ArbitrageSignal, EventRef, MarketRef, PoolSync, QuoteUpdate, TransactionEnd
@@ -352,6 +354,23 @@ def test_resources_are_summed_over_processes():
     with pytest.raises(OSError, match="Invalid argument"):
         cpu_seconds([2**22 + 1])
     assert proportional_bytes([2**22 + 1]) == 0
+
+
+async def test_bytes_encoded_are_those_of_the_frames(tmp_path):
+    """Neither an estimate nor the size of an object: what the codec makes of the same messages is as long."""
+    config = SystemConfig(
+        bundles=(
+            BundleConfig(
+                name="core", mode=Mode.RELAY, actors={"market_data": ActorConfig(type="tests.mode_dependent:Slow")}
+            ),
+        )
+    )
+    feed = "sim:seed=1,events=200,pools=6"
+    events = await read_whole(feed)
+    job = RunJob(path=(), feeds=(feed,), config=config, mode=Mode.RELAY, folder=str(tmp_path))
+    result = await run(job, lambda **_: None)
+    frames = [spore.codec.encode(event, sequence=number, timestamp_ns=0) for number, event in enumerate(events)]
+    assert (result.encoded_messages, result.encoded_bytes) == (len(frames), sum(map(len, frames)))
 
 
 async def test_what_a_link_has_given_up_counts_as_lost():

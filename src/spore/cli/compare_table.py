@@ -41,7 +41,8 @@ def _how(comparison: Comparison, verdict: Verdict) -> str:
     hop, repeats, bundled = comparison.hop, len(comparison.repeats), verdict.modes[BUNDLED]
     said = [
         f"Each mode was run {'once' if repeats == 1 else f'{repeats} times'} for throughput, CPU and memory, as fast as it could, and as "
-        f"often for latency, at {comparison.rate:,.0f} events a second; in fresh processes, of which all count."
+        f"often for latency, at {comparison.rate:,.0f} events a second; in fresh processes, of which all count: relayed, of the feed, each "
+        f"actor and the relay; bundled, one of all. The recorder of what comes out is with the feed, and counts in both."
     ]
     if bundled.signals_timed:
         said.append(
@@ -55,8 +56,8 @@ def _how(comparison: Comparison, verdict: Verdict) -> str:
     said.append(
         "One repeat has no interval."
         if repeats == 1
-        else f"Values are geometric means over the repeats; in brackets the {CONFIDENCE_PERCENT} % interval of the ratio (Student's t on "
-        f"the log ratios of the pairs). Within noise: the target lies in it."
+        else f"Values are geometric means over the repeats; in brackets the {CONFIDENCE_PERCENT} % interval of what is judged (Student's "
+        f"t, on the log ratios of the pairs). Within noise: the target lies in it."
     )
     return " ".join(said)
 

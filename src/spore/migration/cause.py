@@ -6,7 +6,7 @@ only those are looked for: a transaction has its place in common with its first 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from spore.services.messages import LoanPosition, QuoteUpdate, Trade, TransactionEnd
@@ -17,10 +17,10 @@ Place: TypeAlias = tuple[int, int, int, int]
 """Event time, position, and the numbers of transaction and log, which are 0 where there are none."""
 
 
-def event_behind(message: Any, events: Sequence[Any]) -> Any:
-    """The event behind a message; None as for `events_behind`."""
+def event_behind(message: Any, events: Iterable[Any]) -> int | None:
+    """The number, from 0, of the event behind a message; None as for `events_behind`."""
     (number,) = events_behind([message], events)
-    return events[number] if number is not None else None
+    return number
 
 
 def events_behind(messages: Iterable[Any], events: Iterable[Any]) -> list[int | None]:

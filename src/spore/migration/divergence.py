@@ -80,6 +80,7 @@ def first_divergence(left: Side, right: Side, events: Sequence[Any] = ()) -> Div
             other = theirs[index] if index < len(theirs) else None
             if one != other:
                 found = one if one is not None else other
+                number = event_behind(found, events)
                 return Divergence(
                     stream=stream,
                     index=index,
@@ -87,7 +88,7 @@ def first_divergence(left: Side, right: Side, events: Sequence[Any] = ()) -> Div
                     right=right.label,
                     kind=type(found).__name__,
                     fields=tuple(differences(one, other)),
-                    event=event_behind(found, events),
+                    event=events[number] if number is not None else None,
                 )
     return None
 

@@ -11,7 +11,7 @@ import attrs
 
 from spore.migration.interval import Spread, ratio_change, spread
 
-__all__ = ["Criterion", "MigrationMetrics", "MigrationReport", "criteria", "report_of"]
+__all__ = ["Criterion", "MigrationMetrics", "MigrationReport", "Spread", "criteria", "report_of"]
 
 
 @attrs.frozen(kw_only=True)
