@@ -200,7 +200,7 @@ def test_a_report_is_in_percent_of_before():
 
 
 def test_an_interval_is_students():
-    """Of the worked example for a mean in the NIST handbook's terms: mean ± t · s / √n."""
+    """The mean ± t · s / √n, with t = 4.303 for three values."""
     found = spread([-1.0, 0.0, 4.0])
     assert found.value == 1.0
     assert (found.low, found.high) == pytest.approx((1 - 4.303 * 7**0.5 / 3**0.5, 1 + 4.303 * 7**0.5 / 3**0.5))
