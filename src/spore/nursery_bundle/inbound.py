@@ -70,11 +70,11 @@ class Inbound:
         if handle is None or not self._plain:
             return False
         cell.idle = None
-        edge.sent += 1
+        edge.count()
         try:
             handle(message)
         except TooDeep:
-            edge.sent -= 1
+            edge.count(-1)
             return False
         except Exception as error:  # noqa: BLE001 - the supervisor's
             cell.fail(error, message)
