@@ -47,8 +47,7 @@ def divergence(*, value: str = "271") -> Divergence:
 
 def _repeat(turn: int, *, hop: Hop | None, identical: bool) -> Repeat:
     full = {BUNDLED: _bundled(turn), RELAYED: _relayed(turn, "ab" if identical else "cd")}
-    timed = {mode: _times(mode, turn) if hop is not None else () for mode in full}
-    paced = {mode: attrs.evolve(run, result=attrs.evolve(run.result, hop_ns=timed[mode])) for mode, run in full.items()}
+    paced = {mode: attrs.evolve(run, result=_timed(run.result, mode, turn, hop=hop)) for mode, run in full.items()}
     return Repeat(full=full, paced=paced)
 
 
@@ -87,6 +86,11 @@ def _relayed(turn: int, digest: str) -> Measured:
         digest=digest * 32,
     )
     return Measured(result, 142_000_000 + 654_321 * turn)
+
+
+def _timed(result: Result, mode: str, turn: int, *, hop: Hop | None) -> Result:
+    times = _times(mode, turn) if hop is not None else ()
+    return attrs.evolve(result, hop_ns=times, event_ns=tuple(3 * each for each in times[::9]))
 
 
 def _times(mode: str, turn: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from spore.migration.verdict import verdict_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTH = 380
-SPREADS = ("messages_per_second", "cpu_seconds_per_million", "peak_memory_bytes", "encoded_bytes")
+SPREADS = ("messages_per_second", "cpu_seconds_per_million", "paced_cpu_percent", "peak_memory_bytes", "encoded_bytes")
 LONG = "9" * 200
 FOUND = comparison(found=divergence(value=LONG))
 ABOUT = About(feed="sample", command=f"spore compare --feed {LONG}.frames", machine="a machine")
@@ -84,7 +84,7 @@ def test_the_numbers_are_those_of_the_json(page):
     ]
     shown = set(page.locator("data").evaluate_all("all => all.map(each => JSON.parse(each.value))"))
     for mode in plain["modes"].values():
-        spreads = [*mode["latency_ns"].values(), *(mode[name] for name in SPREADS)]
+        spreads = [*mode["latency_ns"].values(), *mode["event_latency_ns"].values(), *(mode[name] for name in SPREADS)]
         assert {value for spread in spreads for value in spread.values()} <= shown
 
 
@@ -93,7 +93,7 @@ def test_every_chart_has_drawn_in_light_and_in_dark(page):
     marks = "all => all.map(each => each.querySelectorAll('.scatterlayer path, .barlayer path').length)"
     drawings = page.locator(".drawing")
     drawn = drawings.evaluate_all(marks)
-    assert len(drawn) == 5
+    assert len(drawn) == 7
     assert min(drawn) > 0
     line = page.locator(".scatterlayer .js-line").last
     light = line.evaluate("path => getComputedStyle(path).stroke")

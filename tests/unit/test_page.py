@@ -11,12 +11,12 @@ import pytest
 from tests.made_up_comparison import comparison, divergence
 
 from spore.deploy import Hop
+from spore.migration.interval import Spread
 from spore.migration.page import About, render
 from spore.migration.page.bars import bars
 from spore.migration.page.curves import curves
 from spore.migration.page.markup import Markup, embedded, joined, tag
 from spore.migration.page.words import amount, change, duration, ranged
-from spore.migration.report import Spread
 from spore.migration.verdict import verdict_of
 
 HOSTILE = "</script></title><img src=x onerror=alert(1)> \" ' & --bundled"
@@ -180,9 +180,9 @@ def test_whoever_sees_no_chart_is_told_what_it_shows():
     """In a sentence, and in a table that has a caption."""
     found = page(comparison())
     drawings = [each for each in found.all("div") if each.get("class") == "drawing"]
-    assert len(drawings) == 5
+    assert len(drawings) == 7
     assert all(re.search(r"relayed .+ bundled ", each["aria-label"]) for each in drawings)
-    assert len(found.all("caption")) == len(found.all("table")) == 7
+    assert len(found.all("caption")) == len(found.all("table")) == 9
 
 
 def test_the_page_loads_nothing():

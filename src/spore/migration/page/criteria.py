@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 
+from spore.migration.interval import CONFIDENCE_PERCENT, Spread
 from spore.migration.page.markup import Markup, joined, tag
 from spore.migration.page.words import SPACE, amount, change, exactly, ranged
-from spore.migration.report import Criterion, Spread
+from spore.migration.report import Criterion
 from spore.migration.verdict import Verdict
 
 __all__ = ["headline", "table"]
@@ -38,7 +39,7 @@ CRITERIA = {
     ),
     "latency_reduction_percent": _Asked(
         "Latency",
-        "mean time from the sending of a message to its handling",
+        "mean time from an event to its signal; of the way from market data to signals where no event causes one",
         f"at least 50{SPACE}% lower",
         _change("higher", "lower", sign=-1),
     ),
@@ -91,7 +92,11 @@ def table(verdict: Verdict) -> Markup:
     """The criteria, each in a row."""
     return tag(
         "table",
-        tag("caption", "What was asked of the bundled mode, what was measured, and whether that is enough"),
+        tag(
+            "caption",
+            "What was asked of the bundled mode, what was measured, and whether that is enough. In small print: the "
+            f"{CONFIDENCE_PERCENT}{SPACE}% interval over the repeats.",
+        ),
         tag("thead", tag("tr", *(tag("th", name, scope="col") for name in ("criterion", "measured", "verdict")))),
         tag("tbody", *(_row(name, each) for name, each in verdict.criteria.items())),
         class_="criteria",
@@ -101,11 +106,12 @@ def table(verdict: Verdict) -> Markup:
 def _row(name: str, criterion: Criterion) -> Markup:
     asked = CRITERIA[name]
     met = tag("span", "✓ met", class_="met") if criterion.met else tag("span", "✗ not met", class_="unmet")
+    noise = [tag("small", "within noise: the interval reaches across the target")] if criterion.within_noise else []
     return tag(
         "tr",
         tag("th", asked.title, tag("small", asked.meaning), scope="row"),
         tag("td", _measured(criterion, asked.said)),
-        tag("td", joined([met, tag("small", "target: ", asked.target)])),
+        tag("td", joined([met, tag("small", "target: ", asked.target), *noise])),
         data_criterion=name,
     )
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from spore.migration.compare import BUNDLED, RELAYED, Comparison
+from spore.migration.interval import Spread
 from spore.migration.latency import settled
 from spore.migration.page.charts import chart, columns
 from spore.migration.page.curves import curves
 from spore.migration.page.markup import Markup, joined, tag
 from spore.migration.page.words import SPACE, duration, ranged
-from spore.migration.report import Spread
 from spore.migration.run import Result
 from spore.migration.verdict import ModeMeasures, Verdict
 
@@ -41,6 +41,13 @@ class _Way:
 
 WAYS = (
     _Way(
+        title="Event → signal",
+        meaning="From the moment when an event is handed in to the moment when the signal that it causes has come out.",
+        timed="signals",
+        of_run=lambda run: run.event_ns,
+        of_mode=lambda mode: mode.event_latency_ns,
+    ),
+    _Way(
         title="Market data → signals",
         meaning="From the sending of a message to the start of its handler.",
         timed="messages",
@@ -51,11 +58,12 @@ WAYS = (
 
 
 def latency(comparison: Comparison, verdict: Verdict) -> Markup:
-    """A chart for each way on which latency could be measured."""
+    """A chart for each way on which latency could be measured; the first one is judged."""
     measured = [way for way in WAYS if all(way.of_mode(mode) for mode in verdict.modes.values())]
     if not measured:
         return tag(
-            "p", "It was not measured: there is no actor that gets messages only from the one that gets the events."
+            "p",
+            "It was not measured: no event has caused a signal, and no actor gets messages only from the one that gets the events.",
         )
     reading = tag("p", READING + (RUNS if len(comparison.repeats) > 1 else ""))
     return joined([reading, *(_one(comparison, verdict, way) for way in measured)])

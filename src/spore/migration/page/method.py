@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from spore.migration.compare import MAX_LOAD, Comparison
+from spore.migration.interval import CONFIDENCE_PERCENT
 from spore.migration.latency import WARM_UP
 from spore.migration.page.markup import Markup, joined, tag
 from spore.migration.page.words import SPACE
@@ -80,20 +81,31 @@ def _runs(comparison: Comparison) -> str:
 def _values(count: int) -> str:
     if count == 1:
         return "Of one repeat, so that nothing is known of how much they vary. --repeat 3 or more tells."
-    return f"Medians over {count} repeats; in small print the lowest and the highest. A change compares the two modes in one repeat."
+    return (
+        f"Geometric means over {count} repeats; in small print the interval that the true mean lies in with {CONFIDENCE_PERCENT}{SPACE}% "
+        "confidence, by Student's t on the logarithms. A change is of the two modes in one repeat, so that what slows down both cancels "
+        "out. Where a target lies in the interval, more repeats may turn the verdict."
+    )
 
 
 def _latency(comparison: Comparison) -> Markup:
     hop = comparison.hop
     way = (
-        ["From the sending in ", tag("code", hop.sender), " to the start of the handler of ", tag("code", hop.receiver)]
+        [
+            "; market data → signals from the sending in ",
+            tag("code", hop.sender),
+            " to the handler of ",
+            tag("code", hop.receiver),
+        ]
         if hop is not None
-        else ["Between actors"]
+        else []
     )
     return joined(
         [
+            "Event → signal from the handing in of an event, or from when it was due if those before it held it up, to the start of the "
+            "handler that records the signal",
             *way,
-            f", on a clock that all processes of a machine share. Events come at a fixed rate, at most {MAX_LOAD * 100:g}{SPACE}% of what the slower "
+            f"; on a clock that all processes of a machine share. Events come at a fixed rate, at most {MAX_LOAD * 100:g}{SPACE}% of what the slower "
             f"mode can carry: a queue that is full has no latency, only a length. The first {WARM_UP * 100:g}{SPACE}% of each run do not count.",
         ]
     )

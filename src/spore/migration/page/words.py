@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from spore.migration.interval import Spread
 from spore.migration.page.markup import Markup, joined, tag
-from spore.migration.report import Spread
 
 __all__ = ["amount", "change", "duration", "exactly", "megabytes", "ranged"]
 
