@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import attrs
 import plotly.graph_objects
 import pytest
 from tests.made_up_comparison import comparison, divergence
@@ -17,6 +18,7 @@ from spore.migration.page.bars import bars
 from spore.migration.page.curves import curves
 from spore.migration.page.markup import Markup, embedded, joined, tag
 from spore.migration.page.words import amount, change, duration, ranged
+from spore.migration.report import Criterion
 from spore.migration.verdict import verdict_of
 
 HOSTILE = "</script></title><img src=x onerror=alert(1)> \" ' & --bundled"
@@ -52,9 +54,11 @@ class Read(HTMLParser):
         return [attributes for found, attributes in self.elements if found == name]
 
 
+ABOUT = About(feed="sample", command="spore compare --feed sample", machine="a machine")
+
+
 def page(found, **about):
-    given = {"feed": "sample", "command": "spore compare --feed sample", "machine": "a machine", **about}
-    return Read(render(found, verdict_of(found), About(**given)))
+    return Read(render(found, verdict_of(found), attrs.evolve(ABOUT, **about)))
 
 
 # Elements and words
@@ -164,6 +168,33 @@ def test_the_first_difference_is_told_field_by_field():
     assert "block_number 636" in said
     assert "ab" * 32 in said
     assert "cd" * 32 in said
+
+
+def test_a_verdict_that_more_repeats_may_turn_says_so():
+    """Where the interval of a value reaches across its target."""
+    found = comparison()
+    verdict = verdict_of(found)
+    near = {**verdict.criteria, "bundled_message_ns": Criterion(99.0, 95.0, 103.0, 100, met=True)}
+    for each, noises in ((verdict, 0), (attrs.evolve(verdict, criteria=near), 1)):
+        said = Read(render(found, each, ABOUT)).text
+        assert said.count("within noise") == noises
+
+
+def test_the_latency_that_is_judged_is_named():
+    """From event to signal, or where no event causes one, of the hop."""
+    found = comparison()
+    silent = [
+        attrs.evolve(
+            each,
+            paced={
+                mode: attrs.evolve(run, result=attrs.evolve(run.result, event_ns=()))
+                for mode, run in each.paced.items()
+            },
+        )
+        for each in found.repeats
+    ]
+    assert "mean time from an event to the signal" in page(found).text
+    assert "mean time from market data to signals, as no event" in page(attrs.evolve(found, repeats=silent)).text
 
 
 def test_what_was_not_measured_is_said_so():

@@ -39,7 +39,7 @@ CRITERIA = {
     ),
     "latency_reduction_percent": _Asked(
         "Latency",
-        "mean time from an event to its signal; of the way from market data to signals where no event causes one",
+        "mean time from an event to the signal that it causes",
         f"at least 50{SPACE}% lower",
         _change("higher", "lower", sign=-1),
     ),
@@ -98,18 +98,24 @@ def table(verdict: Verdict) -> Markup:
             f"{CONFIDENCE_PERCENT}{SPACE}% interval over the repeats.",
         ),
         tag("thead", tag("tr", *(tag("th", name, scope="col") for name in ("criterion", "measured", "verdict")))),
-        tag("tbody", *(_row(name, each) for name, each in verdict.criteria.items())),
+        tag("tbody", *(_row(name, each, _meaning(name, verdict)) for name, each in verdict.criteria.items())),
         class_="criteria",
     )
 
 
-def _row(name: str, criterion: Criterion) -> Markup:
+def _meaning(name: str, verdict: Verdict) -> str:
+    if name == "latency_reduction_percent" and not verdict.end_to_end:
+        return "mean time from market data to signals, as no event has caused a signal"
+    return CRITERIA[name].meaning
+
+
+def _row(name: str, criterion: Criterion, meaning: str) -> Markup:
     asked = CRITERIA[name]
     met = tag("span", "✓ met", class_="met") if criterion.met else tag("span", "✗ not met", class_="unmet")
     noise = [tag("small", "within noise: the interval reaches across the target")] if criterion.within_noise else []
     return tag(
         "tr",
-        tag("th", asked.title, tag("small", asked.meaning), scope="row"),
+        tag("th", asked.title, tag("small", meaning), scope="row"),
         tag("td", _measured(criterion, asked.said)),
         tag("td", joined([met, tag("small", "target: ", asked.target), *noise])),
         data_criterion=name,

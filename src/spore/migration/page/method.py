@@ -90,22 +90,24 @@ def _values(count: int) -> str:
 
 def _latency(comparison: Comparison) -> Markup:
     hop = comparison.hop
-    way = (
+    ends = (
         [
-            "; market data → signals from the sending in ",
+            "Market data → signals: from ",
             tag("code", hop.sender),
             " to the handler of ",
             tag("code", hop.receiver),
+            ". ",
         ]
         if hop is not None
         else []
     )
     return joined(
         [
-            "Event → signal from the handing in of an event, or from when it was due if those before it held it up, to the start of the "
-            "handler that records the signal",
-            *way,
-            f"; on a clock that all processes of a machine share. Events come at a fixed rate, at most {MAX_LOAD * 100:g}{SPACE}% of what the slower "
-            f"mode can carry: a queue that is full has no latency, only a length. The first {WARM_UP * 100:g}{SPACE}% of each run do not count.",
+            "Event → signal: from the handing in of an event, or from when it was due if those before it held it up, to the start of the "
+            "handler that records the signal. ",
+            *ends,
+            "The clock is one that all processes of a machine share. Events come at a fixed rate, at most "
+            f"{MAX_LOAD * 100:g}{SPACE}% of what the slower mode can carry: a queue that is full has no latency, only a length. The first "
+            f"{WARM_UP * 100:g}{SPACE}% of each run do not count.",
         ]
     )
