@@ -174,10 +174,14 @@ def test_a_verdict_that_more_repeats_may_turn_says_so():
     """Where the interval of a value reaches across its target."""
     found = comparison()
     verdict = verdict_of(found)
-    near = {**verdict.criteria, "bundled_message_ns": Criterion(99.0, 95.0, 103.0, 100, met=True)}
-    for each, noises in ((verdict, 0), (attrs.evolve(verdict, criteria=near), 1)):
-        said = Read(render(found, each, ABOUT)).text
-        assert said.count("within noise") == noises
+    met, unmet = Criterion(99.0, 95.0, 103.0, 100, met=True), Criterion(101.0, 95.0, 103.0, 100, met=False)
+    for criterion, noises in (
+        (verdict.criteria["bundled_message_ns"], 0),
+        (met, 1),
+        (unmet, 2),
+    ):  # where unmet, at the top as well
+        near = attrs.evolve(verdict, criteria={**verdict.criteria, "bundled_message_ns": criterion})
+        assert Read(render(found, near, ABOUT)).text.count("within noise") == noises
 
 
 def test_the_latency_that_is_judged_is_named():

@@ -64,7 +64,7 @@ COSTS = (
     ),
     _Cost(
         title="Encoded",
-        meaning="Bytes of the messages that were encoded to reach another process. Bundled, there are none.",
+        meaning="Bytes of the messages that were encoded to reach another process. Less is better.",
         of_run=lambda repeat, mode: repeat.full[mode].result.encoded_bytes,
         of_mode=lambda mode: mode.encoded_bytes,
         said=megabytes,

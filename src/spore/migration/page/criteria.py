@@ -76,7 +76,11 @@ CRITERIA = {
 def headline(verdict: Verdict) -> Markup:
     """The verdict in a sentence, and what is missing in another."""
     same = "Identical signals" if verdict.identical else "The signals or orders differ"
-    unmet = [CRITERIA[name].title for name, each in verdict.criteria.items() if not each.met]
+    unmet = [
+        CRITERIA[name].title + (" (within noise)" if each.within_noise else "")
+        for name, each in verdict.criteria.items()
+        if not each.met
+    ]
     count = len(verdict.criteria)
     if not unmet:
         return tag("h1", f"{same}; all {count} criteria met")
