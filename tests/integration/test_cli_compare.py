@@ -28,7 +28,11 @@ type = "{type}"
 
 
 def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "spore", "compare", *map(str, arguments)]
+    return spore("compare", *arguments)
+
+
+def spore(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spore", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
 
@@ -76,10 +80,11 @@ def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
 
 
 def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
-    """With the number of the message, both values, and the event that caused it; the exit code is 1."""
-    to = tmp_path / "result.json"
+    """With the number of the message, both values, the event that caused it, and a short input that shows it again; the exit code
+    is 1."""
+    to, out = tmp_path / "result.json", tmp_path / "out"
     config = pipeline(tmp_path, "tests.mode_dependent:ModeDependent")
-    done = compare(config, "--repeat", "1", "--seconds", "0.2", "--json", to)
+    done = compare(config, "--repeat", "1", "--seconds", "0.2", "--json", to, "--signals", out)
     assert done.returncode == 1, done.stderr
     found = json.loads(to.read_text())
     first = found["first_divergence"]
@@ -96,6 +101,21 @@ def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
     assert first["event"]["kind"] in {"PoolSync", "TransactionEnd"}
     assert "number 3 of the signals" in done.stdout
     assert "spread_bps" in done.stdout
+    prefix = first["prefix"]
+    assert (prefix["pairs"], prefix["differed"], prefix["ended"]) == (3, 3, None)
+    assert f"The first {prefix['events']} of " in done.stdout
+    assert f"--feed {prefix['file']}" in done.stdout
+    assert Path(prefix["file"]).parent == out
+    bundled, relayed = (replayed(prefix["file"], config, mode) for mode in ("bundled", "relayed"))
+    assert bundled["messages"] == relayed["messages"] == prefix["events"]
+    assert bundled["signals"] == relayed["signals"] == {"arbitrage": 3}
+    assert bundled["digest"]["signals"] != relayed["digest"]["signals"]
+
+
+def replayed(feed: str, config: Path, mode: str) -> dict:
+    done = spore("replay", feed, "--config", config, "--mode", mode, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(

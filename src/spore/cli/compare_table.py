@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from spore.cli.prefix import prefix_lines
 from spore.migration.compare import BUNDLED, RELAYED, Comparison
 from spore.migration.divergence import Divergence, parts
 from spore.migration.report import Criterion, Spread
@@ -112,10 +113,10 @@ def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
 
 
 def _show_divergence(found: Divergence, console: Console) -> None:
-    table = Table(
-        title=f"The first difference: number {found.index + 1:,} of the {found.stream}, {found.kind}",
-        title_justify="left",
+    console.print(
+        f"The first difference: number {found.index + 1:,} of the {found.stream}, {found.kind}", highlight=False
     )
+    table = Table()
     table.add_column("field")
     table.add_column(found.left, overflow="fold")
     table.add_column(found.right, overflow="fold")
@@ -126,6 +127,8 @@ def _show_divergence(found: Divergence, console: Console) -> None:
         console.print(f"The event behind it: {type(found.event).__name__}")
         for name, value in parts(found.event):
             console.print(f"  {name} = {escape(value)}", highlight=False)
+    for line in prefix_lines(found.prefix) if found.prefix is not None else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _verdict(criterion: Criterion, target: str) -> str:

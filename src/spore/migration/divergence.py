@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 import spore
+from spore.migration.shrink import Prefix
 
 __all__ = ["Divergence", "FieldDifference", "Side", "differences", "event_behind", "first_divergence", "parts"]
 
@@ -50,6 +51,10 @@ class Divergence:
     fields: tuple[FieldDifference, ...]
     event: Any = None
     """The market data that caused it, where the input has it."""
+    position: int | None = None
+    """Where that stands in the input, counted from 0."""
+    prefix: Prefix | None = None
+    """How little of the input shows a difference, where that was looked for."""
 
     def plain(self) -> dict[str, Any]:
         """As JSON can say it."""
@@ -61,6 +66,7 @@ class Divergence:
             "runs": [self.left, self.right],
             "fields": [{"field": each.path, "values": [each.left, each.right]} for each in self.fields],
             "event": event,
+            "prefix": self.prefix.plain() if self.prefix is not None else None,
         }
 
 
@@ -79,6 +85,7 @@ def first_divergence(left: Side, right: Side, events: Iterable[Any] = ()) -> Div
             other = theirs[index] if index < len(theirs) else None
             if one != other:
                 found = one if one is not None else other
+                position, event = event_behind(found, events)
                 return Divergence(
                     stream=stream,
                     index=index,
@@ -86,7 +93,8 @@ def first_divergence(left: Side, right: Side, events: Iterable[Any] = ()) -> Div
                     right=right.label,
                     kind=type(found).__name__,
                     fields=tuple(differences(one, other)),
-                    event=event_behind(found, events),
+                    event=event,
+                    position=position,
                 )
     return None
 
@@ -110,12 +118,13 @@ def differences(left: Any, right: Any, path: str = "") -> Iterator[FieldDifferen
         yield FieldDifference(path, _said(left), _said(right))
 
 
-def event_behind(message: Any, events: Iterable[Any]) -> Any:
-    """The event of the input that a message names as its cause; None if it names none, or the input does not have it."""
+def event_behind(message: Any, events: Iterable[Any]) -> tuple[int | None, Any]:
+    """The event of the input that a message names as its cause, after its place there; None for both if it names none, or the
+    input does not have it."""
     cause = getattr(message, "cause", None)
     if cause is None:
-        return None
-    for event in events:
+        return None, None
+    for number, event in enumerate(events):
         position = getattr(event, "block_number", getattr(event, "update_id", None))
         place = (getattr(event, "tx_index", 0), getattr(event, "log_index", 0))
         if (
@@ -123,8 +132,8 @@ def event_behind(message: Any, events: Iterable[Any]) -> Any:
             and position == cause.position
             and place == (cause.tx_index, cause.log_index)
         ):
-            return event
-    return None
+            return number, event
+    return None, None
 
 
 def parts(message: Any, path: str = "") -> Iterator[tuple[str, str]]:
