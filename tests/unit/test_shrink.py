@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
 import attrs
 import pytest
 import trio
@@ -11,13 +15,22 @@ from tests.market import quote
 from trio.testing import MockClock
 
 from spore.cli.prefix import keep_prefix, prefix_lines
+from spore.cli.record import recorded
+from spore.deploy import Mode, load_config
 from spore.errors import RunFailed
 from spore.feeds import feed_of
-from spore.migration.compare import BUNDLED, Comparison
+from spore.migration import compare as comparing
+from spore.migration import digest
+from spore.migration.compare import BUNDLED, Comparison, compare
 from spore.migration.divergence import Divergence
+from spore.migration.launch import Measured
+from spore.migration.loop import looped
+from spore.migration.run import ORDERS, SIGNALS, Result, frames_of
 from spore.migration.shrink import AGAIN, MAX_PAIRS, Prefix, shrink
+from spore.samples import PIPELINE
+from spore.services.messages import EventRef, MarketRef, MomentumSignal, Side
 
-QUOTES = tuple(quote(1, 100, 101, at=number) for number in range(8_000))
+QUOTES = tuple(quote(1, 100, 101, at=number, update=number + 1) for number in range(8_000))
 
 
 def found(differs, whole=8_000, guess=None):
@@ -188,3 +201,78 @@ def test_what_was_found_is_said_in_sentences(changes, lines):
     """How short it is, how sure, and where it is."""
     said = [*prefix_lines(attrs.evolve(PREFIX, **changes))]
     assert [line.startswith(start) for line, start in zip(said, lines, strict=True)] == [True] * len(lines)
+
+
+# Within a comparison
+
+
+def played(monkeypatch, tmp_path, *, differs):
+    """A comparison of 20 events, played three times in a row, whose runs answer each event with a signal; told of the job and the
+    number of the event, `differs` says which."""
+    feed = tmp_path / "quotes.frames"
+    feed.write_bytes(recorded(QUOTES[:20]))
+
+    async def launch(job):
+        await trio.lowlevel.checkpoint()
+        messages = looped(QUOTES[:20], job.loops)[: job.limit]
+        signals = [signal(each, 2 if differs(job, number) else 1) for number, each in enumerate(messages)]
+        folder = Path(job.folder)
+        folder.joinpath(SIGNALS).write_bytes(frames_of(signals))
+        folder.joinpath(ORDERS).write_bytes(b"")
+        return Measured(result(len(messages), digest(signals)), 1)
+
+    monkeypatch.setattr(comparing, "launch", launch)
+    return trio.run(partial(compare, config=load_config(PIPELINE), repeat=2, seconds=0.3), str(feed)).divergence
+
+
+def signal(event, strength):
+    cause = EventRef(event.event_time_ns, event.update_id)
+    return MomentumSignal(event.event_time_ns, MarketRef(1, 5), Side.BUY, 2, 1, strength, cause)
+
+
+def result(messages, digest):
+    return Result(
+        messages=messages,
+        seconds=0.1,
+        cpu_seconds=0.01,
+        memory_bytes=1,
+        processes=1,
+        encoded_messages=0,
+        encoded_bytes=0,
+        encoded_classes=0,
+        lost=0,
+        signals=messages,
+        orders=0,
+        digest=digest,
+    )
+
+
+def test_a_difference_in_a_later_loop_has_a_prefix_of_the_looped_input(monkeypatch, tmp_path):
+    """Which is a recording like any other: its clock has moved on."""
+    found = played(monkeypatch, tmp_path, differs=lambda job, number: job.mode is Mode.RELAY and number >= 31)
+    assert (found.index, found.position) == (31, 31)
+    assert found.prefix.messages == tuple(looped(QUOTES[:20], 2)[:32])
+    assert (found.prefix.whole, found.prefix.pairs, found.prefix.differed) == (60, 3, 3)
+
+
+def test_a_difference_of_paced_runs_is_looked_for_at_that_pace(monkeypatch, tmp_path):
+    """It may not be there at any other."""
+    found = played(
+        monkeypatch,
+        tmp_path,
+        differs=lambda job, number: job.mode is Mode.RELAY and job.rate is not None and number >= 4,
+    )
+    assert (len(found.prefix.messages), found.prefix.differed) == (5, 3)
+
+
+def test_a_difference_between_runs_of_one_mode_is_one(monkeypatch, tmp_path):
+    """That the modes agree afterwards is told, too."""
+    runs = Counter()
+
+    def differs(job, number):
+        runs[job.folder] += 1
+        return number == 7 and len(runs) == 8  # the second bundled one for throughput
+
+    found = played(monkeypatch, tmp_path, differs=differs)
+    assert {found.left, found.right} == {"bundled, run 1", "bundled, run 2"}
+    assert (found.index, found.prefix.messages, found.prefix.differed) == (7, (), 0)
