@@ -189,6 +189,8 @@ def faults(*, cut: bool = True) -> st.SearchStrategy[Faults]:
         split=_RATES,
         drop=_RATES,
         duplicate=_RATES,
+        # Each of these two costs a connection, so only a few may befall one.
+        corrupt=st.sampled_from([0.0, 0.0, 0.02]) if cut else st.just(0.0),
         cut=st.sampled_from([0.0, 0.0, 0.02]) if cut else st.just(0.0),
     )
 
