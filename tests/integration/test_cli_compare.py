@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.exchanges import two_exchanges
 
 from spore.deploy import Mode, load_config
 from spore.deploy.spec import to_json
@@ -24,6 +25,7 @@ mode = "shared_memory"
 type = "MarketDataActor"
 [bundles.actors.signal_generator]
 type = "{type}"
+config = {{ all_opportunities = true }}
 """
 
 
@@ -42,10 +44,11 @@ def pipeline(folder: Path, kind: str) -> Path:
     return path
 
 
-def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
+def test_a_recorded_chain_with_two_exchanges_is_the_same_in_both_modes(tmp_path: Path) -> None:
     """Same digests, nothing lost, nothing encoded where all is in one process; the file says what the table says."""
     to, signals = tmp_path / "result.json", tmp_path / "out"
-    done = compare("--repeat", "1", "--seconds", "0.5", "--json", to, "--signals", signals)
+    feeds = ("--feed", "sample", "--feed", two_exchanges(tmp_path))
+    done = compare(*feeds, "--repeat", "1", "--seconds", "0.5", "--json", to, "--signals", signals)
     assert done.returncode == 0, done.stderr
     found = json.loads(to.read_text())
     assert list(found) == ["identical", "signals", "digest", "first_divergence", "modes", "criteria"]
@@ -84,7 +87,8 @@ def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
     is 1."""
     to, out = tmp_path / "result.json", tmp_path / "out"
     config = pipeline(tmp_path, "tests.mode_dependent:ModeDependent")
-    done = compare(config, "--repeat", "1", "--seconds", "0.2", "--json", to, "--signals", out)
+    feed = ("--feed", "sim:seed=3,events=2000,pools=20")
+    done = compare(config, *feed, "--repeat", "1", "--seconds", "0.2", "--json", to, "--signals", out)
     assert done.returncode == 1, done.stderr
     found = json.loads(to.read_text())
     first = found["first_divergence"]
