@@ -61,8 +61,11 @@ def test_a_recorded_chain_with_two_exchanges_is_the_same_in_both_modes(tmp_path:
     assert relayed["encoded_bytes"]["value"] > 32 * relayed["encoded_messages"]["value"] > 0
     for mode in (bundled, relayed):
         assert 0 < mode["latency_ns"]["p50"]["value"] <= mode["latency_ns"]["p999"]["value"]
+        assert mode["latency_ns"]["p50"]["value"] < mode["event_latency_ns"]["p50"]["value"]
         assert mode["cpu_seconds_per_million"]["value"] > 0
+        assert mode["paced_cpu_percent"]["value"] > 0
         assert mode["peak_memory_bytes"]["value"] > 1_000_000
+    assert bundled["signals_timed"] == relayed["signals_timed"] > 0
     criteria = found["criteria"]
     assert list(criteria) == [
         "bundled_message_ns",

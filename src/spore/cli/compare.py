@@ -49,7 +49,7 @@ def compare(
     Bundled, all actors share one process and hand messages over by reference. Relayed, each has a process of its own, as the relay has,
     and messages are encoded. The signals and orders must be identical; a difference is shown field by field, with the event behind it, and
     a short beginning of the input that shows it is looked for and kept beside the signals, or else here, as difference-….frames, which
-    is a feed. Then the table says what each mode takes: medians over the repeats, with the lowest and the highest. All runs are in
+    is a feed. Then the table says what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in
     fresh processes.
 
     Exit codes: 0 identical · 1 signals or orders differ · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
