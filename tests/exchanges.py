@@ -21,5 +21,5 @@ def _quotes(path: Path, later: int) -> Path:
             price = 2_000 + abs((number - later) % 400 - 200)
             data = {"u": number, "s": "ETHUSDT", "b": f"{price}.0", "B": "3.0", "a": f"{price}.1", "A": "3.0"}
             line = {"stream": "ethusdt@bookTicker", "data": data}
-            file.write(f"{1_700_000_000_000_000_000 + number * 10**9} {json.dumps(line)}\n")
+            file.write(f"{1_700_000_000_000_000_000 + number * 10**9 + later} {json.dumps(line)}\n")
     return path
