@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.market import quote
 from trio.testing import MockClock
 
-from spore.cli.prefix import keep_prefix, prefix_lines
+from spore.cli.prefix import keep_prefix
 from spore.cli.record import recorded
 from spore.deploy import Mode, load_config
 from spore.errors import RunFailed
@@ -199,7 +199,7 @@ def test_no_prefix_leaves_no_file(tmp_path):
 )
 def test_what_was_found_is_said_in_sentences(changes, lines):
     """How short it is, how sure, and where it is."""
-    said = [*prefix_lines(attrs.evolve(PREFIX, **changes))]
+    said = [*attrs.evolve(PREFIX, **changes).sentences()]
     assert [line.startswith(start) for line, start in zip(said, lines, strict=True)] == [True] * len(lines)
 
 

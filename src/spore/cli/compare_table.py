@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from spore.cli.prefix import prefix_lines
 from spore.migration.compare import BUNDLED, RELAYED, Comparison
 from spore.migration.divergence import Divergence, parts
 from spore.migration.interval import CONFIDENCE_PERCENT, Spread
@@ -152,7 +151,7 @@ def _show_divergence(found: Divergence, console: Console) -> None:
         console.print(f"The event behind it: {type(found.event).__name__}")
         for name, value in parts(found.event):
             console.print(f"  {name} = {escape(value)}", highlight=False)
-    for line in prefix_lines(found.prefix) if found.prefix is not None else ():
+    for line in found.prefix.sentences() if found.prefix is not None else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,10 +1,9 @@
-"""The short input that shows a difference, kept as a feed under a name that says what is in it, and told."""
+"""The short input that shows a difference, kept as a feed under a name that says what is in it."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -13,9 +12,8 @@ from spore.cli.files import open_recording
 from spore.cli.record import recorded
 from spore.feeds.frames import SUFFIX
 from spore.migration.compare import Comparison
-from spore.migration.shrink import Prefix
 
-__all__ = ["keep_prefix", "prefix_lines"]
+__all__ = ["keep_prefix"]
 
 DIGITS = 12
 """Of the hash in the name: as many as people copy, and more than two inputs will ever share."""
@@ -41,21 +39,3 @@ def keep_prefix(comparison: Comparison, folder: Path) -> Comparison:
         return comparison
     prefix = attrs.evolve(found.prefix, file=str(path))
     return attrs.evolve(comparison, divergence=attrs.evolve(found, prefix=prefix))
-
-
-def prefix_lines(prefix: Prefix) -> Iterator[str]:
-    """What was found, in sentences."""
-    if prefix.messages:
-        events = len(prefix.messages)
-        first = (
-            f"The first of {prefix.whole:,} events shows"
-            if events == 1
-            else f"The first {events:,} of {prefix.whole:,} events show"
-        )
-        yield f"{first} a difference, in {prefix.differed} of {prefix.pairs} runs of both modes."
-    elif prefix.pairs:
-        yield f"It has not come again: in {prefix.pairs} runs of both modes over that input, or a part of it, they agreed."
-    if prefix.ended is not None:
-        yield f"The search for a shorter input ended early: {prefix.ended}."
-    if prefix.file is not None:
-        yield f"Kept as a feed: --feed {prefix.file}"

@@ -18,7 +18,7 @@ from spore.migration.cause import events_behind
 from spore.migration.recording import Recording
 from spore.migration.tap import entries
 
-__all__ = ["Latency", "event_latencies", "hop_of", "joined", "latency_of", "settled"]
+__all__ = ["Latency", "event_latencies", "histogram_of", "hop_of", "joined", "latency_of", "settled"]
 
 MAX_NS = 3_600_000_000_000
 """An hour: more is counted as that."""
@@ -99,10 +99,16 @@ def latency_of(values_ns: Sequence[int]) -> Latency:
     """
     if not values_ns:
         raise UsageError("no message was timed, so there is no latency to speak of")
-    histogram = HdrHistogram(1, MAX_NS, DIGITS)
-    for value in values_ns:
-        histogram.record_value(min(max(value, 1), MAX_NS))
+    histogram = histogram_of(values_ns)
     p50, p99, p999 = (int(histogram.get_value_at_percentile(each)) for each in (50, 99, 99.9))
     return Latency(
         count=len(values_ns), mean=sum(values_ns) / len(values_ns), p50=p50, p99=p99, p999=p999, max=max(values_ns)
     )
+
+
+def histogram_of(values_ns: Iterable[int]) -> HdrHistogram:
+    """The values as a histogram, which answers with percentiles."""
+    histogram = HdrHistogram(1, MAX_NS, DIGITS)
+    for value in values_ns:
+        histogram.record_value(min(max(value, 1), MAX_NS))
+    return histogram

@@ -8,7 +8,7 @@ differ counts, and the shortest of these is run again: how often it differed is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -54,6 +54,19 @@ class Prefix:
             "ended": self.ended,
             "file": self.file,
         }
+
+    def sentences(self) -> Iterator[str]:
+        """As people read it."""
+        if self.messages:
+            events, whole = len(self.messages), f"{self.whole:,} events"
+            first = f"The first of {whole} shows" if events == 1 else f"The first {events:,} of {whole} show"
+            yield f"{first} a difference, in {self.differed} of {self.pairs} runs of both modes."
+        elif self.pairs:
+            yield f"It has not come again: in {self.pairs} runs of both modes over that input, or a part of it, they agreed."
+        if self.ended is not None:
+            yield f"The search for a shorter input ended early: {self.ended}."
+        if self.file is not None:
+            yield f"Kept as a feed: --feed {self.file}"
 
 
 async def shrink(
