@@ -34,6 +34,7 @@ __all__ = [
     "RunFailed",
     "SettingError",
     "SporeError",
+    "SwitchFailed",
     "UnitFailed",
     "UsageError",
     "first_cause",
@@ -114,6 +115,22 @@ class UnitFailed(SporeError):
         self.unit = unit
         self.reason = reason
         super().__init__(f"unit {unit!r}: {reason}")
+
+
+class SwitchFailed(SporeError):
+    """A bundle was not switched to another mode. The system is as it was.
+
+    Attributes:
+        bundle: its name.
+        step: in which step; see `spore.deploy.STEPS`.
+        reason: what was in the way.
+    """
+
+    def __init__(self, bundle: str, step: str, reason: str) -> None:
+        self.bundle = bundle
+        self.step = step
+        self.reason = reason
+        super().__init__(f"bundle {bundle!r} was not switched, at {step!r}: {reason}")
 
 
 class ActorError(SporeError):
