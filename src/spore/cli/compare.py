@@ -39,7 +39,7 @@ def compare(
     *,
     feed: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = ("sample",),
     repeat: int = 3,
-    seconds: float = 3.0,
+    seconds: float = 2.0,
     json: Path | None = None,
     html: Path | None = None,
     signals: Path | None = None,

@@ -83,7 +83,7 @@ async def compare(
     *specs: str,
     config: SystemConfig,
     repeat: int = 3,
-    seconds: float = 3.0,
+    seconds: float = 2.0,
     watch: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
     """Compare the two modes.
