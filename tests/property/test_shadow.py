@@ -75,7 +75,7 @@ def test_small_actors_and_their_twins_do_not_differ(
     followed(config, batches, seed, faults)
 
 
-@few
+@settings(max_examples=max(5, settings().max_examples // 16))
 @given(pipelines(), markets(), SEEDS, faults())
 def test_a_pipeline_and_its_twin_do_not_differ(
     config: SystemConfig, batches: list[list[Any]], seed: int, faults: Faults
