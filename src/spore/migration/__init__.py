@@ -2,9 +2,9 @@
 
 Read in this order: `recording` (what comes out, and its digest), `tap` (where it is taken), `play` (one run); then how two
 modes are compared: `loop` (the input of a run that is measured), `latency` with `cause`, `resources` and `tell_cost` (what is measured),
-`run` (a run in a process of its own), `launch` (starting it), `compare` (all runs), `divergence` (where two part), `interval`, `report` and
-`verdict` (what it comes to), and `page` (all of it for a browser). Those need the packages of the extra ``cli``, and `page` that of
-``report``, so they are imported from their modules, but for the report.
+`run` (a run in a process of its own), `launch` (starting it), `compare` (all runs), `divergence` (where two part) and `shrink` (in how
+little of the input), `interval`, `report` and `verdict` (what it comes to), and `page` (all of it for a browser). Those need the packages
+of the extra ``cli``, and `page` that of ``report``, so they are imported from their modules, but for the report.
 """
 
 from spore.migration.interval import Spread

@@ -10,6 +10,7 @@ import attrs
 import spore
 from spore.deploy.differences import FieldDifference, differences, written
 from spore.migration.cause import event_behind
+from spore.migration.shrink import Prefix
 
 __all__ = ["Divergence", "FieldDifference", "Side", "differences", "first_divergence", "parts"]
 
@@ -39,6 +40,10 @@ class Divergence:
     fields: tuple[FieldDifference, ...]
     event: Any = None
     """The market data that caused it, where the input has it."""
+    position: int | None = None
+    """Where that stands in the input, counted from 0."""
+    prefix: Prefix | None = None
+    """How little of the input shows a difference, where that was looked for."""
 
     def plain(self) -> dict[str, Any]:
         """As JSON can say it."""
@@ -50,6 +55,7 @@ class Divergence:
             "runs": [self.left, self.right],
             "fields": [{"field": each.path, "values": [each.left, each.right]} for each in self.fields],
             "event": event,
+            "prefix": self.prefix.plain() if self.prefix is not None else None,
         }
 
 
@@ -68,7 +74,7 @@ def first_divergence(left: Side, right: Side, events: Sequence[Any] = ()) -> Div
             other = theirs[index] if index < len(theirs) else None
             if one != other:
                 found = one if one is not None else other
-                number = event_behind(found, events)
+                position = event_behind(found, events)
                 return Divergence(
                     stream=stream,
                     index=index,
@@ -76,7 +82,8 @@ def first_divergence(left: Side, right: Side, events: Sequence[Any] = ()) -> Div
                     right=right.label,
                     kind=type(found).__name__,
                     fields=tuple(differences(one, other)),
-                    event=events[number] if number is not None else None,
+                    event=events[position] if position is not None else None,
+                    position=position,
                 )
     return None
 
