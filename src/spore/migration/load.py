@@ -19,7 +19,7 @@ import spore
 from spore.deploy import System, SystemConfig, open_system
 from spore.deploy.system import SystemStatistics
 from spore.errors import UsageError
-from spore.migration.bursts import Bursts, Endless
+from spore.migration.bursts import BURSTS_HZ, Bursts, Endless
 from spore.migration.lateness import Lateness, LatenessSummary
 from spore.migration.loop import read_whole
 from spore.migration.play import lost_in
@@ -117,9 +117,7 @@ async def run_load(job: LoadJob, say: Say) -> LoadResult:
     """
     heads = entries(job.config)
     recording = Endless(await read_whole(*job.feeds))
-    bursts = Bursts(
-        recording, rate=job.rate, seconds=job.seconds, patience_s=job.patience_s, warm_up_s=job.warm_up_s
-    )
+    bursts = Bursts(recording, rate=job.rate, seconds=job.seconds, patience_s=job.patience_s, warm_up_s=job.warm_up_s)
     output = Output()
     gc.collect()
     gc.freeze()  # the recording is no part of what is measured
@@ -170,11 +168,11 @@ class _Sampler:
         self._say = say
 
     async def run(self, every_s: float) -> None:
-        at_s = 0.0
+        at_s = 0.5 / BURSTS_HZ  # between two bursts: what has just become due does not wait
         while True:
+            await trio.sleep(max(0.0, at_s - self._bursts.age_s))
             await self.sample()
             at_s += every_s
-            await trio.sleep(max(0.0, at_s - self._bursts.age_s))
 
     async def sample(self) -> None:
         waiting = waiting_in(await self._system.statistics())

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import attrs
 import cattrs
 import trio
 
@@ -22,7 +21,7 @@ from spore.migration.resources import proportional_bytes
 from spore.migration.tap import entries, tapped
 from spore.migration.worker import open_worker
 
-__all__ = ["MAX_RATE", "MAX_SECONDS", "MAX_WARM_UP_S", "WARM_UP", "loadtest"]
+__all__ = ["MAX_RATE", "MAX_SECONDS", "MAX_WARM_UP_S", "WARM_UP", "check_load", "loadtest"]
 
 MAX_RATE = 1_000_000
 MAX_SECONDS = 86_400.0
@@ -59,10 +58,7 @@ async def loadtest(
         ConfigError, UsageError, FeedError: before anything was started.
         RunFailed: if the test has not come to its end.
     """
-    if not 1 <= rate <= MAX_RATE:
-        raise UsageError(f"the rate is 1 to {MAX_RATE:,} messages a second, not {rate:,}")
-    if not 0 < seconds <= MAX_SECONDS:
-        raise UsageError(f"a load test lasts more than 0 and at most {MAX_SECONDS:,.0f} seconds, not {seconds:g}")
+    check_load(rate, seconds)
     entries(config)
     tapped(config)
     await read_whole(*specs)
@@ -91,3 +87,15 @@ async def loadtest(
                 case {"event": "result", "result": found}:
                     result = cattrs.structure(found, LoadResult)
     return LoadTest(mode=mode, rate=rate, seconds=seconds, result=result, samples=tuple(samples))
+
+
+def check_load(rate: int, seconds: float) -> None:
+    """Refuse what is no load.
+
+    Raises:
+        UsageError: with what would be one.
+    """
+    if not 1 <= rate <= MAX_RATE:
+        raise UsageError(f"a load is 1 to {MAX_RATE:,} messages a second, not {rate:,}")
+    if not 0 < seconds <= MAX_SECONDS:
+        raise UsageError(f"a load test lasts more than 0 and at most {MAX_SECONDS:,.0f} seconds, not {seconds:g}")
