@@ -9,10 +9,11 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13; do \
 	$$p -c 'import venv, ensurepip' 2>/dev/null && { echo $$p; break; }; done)
 PYTEST_FLAGS ?=
+BENCHES ?= codec bundle relay journal pipeline
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check schedules bench fuzz mutate docs lint types layers test-313 clean
+.PHONY: help demo test check schedules bench bench-compare measure-into fuzz mutate docs lint types layers test-313 clean
 
 help:  ## Say what there is to make.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -71,12 +72,17 @@ test-313:
 	SPORE_HYPOTHESIS=light $(MAKE) --no-print-directory test PYTHON="$(PYTHON313)" VENV=.venv-3.13; \
 	else echo "no Python 3.13 here: its tests were not run"; fi
 
-bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results.
-	@mkdir -p bench/results
-	@$(BIN)/python -m bench.codec --json bench/results/codec.json
-	@$(BIN)/python -m bench.bundle --json bench/results/bundle.json
-	@$(BIN)/python -m bench.relay --json bench/results/relay.json
-	@$(BIN)/python -m bench.pipeline --json bench/results/pipeline.json
+bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results as the baseline.
+	@$(MAKE) --no-print-directory measure-into RESULTS=bench/results
+
+bench-compare: $(VENV)/.bench  ## Measure again, and say what has changed since `make bench`.
+	@[ -n "$$(ls bench/results/*.json 2>/dev/null)" ] || { echo "there is nothing in bench/results to compare with; run make bench first"; exit 2; }
+	@$(MAKE) --no-print-directory measure-into RESULTS=bench/results/latest
+	@$(BIN)/python -m bench.against bench/results bench/results/latest
+
+measure-into:
+	@mkdir -p $(RESULTS)
+	@for bench in $(BENCHES); do $(BIN)/python -m bench.$$bench --json $(RESULTS)/$$bench.json || exit; done
 
 fuzz: $(VENV)/.fuzz  ## Feed the decoder a million inputs, guided by coverage.
 	@$(BIN)/python -m tests.fuzz.decoder -runs=$(FUZZ_RUNS)

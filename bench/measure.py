@@ -84,9 +84,13 @@ class Result:
         low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
         return low, high
 
+    def ratios(self, other: Result) -> tuple[float, ...]:
+        """Of each round this case's sample divided by the other's."""
+        return tuple(mine / its for mine, its in zip(self.samples, other.samples, strict=True))
+
     def ratio(self, other: Result) -> float:
-        """The median over the rounds of this case's sample divided by the other's of the same round."""
-        return statistics.median(mine / its for mine, its in zip(self.samples, other.samples, strict=True))
+        """The median of `ratios`."""
+        return statistics.median(self.ratios(other))
 
 
 @attrs.frozen
@@ -219,6 +223,8 @@ def save(path: Path, results: Mapping[str, Result]) -> None:
             "baseline": base and base.case.name,
             "baseline_value": base and base.value,
             "ratio": base and result.ratio(base),
+            "samples": result.samples,
+            "ratios": base and result.ratios(base),
         })  # fmt: skip
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -15,7 +15,13 @@ from tests.pipeline_actors import Tick, Turn
 
 import spore
 from spore.deploy import Mode, load_config
+from spore.deploy.config import FeedConfig
+from spore.deploy.feeding import RunningFeed
+from spore.deploy.spec import FeedSpec, LinkSpec, Target
+from spore.deploy.unit import open_link
 from spore.errors import UnitFailed
+from spore.relay import Address, open_relay
+from spore.services.messages import PoolSync
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = """
@@ -51,6 +57,14 @@ class Recorder(spore.Actor[Turn]):
 
     def on_error(self, error, message):
         return spore.Directive.ESCALATE
+
+
+@attrs.define
+class Blocks(spore.Actor[PoolSync]):
+    log: list
+
+    def handle(self, message):
+        self.log.append(message.block_number)
 
 
 @pytest.fixture
@@ -344,6 +358,44 @@ async def test_a_feed_sends_what_it_reads_from_a_process_of_its_own(pipeline, mo
         assert unit.account == {"read": 500, "used": 500, "skipped": {}}
         assert unit.pid != os.getpid()
     assert pipeline.lines() == [str(number) for number in range(500)]
+
+
+async def test_feeds_that_are_merged_begin_when_their_receiver_knows_them_all(pipeline):
+    """The first is there long before the second, and its events wait for those of the second all the same."""
+    text = FED.format(mode=Mode.RELAY, path=pipeline.out, source="count:50").replace(
+        "capacity", 'merge = "event_time", capacity'
+    )
+    pipeline.path.write_text(text + '[[feeds]]\nsource = "count:50"\nto = "writer"\n')
+    async with spore.open_system(pipeline.path) as system:
+        await system.wait_feeds()
+    assert pipeline.lines() == [str(number) for number in range(50) for _ in range(2)]
+
+
+async def test_a_feed_that_has_started_reads_nothing_until_it_is_told_to(tmp_path):
+    """So that all others can start, too."""
+    address = f"unix:{tmp_path / 'relay'}"
+    link = LinkSpec(address=address, heartbeat_s=2.0, messages=("spore.services.messages:PoolSync",))
+    targets = (Target(receiver="writer", remote=True, capacity=10),)
+    source = FeedConfig(source=("count:5",), to=("writer",))
+    spec = FeedSpec(label="f", name="f", feed=source, targets=targets, link=link, modules=("tests.pipeline_feed",))
+    log = []
+    async with (
+        open_relay([Address.parse(address)]),
+        spore.open_bundle("writers") as bundle,
+        open_link(link, "writers") as client,
+        trio.open_nursery() as nursery,
+    ):
+        client.attach(await bundle.start(Blocks, log=log, name="writer"))
+        feed = RunningFeed(spec)
+        nursery.start_soon(feed.run)
+        await feed.started.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await feed.statistics()).account["read"] == 0
+        await feed.read()
+        await feed.wait_ended()
+        await feed.settle((), idle=True)
+        feed.leave()
+    assert log == [0, 1, 2, 3, 4]
 
 
 async def test_a_feed_without_an_end_is_stopped_with_the_system(pipeline):

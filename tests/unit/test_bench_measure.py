@@ -154,8 +154,10 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
     path.write_text("what was there before")
     save(path, {"a": result("a", 50), "b": result("b", 100, baseline="a")})
     assert json.loads(path.read_text()) == [
-        {"case": "a", "value": 50, "unit": "ns", "baseline": None, "baseline_value": None, "ratio": None},
-        {"case": "b", "value": 100, "unit": "ns", "baseline": "a", "baseline_value": 50, "ratio": 2},
+        {"case": "a", "value": 50, "unit": "ns", "baseline": None, "baseline_value": None, "ratio": None}
+        | {"samples": [50], "ratios": None},
+        {"case": "b", "value": 100, "unit": "ns", "baseline": "a", "baseline_value": 50, "ratio": 2}
+        | {"samples": [100], "ratios": [2]},
     ]
     assert list(tmp_path.iterdir()) == [path]
 

@@ -169,6 +169,8 @@ async def _obey(running: Any, command: Command, say: Callable[..., None]) -> Non
             await running.finish()
         case "leave":
             running.leave()
+        case "read":
+            await running.read()
         case "wait_ended":
             await running.wait_ended()
         case other:

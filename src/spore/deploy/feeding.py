@@ -26,9 +26,10 @@ class RunningFeed:
         self.spec = spec
         self.label = spec.label
         self.started = trio.Event()
-        """Set when it begins to read."""
+        """Set when its actors know it, and it could read."""
         self._client: Client | None = None
         self._feed: Any = None
+        self._to_read = trio.Event()
         self._reading = trio.CancelScope()
         self._ended = trio.Event()
         self._to_leave = trio.Event()
@@ -49,9 +50,11 @@ class RunningFeed:
             self._client = client
             refs = [remote_ref(client, target, sender=spec.name) for target in spec.targets]
             async with feeds.open_feed(*spec.feed.source) as self._feed:
-                await client.wait_connected()
+                for ref in refs:
+                    await ref.wait_open()
                 self.started.set()
                 with self._reading:
+                    await self._to_read.wait()
                     async with aclosing(self._feed.batches()) as batches:
                         async for batch in batches:
                             for ref in refs:
@@ -60,6 +63,14 @@ class RunningFeed:
                 ref.idle()
             self._ended.set()
             await self._to_leave.wait()
+
+    async def read(self) -> None:
+        """Begin to read. An actor that merges has to know every feed before the first of them sends.
+
+        Cancellation: a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        self._to_read.set()
 
     async def wait_ended(self) -> None:
         """Wait until everything has been read and sent.

@@ -116,10 +116,20 @@ class System:
 
         Cancellation: a checkpoint.
         """
+        await self._ask_feeds("wait_ended")
+
+    async def read_feeds(self) -> None:
+        """Have every feed of the configuration begin.
+
+        Cancellation: a checkpoint.
+        """
+        await self._ask_feeds("read")
+
+    async def _ask_feeds(self, do: str) -> None:
         for unit in self._units():
             running = self._running[unit.label]
             if unit.kind is UnitKind.FEED and isinstance(running, Child):
-                await _persist(running.ask, "wait_ended")
+                await _persist(running.ask, do)
 
     def _units(self) -> Iterable[Unit]:
         return (unit for group in self.plan.units for unit in group)
@@ -280,6 +290,7 @@ async def run_plan(
                 for each in running.values():
                     await each.started.wait()
                 system = System(plan, client, running, relay)
+                await system.read_feeds()
                 yield system
                 await system.end()
             if relay is not None:

@@ -76,6 +76,7 @@ class Client:
         self._flush_due = False
         self._ack_wanted = trio.Event()
         self._changed = trio.lowlevel.ParkingLot()
+        self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` finds out anew each time
         self._delivery = Delivery(session, self.turns, nursery, self._handled)
         self._refusal: RelayError | None = None
         session.on_send = self._kick
@@ -321,7 +322,7 @@ class Client:
                 turns.new_slice()
             self._holding = True
             try:
-                for link in session.receive(data, trio.current_time()):
+                for link in session.receive(data, self._now()):
                     self._delivery.deliver(link)
             finally:
                 self._holding = False
@@ -360,7 +361,7 @@ class Client:
         carrier = self._carrier
         if carrier is None or self._rest:
             return
-        data = self.session.data_to_send(trio.current_time())
+        data = self.session.data_to_send(self._now())
         if not data:
             return
         try:

@@ -103,6 +103,9 @@ class FrameSplitter:
         if count:
             yield run, at, count, 0
         self._at = at
+        if at == length:
+            self._wanted = 0
+            return
         damage = damage or header_damage(data, at, offset=self._base + at, max_frame_size=limit)
         if damage is not None:
             raise damage

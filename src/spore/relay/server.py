@@ -50,6 +50,7 @@ class Relay:
         self._drained = trio.lowlevel.ParkingLot()
         """Woken when somebody has less queued."""
         self._until = 0
+        self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` finds out anew each time
 
     async def serve(self, carrier: Carrier) -> None:
         """Serve one connection to its end.
@@ -68,7 +69,9 @@ class Relay:
                 data = await carrier.receive()
                 if not data:
                     break
-                board.receive(peer, data, trio.current_time())
+                if carrier.waited:
+                    self._until = perf_counter_ns() + SLICE_NS
+                board.receive(peer, data, self._now())
                 self.flush()
                 if any(peer.congested):
                     await self._hold(peer)
