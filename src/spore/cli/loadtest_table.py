@@ -15,7 +15,7 @@ from spore.migration.load_report import LoadTest
 __all__ = ["show_found", "show_test"]
 
 BARS = "▁▂▃▄▅▆▇█"
-BAR_COUNT = 24
+BAR_COUNT = 16
 WHY = {
     "unsent": "sends too late",
     "sending_p99_ns": "sends too late",
@@ -36,7 +36,7 @@ def show_test(test: LoadTest, console: Console) -> None:
         pad_edge=False,
     )
     for heading in ("", "", "over time", "limit"):
-        table.add_column(heading, justify="right" if heading == "limit" else "left", no_wrap=True)
+        table.add_column(heading, overflow="fold")
 
     def row(name: str, value: str, over_time: str = "", check: str = "", limit: str = "") -> None:
         table.add_row(name, value, over_time, _mark(checks[check].met, limit) if check else "")
@@ -59,7 +59,7 @@ def show_test(test: LoadTest, console: Console) -> None:
     )
     row(
         "waiting",
-        f"{waiting[0]:,} first, {waiting[-1]:,} last, {max(waiting):,} most",
+        f"first {waiting[0]:,}, last {waiting[-1]:,}, most {max(waiting):,}",
         _bars(waiting),
         "queue_growth",
         f"growth ≤ {growth.limit:,.0f}",
@@ -96,7 +96,7 @@ def show_found(found: FoundMax, console: Console) -> None:
         output = test.result.output
         table.add_row(
             f"{test.rate:,}",
-            _time(output.p99) if output.count else "–",
+            f"{output.p99 / 1e6:,.1f} ms" if output.count else "–",
             f"{max(sample.waiting for sample in test.samples):,}",
             f"{test.result.lost:,}",
             f"{_mark(test.sustained, '')} {', '.join(_reasons(test))}".strip(),
@@ -129,11 +129,7 @@ def _mark(met: bool | None, limit: str) -> str:
 def _late(found: LatenessSummary) -> str:
     if not found.count:
         return "nothing to time"
-    return f"{_time(found.p50)} median, {_time(found.p99)} 99 %, {_time(found.max)} most"
-
-
-def _time(value_ns: int) -> str:
-    return f"{value_ns / 1e6:,.1f} ms" if value_ns < 1e9 else f"{value_ns / 1e9:,.1f} s"
+    return f"median {found.p50 / 1e6:,.1f}, 99 % {found.p99 / 1e6:,.1f}, most {found.max / 1e6:,.1f} ms"
 
 
 def _bars(values: Sequence[float]) -> str:

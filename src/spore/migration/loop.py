@@ -35,11 +35,13 @@ async def read_whole(*specs: str) -> list[MarketMessage]:
     """
     feed = feed_of(*specs)
     if not isinstance(feed, RecordedFeed):
-        raise UsageError(f"feed {feed.name!r} is live, and two runs need the same input; record it first: spore record")
+        raise UsageError(
+            f"feed {feed.name!r} is live, and what is played more than once is recorded first: spore record"
+        )
     await trio.lowlevel.checkpoint()
     found = list(feed.messages())
     if not found:
-        raise UsageError(f"feed {feed.name!r} has no market data in it, so there is nothing to compare")
+        raise UsageError(f"feed {feed.name!r} has no market data in it, so there is nothing to play")
     return found
 
 
