@@ -16,12 +16,12 @@ STALL_S = 0.4
 
 @attrs.define
 class Stalling(SignalGeneratorActor):
-    """Blocks its whole process at the fiftieth message."""
+    """Blocks its whole process at the fifth message."""
 
     handled: int = attrs.field(default=0, init=False)
 
     def handle(self, message: SignalMessage) -> None:
         self.handled += 1
-        if self.handled == 50:
+        if self.handled == 5:
             time.sleep(STALL_S)
         SignalGeneratorActor.handle(self, message)

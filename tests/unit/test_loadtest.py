@@ -212,7 +212,7 @@ def test_memory_that_grows_is_not_flat():
     grows = loaded(memory=lambda n: 30_000_000 + 100_000 * n)
     assert (grows.sustained, grows.flat, unmet(grows)) == (True, False, ["memory_mb_per_minute"])
     assert grows.checks["memory_mb_per_minute"].value == pytest.approx(6.0)
-    assert loaded(memory=lambda n: 30_000_000 + 100_000 * min(n, 30)).flat is True
+    assert loaded(memory=lambda n: 30_000_000 + 1_000_000 * min(n, 30)).flat is True
 
 
 def test_what_cannot_be_told_is_neither_met_nor_failed():
