@@ -35,6 +35,8 @@ async def launch(job: RunJob) -> Measured:
         RunFailed: if it has failed, or died.
     """
     peak = 0
+    result: Result | None = None
+    failure: RunFailed | None = None
     sampling = trio.CancelScope()
 
     async def sample(processes: list[int]) -> None:
@@ -44,7 +46,6 @@ async def launch(job: RunJob) -> Measured:
                 peak = max(peak, await trio.to_thread.run_sync(proportional_bytes, processes))
                 await trio.sleep(SAMPLE_S)
 
-    failure: RunFailed | None = None
     async with open_worker("spore.migration.run", job, mode=job.mode.value) as events, trio.open_nursery() as nursery:
         try:
             async for event in events:
@@ -60,4 +61,5 @@ async def launch(job: RunJob) -> Measured:
         sampling.cancel()
     if failure is not None:
         raise failure
+    assert result is not None  # noqa: S101 - the events end with it, or with an error
     return Measured(result, max(peak, result.memory_bytes))

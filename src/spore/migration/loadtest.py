@@ -74,6 +74,7 @@ async def loadtest(
     )
     measured: list[int] = []
     samples: list[Sample] = []
+    result: LoadResult | None = None
     async with open_worker("spore.migration.load", job, mode=mode) as events:
         async for event in events:
             match event:
@@ -86,6 +87,7 @@ async def loadtest(
                         watch(samples[-1])
                 case {"event": "result", "result": found}:
                     result = cattrs.structure(found, LoadResult)
+    assert result is not None  # noqa: S101 - the events end with it, or with an error
     return LoadTest(mode=mode, rate=rate, seconds=seconds, result=result, samples=tuple(samples))
 
 
