@@ -60,6 +60,20 @@ class GatedSink(Sink):
         self.write(message)
 
 
+@attrs.define
+class Middle(spore.Actor[Numbered]):
+    """Sends on what it gets, twice."""
+
+    out: spore.ActorRef[Numbered]
+    count: int = 0
+
+    def handle(self, message: Numbered) -> None:
+        self.out.tell(message)
+        self.out.tell(message)
+        self.count += 1
+        say(forwarded=self.count)
+
+
 class Peer:
     """What the process has."""
 
@@ -79,6 +93,12 @@ class Peer:
         self.client.attach(ref, topics=tuple(topics))
         await self.client.wait_connected()
         say(receiving=actor)
+
+    async def forward(self, to: str, capacity: int = 100) -> None:
+        ref = await self.bundle.start(Middle, out=self.client.ref(to), name="middle", capacity=capacity)
+        self.client.attach(ref)
+        await self.client.wait_open()
+        say(forwarding=to)
 
     async def let(self, count: int) -> None:
         for _ in range(count):

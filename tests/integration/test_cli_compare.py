@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +40,9 @@ def pipeline(folder: Path, kind: str) -> Path:
 
 
 def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
-    """Same digests, nothing lost, nothing encoded where all is in one process; the file says what the table says."""
-    to, signals = tmp_path / "result.json", tmp_path / "out"
-    done = compare("--repeat", "1", "--seconds", "0.5", "--json", to, "--signals", signals)
+    """Same digests, nothing lost, nothing encoded where all is in one process; the files say what the table says."""
+    to, page, signals = tmp_path / "result.json", tmp_path / "result.html", tmp_path / "out"
+    done = compare("--repeat", "1", "--seconds", "0.5", "--json", to, "--html", page, "--signals", signals)
     assert done.returncode == 0, done.stderr
     found = json.loads(to.read_text())
     assert list(found) == ["identical", "signals", "digest", "first_divergence", "modes", "criteria"]
@@ -54,8 +55,11 @@ def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
     assert relayed["encoded_bytes"]["value"] > 32 * relayed["encoded_messages"]["value"] > 0
     for mode in (bundled, relayed):
         assert 0 < mode["latency_ns"]["p50"]["value"] <= mode["latency_ns"]["p999"]["value"]
+        assert mode["latency_ns"]["p50"]["value"] < mode["event_latency_ns"]["p50"]["value"]
         assert mode["cpu_seconds_per_million"]["value"] > 0
+        assert mode["paced_cpu_percent"]["value"] > 0
         assert mode["peak_memory_bytes"]["value"] > 1_000_000
+    assert bundled["signals_timed"] == relayed["signals_timed"] > 0
     criteria = found["criteria"]
     assert list(criteria) == [
         "bundled_message_ns",
@@ -73,6 +77,9 @@ def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
     assert written[0] == written[1]
     assert written[0].count(b"\n") == found["signals"] > 0
     assert "identical signals and orders in 4 runs" in done.stdout
+    assert page.as_uri() in done.stdout
+    shown = set(re.findall(r'<data value="([^"]+)">', page.read_text(encoding="utf-8")))
+    assert {json.dumps(each["value"]) for each in criteria.values()} <= shown
 
 
 def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:

@@ -109,6 +109,30 @@ def test_a_receiver_killed_under_load_again_and_again(processes):
     assert_bounded(relay, sender, receiver)
 
 
+def test_what_a_killed_actor_in_the_middle_had_to_send_on_is_not_lost(processes):
+    """What it has handled counts as handled only when what came of it is on its way; its successor does the rest again."""
+    processes.relay()
+    last = processes.receiver(capacity=10, gated=True)
+    middle = processes.peer("middle")
+    middle.do("forward", to="sink", capacity=4)  # each message is acknowledged by itself
+    middle.event("forwarding")
+    sender = processes.peer("sender")
+    sender.do("send", to="middle", count=20)
+    middle.event("forwarded", 6)  # and of what came of the last there is no room for any
+    middle.statistics()  # it has said by now what it was going to say
+    middle.kill()
+    successor = processes.peer("successor")
+    successor.do("forward", to="sink")
+    last.do("let", count=100)
+    sender.do("drain")
+    sender.event("drained")
+    successor.do("drain")
+    successor.event("drained")
+    log = processes.log()
+    assert log[:10] == [number for number in range(5) for _ in range(2)]
+    assert log[-30:] == [number for number in range(5, 20) for _ in range(2)]
+
+
 def acknowledged_of(sender: Process) -> int:
     return sum(link["sent"] - link["outstanding"] for link in sender.statistics()["outgoing"])
 

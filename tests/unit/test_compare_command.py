@@ -43,13 +43,18 @@ SLOWER = attrs.evolve(
 )
 
 
-def comparison(*, hop=HOP, **changes):
+def comparison(*, hop=HOP, events_ns=(), **changes):
     bundled = attrs.evolve(RESULT, **changes)
     times = (2_000,) * 100 if hop is not None else ()
     full = {BUNDLED: Measured(bundled, 31_000_000), RELAYED: Measured(SLOWER, 140_000_000)}
     paced = {
-        BUNDLED: Measured(attrs.evolve(RESULT, hop_ns=times), 31_000_000),
-        RELAYED: Measured(attrs.evolve(SLOWER, hop_ns=tuple(each * 100 for each in times)), 140_000_000),
+        BUNDLED: Measured(attrs.evolve(RESULT, hop_ns=times, event_ns=events_ns), 31_000_000),
+        RELAYED: Measured(
+            attrs.evolve(
+                SLOWER, hop_ns=tuple(each * 100 for each in times), event_ns=tuple(each * 10 for each in events_ns)
+            ),
+            140_000_000,
+        ),
     }
     return Comparison(
         events=500,
@@ -98,12 +103,35 @@ def test_the_table_says_what_each_mode_takes(given, capsys):
     given(comparison())
     command.compare()
     lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
-    assert "latency, mean 200 µs 2.0 µs 99.0 % lower ✓ ≥ 50 % lower" in lines
+    assert "hop, mean 200 µs 2.0 µs 99.0 % lower ✓ ≥ 50 % lower" in lines
     assert "events a second 2,500 10,000 300.0 % more ✓ > 50 % more" in lines
     assert "CPU s a million events 60.0 10.0 83.3 % lower ✓ > 30 % lower" in lines
+    assert "CPU at 1,000 events/s 15.0 % 10.0 %" in lines
     assert "peak memory, MB 140 31 77.9 % less ✓ < 10 % more" in lines
     assert "messages encoded 1,500 0 ✓ none bundled" in lines
     assert "identical signals and orders in 8 runs · all criteria met" in lines
+
+
+def test_latency_is_judged_from_event_to_signal(given, capsys):
+    """Where events cause signals; the hop is shown beside it."""
+    given(comparison(events_ns=(30_000,) * 50))
+    command.compare()
+    out = " ".join(capsys.readouterr().out.split())
+    assert "event → signal, mean 300 µs 30 µs 90.0 % lower ✓ ≥ 50 % lower" in out
+    assert "hop, mean 200 µs 2.0 µs median" in out
+    assert "of the 90 signals" in out
+
+
+def test_a_verdict_that_more_repeats_may_turn_is_said_to_be_so(given, capsys):
+    """The target lies between the ends of the interval."""
+    found = comparison()
+    slower = attrs.evolve(found.repeats[1].full[BUNDLED], peak_bytes=100_000_000)
+    repeats = (found.repeats[0], attrs.evolve(found.repeats[1], full={**found.repeats[1].full, BUNDLED: slower}))
+    given(attrs.evolve(found, repeats=repeats))
+    command.compare()
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = (number for number, line in enumerate(lines) if "✓ < 10 % more" in line)
+    assert lines[at + 1].strip() == "within noise"
 
 
 def test_what_could_not_be_measured_is_not_met(given, capsys, tmp_path):

@@ -12,6 +12,7 @@ import trio
 from cyclopts import Parameter
 from rich.console import Console
 
+from spore.cli.compare_page import page_maker
 from spore.cli.compare_table import show
 from spore.cli.files import open_recording
 from spore.cli.progress import LateProgress
@@ -39,6 +40,7 @@ def compare(
     repeat: int = 3,
     seconds: float = 3.0,
     json: Path | None = None,
+    html: Path | None = None,
     signals: Path | None = None,
     require_criteria: bool = False,
     force: bool = False,
@@ -47,12 +49,12 @@ def compare(
 
     Bundled, all actors share one process and hand messages over by reference. Relayed, each has a process of its own, as the relay has,
     and messages are encoded. The signals and orders must be identical; a difference is shown field by field. Then the table says
-    what each mode takes: medians over the repeats, with the lowest and the highest. All runs are in fresh processes.
+    what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in fresh processes.
 
     Exit codes: 0 identical · 1 signals or orders differ · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
 
     Examples: `spore compare` takes under a minute with the recorded session that comes with Spore; `spore compare pipeline.toml --feed
-    evm-logs:logs.jsonl.gz --json result.json`.
+    evm-logs:logs.jsonl.gz --json result.json --html result.html`.
 
     Parameters
     ----------
@@ -67,6 +69,8 @@ def compare(
         How long a run lasts about. A feed that is shorter is played again and again, with its clock moved on.
     json
         Write the result to this file.
+    html
+        Write the result to this file as a page, with charts and with how all of it was measured. It needs no network.
     signals
         Write what came out of each mode to this folder, as JSON, one a line.
     require_criteria
@@ -78,10 +82,14 @@ def compare(
         raise UsageError(f"--repeat is 1 or more, not {repeat}")
     if not 0 < seconds <= 3_600:
         raise UsageError(f"--seconds is more than 0 and at most 3600, not {seconds:g}")
+    if html is not None and html == json:
+        raise UsageError(f"--json and --html both say {html}; give each a file of its own")
     chosen = pipeline(config)
+    make_page = page_maker(config, feed=feed, repeat=repeat, seconds=seconds) if html is not None else None
     with ExitStack() as stack:
         # Opened first, so that nothing is run for a file that cannot be written.
         file = stack.enter_context(open_recording(json, overwrite=force)) if json is not None else None
+        page = stack.enter_context(open_recording(html, overwrite=force)) if html is not None else None
         outputs = {}
         if signals is not None:
             signals.mkdir(parents=True, exist_ok=True)
@@ -99,12 +107,18 @@ def compare(
         verdict = verdict_of(comparison)
         if file is not None:
             file.write(jsonlib.dumps(verdict.plain(comparison), indent=2).encode() + b"\n")
+        if page is not None and make_page is not None:
+            page.write(make_page(comparison, verdict))
         for (mode, stream), output in outputs.items():
             output.writelines(f"{jsonlib.dumps(line_of(each))}\n".encode() for each in comparison.outputs[mode][stream])
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
     show(comparison, verdict, console, feed=" + ".join(feed))
+    if html is not None:
+        console.print(
+            f"Open the report in a browser: {html.absolute().as_uri()}", markup=False, highlight=False, soft_wrap=True
+        )
     if not verdict.identical:
         return DIFFERENT
     return UNMET if require_criteria and not verdict.all_met else 0

@@ -9,13 +9,15 @@ from rich.table import Table
 
 from spore.migration.compare import BUNDLED, RELAYED, Comparison
 from spore.migration.divergence import Divergence, parts
-from spore.migration.report import Criterion, Spread
-from spore.migration.verdict import Verdict
+from spore.migration.interval import CONFIDENCE_PERCENT, Spread
+from spore.migration.report import Criterion
+from spore.migration.verdict import ModeMeasures, Verdict
 
 __all__ = ["show"]
 
 UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
 NONE = "–"
+PERCENTILES = (("mean", "mean"), ("p50", "median"), ("p99", "99 %"), ("p999", "99.9 %"))
 
 
 def show(comparison: Comparison, verdict: Verdict, console: Console, *, feed: str) -> None:
@@ -23,27 +25,41 @@ def show(comparison: Comparison, verdict: Verdict, console: Console, *, feed: st
     if comparison.divergence is not None:
         _show_divergence(comparison.divergence, console)
     console.print(_table(comparison, verdict, feed))
-    unmet = [name for name, each in verdict.criteria.items() if not each.met]
+    unmet = [
+        f"{name} (within noise)" if each.within_noise else name
+        for name, each in verdict.criteria.items()
+        if not each.met
+    ]
     same = "[green]identical[/] signals and orders" if verdict.identical else "[red]signals or orders differ[/]"
     met = "all criteria met" if not unmet else f"[yellow]not met: {', '.join(unmet)}[/]"
     console.print(f"{same} in {len(comparison.runs())} runs · {met}", highlight=False)
-    console.print(_how(comparison), style="dim", highlight=False)
+    console.print(_how(comparison, verdict), style="dim", highlight=False)
 
 
-def _how(comparison: Comparison) -> str:
-    hop = comparison.hop
-    repeats = "once" if len(comparison.repeats) == 1 else f"{len(comparison.repeats)} times"
-    medians = "" if len(comparison.repeats) == 1 else " Values are medians; in brackets the lowest and the highest."
-    latency = (
-        f" Latency: from the sending in {hop.sender} to the start of the handler of {hop.receiver}, at "
-        f"{comparison.rate:,.0f} events a second."
-        if hop is not None
-        else ""
+def _how(comparison: Comparison, verdict: Verdict) -> str:
+    """How it was measured, and so what the numbers mean."""
+    hop, repeats, bundled = comparison.hop, len(comparison.repeats), verdict.modes[BUNDLED]
+    said = [
+        f"Each mode was run {'once' if repeats == 1 else f'{repeats} times'} for throughput, CPU and memory, as fast as it could, and as "
+        f"often for latency, at {comparison.rate:,.0f} events a second; in fresh processes, of which all count: relayed, of the feed, each "
+        f"actor and the relay; bundled, one of all. The recorder of what comes out is with the feed, and counts in both."
+    ]
+    if bundled.signals_timed:
+        said.append(
+            f"Event → signal: from the moment when an event is handed in to the start of the handler of who records signals; of "
+            f"the {bundled.signals_timed:,} signals that came of it."
+        )
+    if hop is not None:
+        said.append(
+            f"Hop: from the sending in {hop.sender} to the start of the handler of {hop.receiver}; of {bundled.messages_timed:,} messages."
+        )
+    said.append(
+        "One repeat has no interval."
+        if repeats == 1
+        else f"Values are geometric means over the repeats; in brackets the {CONFIDENCE_PERCENT} % interval of what is judged (Student's "
+        f"t, on the log ratios of the pairs). Within noise: the target lies in it."
     )
-    return (
-        f"Each mode was run {repeats} for throughput, CPU and memory, as fast as it could, and as often for latency; in fresh "
-        f"processes, of which all count.{latency}{medians}"
-    )
+    return " ".join(said)
 
 
 def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
@@ -72,13 +88,16 @@ def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
         "identical",
     )
     row("messages lost", f"{before.lost:,}", f"{after.lost:,}", "", "messages_lost", "none")
-    change = _change(judged["latency_reduction_percent"], "lower", "higher")
-    for name, said in (("mean", "mean"), ("p50", "median"), ("p99", "99 %"), ("p999", "99.9 %")):
-        relayed, bundled = (_time(mode.latency_ns.get(name)) for mode in (before, after))
-        if name == "mean":
-            row(f"latency, {said}", relayed, bundled, change, "latency_reduction_percent", "≥ 50 % lower")
-        else:
-            row(f"         {said}", relayed, bundled)
+    for name, end_to_end in (("event → signal", True), ("hop", False)):
+        found = {mode: _latency(measures, end_to_end) for mode, measures in verdict.modes.items()}
+        for key, said in PERCENTILES:
+            label = f"{name}, {said}" if key == "mean" else f"{'':{len(name) + 1}} {said}"
+            cells = (label, _time(found[RELAYED].get(key)), _time(found[BUNDLED].get(key)))
+            if key == "mean" and end_to_end is verdict.end_to_end:
+                change = _change(judged["latency_reduction_percent"], "lower", "higher")
+                row(*cells, change, "latency_reduction_percent", "≥ 50 % lower")
+            elif all(found.values()):
+                row(*cells)
     tell = judged["bundled_message_ns"]
     row("tell adds to a call", NONE, _time(_spread(tell)), _ends(tell, " ns"), "bundled_message_ns", "< 100 ns")
     row(
@@ -97,6 +116,8 @@ def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
         "cpu_reduction_percent",
         "> 30 % lower",
     )
+    paced = [f"{_number(mode.paced_cpu_percent, 1)} %" for mode in (before, after)]
+    row(f"CPU at {comparison.rate:,.0f} events/s", paced[0], paced[1])
     row(
         "peak memory, MB",
         _number(before.peak_memory_bytes, scale=1e6),
@@ -109,6 +130,10 @@ def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
     row("messages encoded", relayed, bundled, "", "zero_serialisation", "none bundled")
     row("MB encoded", _number(before.encoded_bytes, 1, 1e6), _number(after.encoded_bytes, 1, 1e6))
     return table
+
+
+def _latency(measures: ModeMeasures, end_to_end: bool) -> dict[str, Spread]:
+    return measures.event_latency_ns if end_to_end else measures.latency_ns
 
 
 def _show_divergence(found: Divergence, console: Console) -> None:
@@ -129,7 +154,8 @@ def _show_divergence(found: Divergence, console: Console) -> None:
 
 
 def _verdict(criterion: Criterion, target: str) -> str:
-    return f"[green]✓[/] {target}" if criterion.met else f"[red]✗[/] {target}"
+    noise = "\n  [yellow]within noise[/]" if criterion.within_noise else ""
+    return f"[green]✓[/] {target}{noise}" if criterion.met else f"[red]✗[/] {target}{noise}"
 
 
 def _change(criterion: Criterion, above: str, below: str) -> str:
@@ -144,7 +170,8 @@ def _ends(criterion: Criterion, unit: str = "") -> str:
     low, high = criterion.low, criterion.high
     if low < 0 and high < 0:  # the word beside it says the direction
         low, high = -high, -low
-    return f"({low:,.1f}–{high:,.1f}{unit})"
+    digits = 1 if max(abs(low), abs(high)) < 1_000 else 0
+    return f"({low:,.{digits}f} to {high:,.{digits}f}{unit})"
 
 
 def _spread(criterion: Criterion) -> Spread | None:

@@ -25,7 +25,7 @@ from spore.errors import UsageError
 from spore.message import Schema, message_type
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, open_bundle
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay import Client, open_client
+from spore.relay import Client, RemoteRef, open_client
 from spore.relay.session import Session
 from spore.relay.statistics import ClientStatistics
 
@@ -242,7 +242,7 @@ async def open_link(spec: LinkSpec | None, name: str) -> AsyncIterator[Client | 
         yield client
 
 
-def remote_ref(client: Client, target: Target, *, sender: str = OUTSIDE) -> ActorRef[Any]:
+def remote_ref(client: Client, target: Target, *, sender: str = OUTSIDE) -> RemoteRef[Any]:
     """A reference to an actor of another process."""
     return client.ref(
         target.receiver, capacity=target.capacity, key=key_of(target.key), feedback=target.feedback, sender=sender

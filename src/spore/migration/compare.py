@@ -3,6 +3,9 @@
 After a warm-up that is thrown away, each repeat has four runs: in each mode one as fast as messages are handled, for
 throughput, CPU and memory, and one at a rate that both carry, for latency: a queue that is full has no latency, only a
 length. Every run counts for equality.
+
+Relayed is what people run: the feed, each actor and the relay have a process each. The recorder, which takes what comes out, is in that of
+the feed; what it costs counts, and relayed its messages travel through the relay as the others do. Bundled, all are in one process.
 """
 
 from __future__ import annotations

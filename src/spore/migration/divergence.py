@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 import spore
+from spore.migration.cause import event_behind
 
-__all__ = ["Divergence", "FieldDifference", "Side", "differences", "event_behind", "first_divergence", "parts"]
+__all__ = ["Divergence", "FieldDifference", "Side", "differences", "first_divergence", "parts"]
 
 NOTHING = "nothing"
 """What stands for a message or a value where there is none."""
@@ -64,7 +65,7 @@ class Divergence:
         }
 
 
-def first_divergence(left: Side, right: Side, events: Iterable[Any] = ()) -> Divergence | None:
+def first_divergence(left: Side, right: Side, events: Sequence[Any] = ()) -> Divergence | None:
     """The first difference between two runs: in the first kind of messages that has any, at the lowest index.
 
     Args:
@@ -79,6 +80,7 @@ def first_divergence(left: Side, right: Side, events: Iterable[Any] = ()) -> Div
             other = theirs[index] if index < len(theirs) else None
             if one != other:
                 found = one if one is not None else other
+                number = event_behind(found, events)
                 return Divergence(
                     stream=stream,
                     index=index,
@@ -86,7 +88,7 @@ def first_divergence(left: Side, right: Side, events: Iterable[Any] = ()) -> Div
                     right=right.label,
                     kind=type(found).__name__,
                     fields=tuple(differences(one, other)),
-                    event=event_behind(found, events),
+                    event=events[number] if number is not None else None,
                 )
     return None
 
@@ -108,23 +110,6 @@ def differences(left: Any, right: Any, path: str = "") -> Iterator[FieldDifferen
             yield from differences(one, other, f"{path}[{index}]")
     else:
         yield FieldDifference(path, _said(left), _said(right))
-
-
-def event_behind(message: Any, events: Iterable[Any]) -> Any:
-    """The event of the input that a message names as its cause; None if it names none, or the input does not have it."""
-    cause = getattr(message, "cause", None)
-    if cause is None:
-        return None
-    for event in events:
-        position = getattr(event, "block_number", getattr(event, "update_id", None))
-        place = (getattr(event, "tx_index", 0), getattr(event, "log_index", 0))
-        if (
-            event.event_time_ns == cause.event_time_ns
-            and position == cause.position
-            and place == (cause.tx_index, cause.log_index)
-        ):
-            return event
-    return None
 
 
 def parts(message: Any, path: str = "") -> Iterator[tuple[str, str]]:

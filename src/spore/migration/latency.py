@@ -1,20 +1,24 @@
-"""Latency of a hop: the two ends' notes joined by number, and what a distribution comes to.
+"""Latency, of a hop and from event to signal: the notes of the two ends joined, and what a distribution comes to.
 
-A join is refused rather than guessed: if the ends have not counted the same, a number may not be the same message.
+A join is refused rather than guessed: if the ends of a hop have not counted the same, a number may not be the same message. Signals are
+joined with their events by the cause that they name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import attrs
 from hdrh.histogram import HdrHistogram
 
 from spore.deploy import Hop, HopTimes, SystemConfig, make_plan
 from spore.errors import UsageError
+from spore.migration.cause import events_behind
+from spore.migration.recording import Recording
 from spore.migration.tap import entries
 
-__all__ = ["Latency", "hop_of", "joined", "latency_of", "settled"]
+__all__ = ["Latency", "event_latencies", "histogram_of", "hop_of", "joined", "latency_of", "settled"]
 
 MAX_NS = 3_600_000_000_000
 """An hour: more is counted as that."""
@@ -64,6 +68,24 @@ def joined(times: Iterable[HopTimes]) -> list[int]:
     return [end - begin for begin, end in zip(sent.at_ns, handled.at_ns, strict=True)]
 
 
+def event_latencies(events: Sequence[Any], handed_ns: Sequence[int], recording: Recording) -> list[int]:
+    """Nanoseconds from the handing in of an event to the coming out of a signal, of every signal that an event has caused at once.
+
+    A loan's signal may wait for a price that makes the loan unsound. How long that takes is the market's time.
+
+    Args:
+        events: what was played.
+        handed_ns: when each was handed in, by `time.perf_counter_ns`.
+        recording: the signals, timed.
+    """
+    found = []
+    signals = recording.signals
+    for signal, at_ns, number in zip(signals, recording.signals_at_ns, events_behind(signals, events), strict=True):
+        if number is not None and signal.event_time_ns == events[number].event_time_ns:
+            found.append(at_ns - handed_ns[number])
+    return found
+
+
 def settled(values_ns: Sequence[int]) -> Sequence[int]:
     """The values without those of the warm-up."""
     return values_ns[int(len(values_ns) * WARM_UP) :]
@@ -77,10 +99,16 @@ def latency_of(values_ns: Sequence[int]) -> Latency:
     """
     if not values_ns:
         raise UsageError("no message was timed, so there is no latency to speak of")
-    histogram = HdrHistogram(1, MAX_NS, DIGITS)
-    for value in values_ns:
-        histogram.record_value(min(max(value, 1), MAX_NS))
+    histogram = histogram_of(values_ns)
     p50, p99, p999 = (int(histogram.get_value_at_percentile(each)) for each in (50, 99, 99.9))
     return Latency(
         count=len(values_ns), mean=sum(values_ns) / len(values_ns), p50=p50, p99=p99, p999=p999, max=max(values_ns)
     )
+
+
+def histogram_of(values_ns: Iterable[int]) -> HdrHistogram:
+    """The values as a histogram, which answers with percentiles."""
+    histogram = HdrHistogram(1, MAX_NS, DIGITS)
+    for value in values_ns:
+        histogram.record_value(min(max(value, 1), MAX_NS))
+    return histogram

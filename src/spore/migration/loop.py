@@ -7,7 +7,9 @@ when it is due, whatever has become of those before it: an open loop.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from time import perf_counter_ns
 from typing import Any
 
 import attrs
@@ -101,6 +103,9 @@ class Paced(Feed):
 
     def __init__(self, messages: Sequence[MarketMessage], rate: float) -> None:
         self.name = "memory"
+        self.handed_ns = array("q")
+        """The moment from which each message counts, by `time.perf_counter_ns`: when the feed woke to send it, or, where it was
+        still busy with those before, when it was due. So waiting for room is not left out, and the timer's lateness is."""
         self._messages = messages
         self._rate = rate
         self._account = Account(len(messages), len(messages))
@@ -113,8 +118,13 @@ class Paced(Feed):
         began = trio.current_time()
         at = 0
         while at < len(self._messages):
+            free = trio.current_time()
             await trio.sleep_until(began + at / self._rate)
-            due = int((trio.current_time() - began) * self._rate) + 1
-            batch = self._messages[at : max(due, at + 1)]
+            now, now_ns = trio.current_time(), perf_counter_ns()
+            end = max(int((now - began) * self._rate) + 1, at + 1)
+            batch = self._messages[at:end]
+            for number in range(at, at + len(batch)):
+                due = began + number / self._rate
+                self.handed_ns.append(now_ns - int((now - due) * 1e9) if due < free else now_ns)
             yield batch
             at += len(batch)

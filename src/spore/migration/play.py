@@ -14,7 +14,7 @@ import trio
 from spore.deploy import Hop, Mode, SystemConfig, open_system
 from spore.deploy.system import SystemStatistics
 from spore.feeds import Account, Feed, open_feed
-from spore.migration.recording import Recorder, Recording
+from spore.migration.recording import Recorder, Recording, TimedRecorder
 from spore.migration.tap import RECORDER, entries, tapped
 
 __all__ = ["Meter", "Played", "lost_in", "play", "play_feed"]
@@ -85,6 +85,7 @@ async def play_feed(
     mode: Mode | None = None,
     hops: tuple[Hop, ...] = (),
     meter: Meter | None = None,
+    time_signals: bool = False,
 ) -> Played:
     """The same for a feed that is open, with what is to be measured.
 
@@ -94,6 +95,7 @@ async def play_feed(
         mode: as for `play`.
         hops: those that are to be timed; what was noted is in the statistics.
         meter: told of the beginning and the end.
+        time_signals: note when each signal comes, in `Recording.signals_at_ns`.
 
     Cancellation: as `play`.
 
@@ -101,7 +103,7 @@ async def play_feed(
         ConfigError, UsageError, FeedError, ExceptionGroup: as `play`.
     """
     system_config = tapped(config if mode is None else config.in_mode(mode))
-    return await _play(feed, entries(config), system_config, hops=hops, meter=meter)
+    return await _play(feed, entries(config), system_config, hops=hops, meter=meter, time_signals=time_signals)
 
 
 async def _play(
@@ -113,9 +115,10 @@ async def _play(
     reading: trio.CancelScope | None = None,
     hops: tuple[Hop, ...] = (),
     meter: Meter | None = None,
+    time_signals: bool = False,
 ) -> Played:
     recording = Recording()
-    local: Any = {RECORDER: (Recorder, {"recording": recording})}
+    local: Any = {RECORDER: (TimedRecorder if time_signals else Recorder, {"recording": recording})}
     sent = 0
     async with open_system(config, local=local, hops=hops) as system:
         refs = [system.ref(name) for name in heads]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from time import perf_counter_ns
 
 import attrs
 
 import spore
 from spore.services.messages import ExecutionReport, OrderRequest, RecordedMessage, Signal
 
-__all__ = ["Recorder", "Recording", "digest"]
+__all__ = ["Recorder", "Recording", "TimedRecorder", "digest"]
 
 
 @attrs.define
@@ -23,6 +24,8 @@ class Recording:
     signals: list[Signal] = attrs.field(factory=list)
     orders: list[OrderRequest] = attrs.field(factory=list)
     reports: list[ExecutionReport] = attrs.field(factory=list)
+    signals_at_ns: list[int] = attrs.field(factory=list)
+    """`time.perf_counter_ns` when each signal came; empty unless that was asked for."""
 
     def executed(self) -> list[OrderRequest | ExecutionReport]:
         """Orders and reports in one order that both modes share: by event time, then order, and an order before its
@@ -46,6 +49,16 @@ class Recorder(spore.Actor[RecordedMessage]):
             self.recording.reports.append(message)
         else:
             self.recording.signals.append(message)
+
+
+@attrs.define
+class TimedRecorder(Recorder):
+    """Keeps when each signal came, too: at the start of its handler."""
+
+    def handle(self, message: RecordedMessage) -> None:
+        if not isinstance(message, (OrderRequest, ExecutionReport)):
+            self.recording.signals_at_ns.append(perf_counter_ns())
+        Recorder.handle(self, message)
 
 
 def digest(messages: Iterable[object]) -> str:

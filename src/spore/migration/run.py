@@ -16,7 +16,7 @@ import attrs
 import spore
 from spore.codec.encode import encoded_classes
 from spore.deploy import Hop, Mode, SystemConfig
-from spore.migration.latency import joined
+from spore.migration.latency import event_latencies, joined
 from spore.migration.loop import Looped, Paced, looped, read_whole
 from spore.migration.play import Played, play_feed
 from spore.migration.recording import digest
@@ -47,7 +47,7 @@ class RunJob:
     limit: int | None = None
     """How many messages to play at the most."""
     rate: float | None = None
-    """Messages a second; None: as fast as they are handled."""
+    """Messages a second, and the signals are timed; None: as fast as they are handled."""
     hop: Hop | None = None
     """To be timed."""
     tell: bool = False
@@ -81,6 +81,8 @@ class Result:
     """Of the signals, and then of the orders with their reports."""
     hop_ns: tuple[int, ...] = ()
     """Of each message that was timed: from its sending to the start of its handler."""
+    event_ns: tuple[int, ...] = ()
+    """Of each signal: from the moment when the event that caused it was handed in to the moment when the signal had come out."""
     tell_adds_ns: float | None = None
 
 
@@ -93,12 +95,15 @@ async def run(job: RunJob, say: Say) -> Result:
         SporeError, ExceptionGroup: as `spore.migration.play`.
     """
     messages = looped(await read_whole(*job.feeds), job.loops)[: job.limit]
-    feed = Looped(messages) if job.rate is None else Paced(messages, job.rate)
+    paced = Paced(messages, job.rate) if job.rate is not None else None
+    feed = paced or Looped(messages)
     gc.collect()
     gc.freeze()  # the input is no part of what is measured
     meter = CpuMeter(lambda processes: say(event="measuring", processes=processes))
     hops = (job.hop,) if job.hop is not None else ()
-    played = await play_feed(feed, config=job.config, mode=job.mode, hops=hops, meter=meter)
+    played = await play_feed(
+        feed, config=job.config, mode=job.mode, hops=hops, meter=meter, time_signals=paced is not None
+    )
     encoded = len(encoded_classes())  # before anything here is encoded for the digests
     links = [link for client in _clients(played) for link in client.outgoing if link.receiver != RECORDER]
     recording = played.recording
@@ -119,6 +124,7 @@ async def run(job: RunJob, say: Say) -> Result:
         orders=len(recording.executed()),
         digest=digest([*recording.signals, *recording.executed()]),
         hop_ns=tuple(joined(each for unit in played.statistics.units.values() for each in unit.hops)) if hops else (),
+        event_ns=tuple(event_latencies(messages, paced.handed_ns, recording)) if paced is not None else (),
         tell_adds_ns=await tell_adds_ns() if job.tell else None,
     )
 

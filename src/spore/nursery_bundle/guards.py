@@ -237,7 +237,7 @@ class GuardedRef(LocalRef[M]):
     def _release(self, message: Any, high: bool) -> None:
         """Hand over a message that was held; its sender has gone on long ago and cannot be told that it is too late."""
         if self._cell.mailbox.closed:
-            self.sent += 1
+            self.count()
             self._cell.lose(message, self._cell.in_hand)
         else:
             self._hand_over(message, high)

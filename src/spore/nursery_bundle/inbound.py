@@ -9,7 +9,7 @@ from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ActorRef
-from spore.nursery_bundle.wiring import reaches
+from spore.nursery_bundle.wiring import Outlet, reaches
 
 __all__ = ["Inbound"]
 
@@ -54,6 +54,10 @@ class Inbound:
         overfull = cell.dispatcher.overfull
         return bool(overfull) and any(reaches(cell, other) for other in overfull)
 
+    def leads_to(self, outlet: Outlet) -> bool:
+        """Whether what the actor handles may lead to messages to an outlet, over any number of actors of the bundle."""
+        return reaches(self._edge.cell, outlet)
+
     def handle(self, message: Any) -> bool:
         """Have a plain handler of an idle actor handle a message now, if that can be. What it raises is its own.
 
@@ -66,11 +70,11 @@ class Inbound:
         if handle is None or not self._plain:
             return False
         cell.idle = None
-        edge.sent += 1
+        edge.count()
         try:
             handle(message)
         except TooDeep:
-            edge.sent -= 1
+            edge.count(-1)
             return False
         except Exception as error:  # noqa: BLE001 - the supervisor's
             cell.fail(error, message)

@@ -16,7 +16,7 @@ from spore.nursery_bundle.cell import Cell, TooDeep
 from spore.nursery_bundle.envelope import Envelope, Reply
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
-from spore.nursery_bundle.statistics import SAMPLE_MASK
+from spore.nursery_bundle.statistics import SAMPLE_EVERY
 from spore.nursery_bundle.wiring import reaches, waits_for
 
 __all__ = ["LocalRef", "Waiting"]
@@ -27,7 +27,7 @@ M = TypeVar("M", contravariant=True)
 class LocalRef(ActorRef[M]):
     """A reference to an actor of the same bundle."""
 
-    __slots__ = ("_cell", "owner", "port", "sender", "sent", "verified")
+    __slots__ = ("_cell", "_timed_at", "left", "owner", "port", "sender", "verified")
 
     def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
         self._cell = cell
@@ -36,7 +36,9 @@ class LocalRef(ActorRef[M]):
         self.port = port
         self.sender = owner.name if owner is not None else sender
         """The sender's name: an actor of this bundle or of another process, or ``outside``."""
-        self.sent = 0
+        self.left = SAMPLE_EVERY
+        """How many messages on the next one is that is timed: `sent` as the hot path counts it, downwards."""
+        self._timed_at = SAMPLE_EVERY
         self.verified = 0
         cell.edges.append(self)
 
@@ -48,6 +50,19 @@ class LocalRef(ActorRef[M]):
     @property
     def name(self) -> str:
         return self._cell.name
+
+    @property
+    def sent(self) -> int:
+        """How many messages were accepted, or given up by the receiver's overflow policy."""
+        return self._timed_at - self.left
+
+    def count(self, number: int = 1) -> None:
+        """So many more were sent."""
+        self.left = left = self.left - number
+        if left <= 0:
+            passed = (1 + -left // SAMPLE_EVERY) * SAMPLE_EVERY
+            self._timed_at += passed
+            self.left = left + passed
 
     def __repr__(self) -> str:
         sender = f"{self.sender}.{self.port} → " if self.sender != OUTSIDE else ""
@@ -75,23 +90,23 @@ class LocalRef(ActorRef[M]):
             if inbox is None or high or len(inbox) >= cell.capacity:
                 self._queue(message, high)
                 return
-            number = self.sent + 1
-            if number & SAMPLE_MASK:
+            left = self.left - 1
+            if left:
                 inbox.append(message)
-                self.sent = number
+                self.left = left
             else:
                 self._queue(message, high)
             return
         # From here to the end, what `run_queued` does for one message; written out, because this is the hot path.
         cell.idle = None
-        self.sent = sent = self.sent + 1
+        self.left = left = self.left - 1
         try:
-            if sent & SAMPLE_MASK:
+            if left:
                 handle(message)
             else:
-                _handle_timed(cell, handle, message)
+                self._handle_timed(handle, message)
         except TooDeep:
-            self.sent = sent - 1
+            self.left += 1
             self._queue(message, high)
         except Exception as error:  # noqa: BLE001 - the supervisor's
             cell.fail(error, message)
@@ -100,6 +115,14 @@ class LocalRef(ActorRef[M]):
             raise
         finally:
             cell.idle = cell.ready
+
+    def _handle_timed(self, handle: Any, message: Any) -> None:
+        self.count(0)  # it is counted, and the next count begins
+        began = perf_counter_ns()
+        try:
+            handle(message)
+        finally:
+            self._cell.time_handling(perf_counter_ns() - began, 1)
 
     def tell_many(self, messages: Iterable[M]) -> None:
         cell = self._cell
@@ -128,7 +151,7 @@ class LocalRef(ActorRef[M]):
         cell.idle = None
         message = None
         taken = handled = 0
-        timed = (self.sent & SAMPLE_MASK) + len(messages) > SAMPLE_MASK
+        timed = len(messages) >= self.left
         began = perf_counter_ns() if timed else 0
         try:
             if unless is None:  # the same twice, because it costs a tenth of a message to ask each time
@@ -155,7 +178,7 @@ class LocalRef(ActorRef[M]):
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
-            self.sent += handled
+            self.count(handled)
             cell.idle = cell.ready
             if timed and handled:
                 cell.time_handling(perf_counter_ns() - began, handled)
@@ -170,10 +193,10 @@ class LocalRef(ActorRef[M]):
             inbox = cell.inbox
             if inbox is not None:
                 # As many as nobody need hear of: none that is to be timed, and none that runs the mailbox over.
-                few = min(cell.capacity - len(inbox), SAMPLE_MASK - (self.sent & SAMPLE_MASK))
+                few = min(cell.capacity - len(inbox), self.left - 1)
                 batch = messages[at : at + max(0, few)]
                 inbox.extend(batch)
-                self.sent += len(batch)
+                self.count(len(batch))
                 at += len(batch)
 
     async def send(self, message: M, high: bool = False) -> None:
@@ -276,15 +299,14 @@ class LocalRef(ActorRef[M]):
 
     def _queue(self, message: Any, high: bool) -> None:
         cell = self._cell
-        number = self.sent + 1
-        if not number & SAMPLE_MASK and message.__class__ is not Envelope:
+        if self.left == 1 and message.__class__ is not Envelope:
             message = Envelope(message, queued_ns=perf_counter_ns())
         try:
             cell.queue(message, high)
         except MailboxFull:
-            self.sent = number  # it counts among what was lost, so it counts here
+            self.count()  # it counts among what was lost, so it counts here
             raise
-        self.sent = number
+        self.count()
         mailbox = cell.mailbox
         if not cell.overfull and len(mailbox) > mailbox.capacity:
             cell.overfull = True
@@ -306,7 +328,7 @@ class LocalRef(ActorRef[M]):
                 raise cell.stopped_error() from None
 
     def _admitted(self) -> None:
-        self.sent += 1
+        self.count()
 
     def _sender(self) -> Cell | None:
         """The actor that sends: the owner, or, of a reference that came in a message, the one whose handler this is."""
@@ -326,7 +348,7 @@ class LocalRef(ActorRef[M]):
         if handle is None:
             raise AssertionError
         cell.idle = None
-        self.sent += 1
+        self.count()
         try:
             return handle(message)
         except Exception as error:
@@ -337,14 +359,6 @@ class LocalRef(ActorRef[M]):
             raise
         finally:
             cell.idle = cell.ready
-
-
-def _handle_timed(cell: Cell, handle: Any, message: Any) -> None:
-    began = perf_counter_ns()
-    try:
-        handle(message)
-    finally:
-        cell.time_handling(perf_counter_ns() - began, 1)
 
 
 class Waiting:

@@ -9,10 +9,13 @@ import attrs
 
 from spore.nursery_bundle.policy import Loss
 
-__all__ = ["SAMPLE_MASK", "ActorState", "ActorStatistics", "BundleStatistics", "EdgeStatistics", "Sampled"]
+__all__ = ["SAMPLE_EVERY", "ActorState", "ActorStatistics", "BundleStatistics", "EdgeStatistics", "Sampled"]
 
-SAMPLE_MASK = 1023
-"""One message in 1,024 is timed: two clock readings cost more than a message."""
+SAMPLE_EVERY = 256
+"""One message in so many is timed: two clock readings cost more than a message. Integers up to here Python has made already, so
+that counting down from here makes none.
+
+Source: CPython, ``_PY_NSMALLPOSINTS``."""
 
 
 class ActorState(enum.Enum):

@@ -23,6 +23,7 @@ from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.policy import Loss
 from spore.relay.control import Advance, Idle, Reason
 from spore.relay.incoming import Arrival, Incoming, IncomingCounts
+from spore.relay.outgoing import Outgoing
 from spore.relay.session import Session
 
 __all__ = ["Delivery"]
@@ -58,6 +59,7 @@ class Delivery:
         self._pumps: set[Incoming] = set()
         session.on_announced = self.announced
         session.on_closed = self.closed
+        session.leads_to = self._leads_to
 
     def forget(self, name: str) -> None:
         """A receiver is detached: what has not reached its mailbox is its successor's."""
@@ -85,6 +87,10 @@ class Delivery:
             for other in self._inbound
         ):
             inbound.leave()
+
+    def _leads_to(self, link: Incoming, outgoing: Outgoing) -> bool:
+        inbound = self._inbound.get(link)
+        return inbound is not None and outgoing.outlet is not None and inbound.leads_to(outgoing.outlet)
 
     def deliver(self, link: Incoming) -> None:
         """Hand over what has arrived; where that has to wait, a task of its own goes on."""

@@ -113,9 +113,19 @@ class Incoming:
         self.open = self.plain
         self._asked_again = False
 
-    def accept(self, incarnation: int) -> Accept:
-        """Where this end stands."""
-        self._acked = self.handled
+    @property
+    def acknowledged(self) -> int:
+        """The last number of which the sender was told that it, and all before it, were handled."""
+        return self._acked
+
+    def accept(self, incarnation: int, *, handled: int | None = None) -> Accept:
+        """Where this end stands.
+
+        Args:
+            incarnation: the number of this process.
+            handled: as much as is to be acknowledged, if that is not everything.
+        """
+        self._acked = self.handled if handled is None else handled
         return Accept(
             self.channel,
             0,
@@ -123,7 +133,7 @@ class Incoming:
             incarnation,
             self.known,
             self.received,
-            self.handled,
+            self._acked,
             self.window,
             self.policy,
         )

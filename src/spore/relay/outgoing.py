@@ -27,6 +27,7 @@ from spore.message import current_trace, message_type
 from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
+from spore.nursery_bundle.wiring import Outlet
 from spore.relay.control import IN_LINK, KEPT_ANSWERS, Accept, Ask, Begin, Open, Position, Reason, Reply
 from spore.relay.waiting import Waiting, WaitingRoom
 
@@ -117,6 +118,8 @@ class Outgoing:
         self.on_change: Callable[[], None] = _nothing
         """Called when there is something to send, or room again, or the link was denied."""
         self.asks: dict[int, Receipt] = {}
+        self.outlet: Outlet | None = None
+        """The port of an actor that the link belongs to, if it does to one."""
         self._clock = clock
         self._flags = int(Flags.HIGH_PRIORITY) if high else 0
         self._kept: deque[bytes] = deque()
@@ -167,6 +170,16 @@ class Outgoing:
     def outstanding(self) -> int:
         """Messages that were accepted and not acknowledged."""
         return len(self._kept) + len(self.waiting)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there is something that has never gone out, and would be lost with this process.
+
+        Not of a link that closes a cycle: a receiver could wait for itself then. Nor at the end, when all is waited for anyway.
+        """
+        if self.denied is not None or self.options.feedback or self._unbounded:
+            return False
+        return self._written < self._last or len(self.waiting) > 0
 
     @property
     def lossless(self) -> bool:

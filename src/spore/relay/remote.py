@@ -197,6 +197,7 @@ class RemoteRef(ActorRef[M]):
             options=self._options,
         )
         link.on_change = lambda: self._changed(link)
+        link.outlet = self if self.owner is not None else None
         if high:
             self._high = link
         else:

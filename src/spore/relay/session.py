@@ -114,6 +114,8 @@ class Session:
         """Called with each link that was opened to this client, or opened again."""
         self.on_closed: Callable[[Incoming], None] = _nothing_of
         """Called with each link that its sender has closed, or that was forgotten."""
+        self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
+        """Whether what comes over the one link may lead to what goes out over the other."""
         self.denied: list[Deny] = []
         """Links from others that this end, or the relay, has refused; the last hundred."""
         self.outgoing: dict[int, Outgoing] = {}
@@ -140,6 +142,8 @@ class Session:
         """Links that were closed while there was no connection: receivers that know them are to be told."""
         self._touched: dict[Incoming, None] = {}
         self._to_ack: dict[Incoming, None] = {}
+        self._acks_held: frozenset[Incoming] = frozenset()
+        """The links whose acknowledgements wait until something has been written."""
         self._silent_after_s = heartbeat_s * SILENT_BEATS
         self._heard_at = 0.0
         self._spoke_at = 0.0
@@ -234,11 +238,17 @@ class Session:
             self._say(denial)
 
     def acknowledge(self) -> None:
-        """Acknowledge all that was handled."""
+        """Acknowledge what was handled, of each link once all that it may have led to is on its way: else that would die with
+        this process, and nobody would send again what it came from."""
+        self._gather()
+        unwritten = [link for link in self.outgoing.values() if link.unwritten]
+        held: dict[Incoming, None] = {}
         for link in self._to_ack:
-            if link.ack_due and self.ready and self._announced.get(link.channel) is link:
+            if unwritten and any(self.leads_to(link, outgoing) for outgoing in unwritten):
+                held[link] = None
+            elif link.ack_due and self.ready and self._announced.get(link.channel) is link:
                 self._out.append(control_frame(link.ack()))
-        self._to_ack.clear()
+        self._to_ack, self._acks_held = held, frozenset(held)
 
     @property
     def ack_waits(self) -> bool:
@@ -253,7 +263,6 @@ class Session:
     def leave(self) -> None:
         """Say goodbye for good."""
         if self.ready:
-            self._gather()  # what was sent before is said before
             self.acknowledge()
             self._say(Bye())
 
@@ -342,6 +351,8 @@ class Session:
     def data_to_send(self, now_s: float) -> bytes:
         """All that is to be written now. It counts as written."""
         self._gather()
+        if self._acks_held:
+            self.acknowledge()
         if not self._out:
             return b""
         self._spoke_at = now_s
@@ -426,7 +437,7 @@ class Session:
         link.announced(announce)
         self._announced[announce.channel] = link
         self.on_announced(link)
-        self._say(link.accept(self.client))
+        self._say(link.accept(self.client, handled=link.acknowledged if link in self._acks_held else link.handled))
 
     def _forget_old_links(self) -> None:
         if len(self._links) > FORGOTTEN_LINKS:
@@ -549,3 +560,7 @@ def _nothing() -> None:
 
 def _nothing_of(_: Incoming) -> None:
     pass
+
+
+def _never(_: Incoming, __: Outgoing) -> bool:
+    return False
