@@ -3,7 +3,7 @@ rate that each sustains.
 
 latency     from the moment when an event was due to that when the signal or order that it led to had come out: an open loop, so that
             who falls behind is late
-memory      of all processes, sum of their proportional set sizes: its slope over the second half of the minute
+memory      of all processes, what they have filled themselves, without libraries: its slope over the second half of the minute
 waiting     the most events that were due and not sent, in a mailbox, or between two processes, at once
 highest     the rate is doubled until it is too much, then halved in between, to 5 %; a rate is too much when two tests say so
 

@@ -50,7 +50,8 @@ def loadtest(
 
     The load is sustained if 99 % of the messages were sent, and 99 % of the signals and orders came out, within 100 ms of when they were
     due; if no more than is due in 100 ms waits at the end than at the beginning (medians of a quarter of the test); and if nothing was
-    lost. Memory of all processes is flat if it grows by at most 5 MB a minute in the second half; under 20 seconds that is not judged.
+    lost. Memory, as far as the processes have filled it themselves, is flat if it grows by at most 5 MB a minute in the second half; under
+    20 seconds that is not judged.
 
     Exit codes: 0 sustained, nothing lost and memory flat · 1 not so, or, with --find-max, no rate was sustained · 2 bad input or
     configuration, or a run has failed · 130 interrupted.

@@ -77,7 +77,7 @@ def show_test(test: LoadTest, console: Console) -> None:
     console.print(_sentence(test), highlight=False)
     console.print(
         "Event to output: from the moment when an event was due to that when its signal or order had come out. Waiting: due and not "
-        "sent, in a mailbox, or between processes. Over time: bars from 0 to the most, each for a part of the test.",
+        "sent, in a mailbox, or between processes. Memory: what all processes have filled, without their libraries. Over time: bars from 0 to the most, each for a part of the test.",
         style="dim",
         highlight=False,
     )

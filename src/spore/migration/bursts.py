@@ -7,7 +7,7 @@ can tell how late that is. What else counts up, such as the number of the block,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from operator import attrgetter
 from time import perf_counter_ns
 from typing import Any, TypeAlias
@@ -116,7 +116,7 @@ class Bursts:
         """How many messages are due once a burst is, counted from 0."""
         return min(self._rate * (burst + 1) // BURSTS_HZ, self.planned)
 
-    async def batches(self) -> AsyncIterator[list[MarketMessage]]:
+    async def batches(self) -> AsyncGenerator[list[MarketMessage], None]:
         """The bursts, each when it is due or as soon after that as it is taken. Those of no message are left out.
 
         Cancellation: a checkpoint before each burst.

@@ -131,7 +131,7 @@ async def run_load(job: LoadJob, say: Say) -> LoadResult:
         output.timed_from_ns = bursts.timed_from_ns
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sampler.run, job.sample_s)
-            async with aclosing(bursts.batches()) as batches:  # type: ignore[type-var]
+            async with aclosing(bursts.batches()) as batches:
                 async for batch in batches:
                     for ref in refs:
                         await ref.send_many(batch)

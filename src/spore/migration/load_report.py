@@ -39,7 +39,7 @@ class Sample:
     late_ns: int
     """Of what came out since the last sample, the latest: by how much, after the event that has led to it was due."""
     memory_bytes: int
-    """Of all processes together."""
+    """Of all processes together, what they have filled themselves: `spore.migration.resources.written_bytes`."""
 
 
 @attrs.frozen(kw_only=True)

@@ -17,7 +17,7 @@ from spore.errors import UsageError
 from spore.migration.load import LoadJob, LoadResult
 from spore.migration.load_report import MAX_LATE_NS, LoadTest, Sample
 from spore.migration.loop import read_whole
-from spore.migration.resources import proportional_bytes
+from spore.migration.resources import written_bytes
 from spore.migration.tap import entries, tapped
 from spore.migration.worker import open_worker
 
@@ -81,7 +81,7 @@ async def loadtest(
                 case {"event": "measuring", "processes": processes}:
                     measured = processes or measured
                 case {"event": "sample", **facts}:
-                    memory = await trio.to_thread.run_sync(proportional_bytes, measured)
+                    memory = await trio.to_thread.run_sync(written_bytes, measured)
                     samples.append(Sample(**facts, memory_bytes=memory))
                     if watch is not None:
                         watch(samples[-1])
