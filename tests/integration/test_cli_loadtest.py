@@ -53,8 +53,8 @@ async def test_a_load_comes_through_whole(mode: str) -> None:
         "sample",
         config=load_config(PIPELINE_FILE).in_mode(wanted),
         mode=mode,
-        rate=5_000,
-        seconds=0.2,
+        rate=1_000,
+        seconds=1.0,
         watch=seen.append,
     )
     result = found.result
@@ -63,9 +63,10 @@ async def test_a_load_comes_through_whole(mode: str) -> None:
     assert result.reports == 2 * result.orders
     assert 0 < result.output.count < result.signals + result.orders
     assert 0 < result.output.p50 <= result.output.p99 <= result.output.max
-    assert 0 < result.sending.count <= 18
+    assert 0 < result.sending.count <= 90
     assert list(found.samples) == seen
-    assert (seen[0].sent < 1_000, seen[-1].sent) == (True, result.sent)
+    assert [sample.at_s for sample in seen] == sorted(sample.at_s for sample in seen)
+    assert seen[-1].sent == result.sent
     assert all(sample.memory_bytes > 10_000_000 * processes for sample in seen)
     assert result.cpu_seconds > 0
 
@@ -76,7 +77,7 @@ def test_a_stall_shows(mode: str, tmp_path: Path) -> None:
     config, to = pipeline(tmp_path, "tests.load_actors:Stalling"), tmp_path / "result.json"
     command = [sys.executable, "-m", "spore", "loadtest", config, "--mode", mode, "--json", to]
     done = subprocess.run(
-        [*command, "--rate", "1000", "--seconds", "0.5"], capture_output=True, text=True, check=False, timeout=100
+        [*command, "--rate", "1000", "--seconds", "1"], capture_output=True, text=True, check=False, timeout=100
     )
     assert done.returncode == 1, done.stderr
     found = json.loads(to.read_text())

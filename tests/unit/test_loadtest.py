@@ -227,6 +227,13 @@ def test_what_cannot_be_told_is_neither_met_nor_failed():
     ]
 
 
+def test_a_pipeline_that_never_answered_is_judged_by_the_last_sample():
+    """A single one has no slope, and nothing that has grown."""
+    test = loaded()
+    test = attrs.evolve(test, samples=test.samples[-1:])
+    assert (test.sustained, test.flat, test.checks["queue_growth"].value) == (True, None, 0)
+
+
 # The search
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import trio
 from cyclopts import Parameter
@@ -18,6 +18,7 @@ from spore.cli.files import open_recording
 from spore.cli.loadtest_table import show_found, show_test
 from spore.cli.progress import LateProgress
 from spore.cli.replay import MODES, pipeline
+from spore.deploy import SystemConfig
 from spore.migration.find_max import START_RATE, STEP_SECONDS, FoundMax
 from spore.migration.find_max import find_max as search_max
 from spore.migration.load_report import LoadTest, Sample
@@ -86,16 +87,14 @@ def loadtest(
     name = mode or "as configured"
     loaded = pipeline(config)
     chosen = loaded if mode is None else loaded.in_mode(MODES[mode])
-    test: Any
+    found: LoadTest | FoundMax
     with ExitStack() as stack:
         # Opened first, so that nothing is run for a file that cannot be written.
         file = stack.enter_context(open_recording(json, overwrite=force)) if json is not None else None
         if find_max:
-            test = partial(search_max, config=chosen, mode=name, seconds=lasting, start=rate)
-            found: LoadTest | FoundMax = _search(test, feed)
+            found = _search(feed, config=chosen, mode=name, seconds=lasting, start=rate)
         else:
-            test = partial(run_test, config=chosen, mode=name, rate=rate, seconds=lasting)
-            found = _run(test, feed, name)
+            found = _run(feed, config=chosen, mode=name, seconds=lasting, rate=rate)
         if file is not None:
             file.write(jsonlib.dumps(found.plain(), indent=2).encode() + b"\n")
     console = Console()
@@ -108,26 +107,25 @@ def loadtest(
     return 0 if found.sustained and found.flat is not False else NOT_SUSTAINED
 
 
-def _run(test: Any, feed: Sequence[str], name: str) -> LoadTest:
+def _run(feed: Sequence[str], *, config: SystemConfig, mode: str, seconds: float, rate: int) -> LoadTest:
     with LateProgress("loading", None, in_bytes=False) as progress:
 
         def watch(sample: Sample) -> None:
             at_s, memory = int(sample.at_s), sample.memory_bytes / 1e6
-            what = f"{name}, {at_s} s: {sample.waiting:,} waiting, {memory:,.0f} MB"
-            progress.reach(at_s, total=int(test.keywords["seconds"]), what=what)
+            what = f"{mode}, {at_s} s: {sample.waiting:,} waiting, {memory:,.0f} MB"
+            progress.reach(at_s, total=int(seconds), what=what)
 
-        found: LoadTest = trio.run(partial(test, watch=watch), *feed)
-    return found
+        run = partial(run_test, *feed, config=config, mode=mode, seconds=seconds, rate=rate, watch=watch)
+        return trio.run(run)
 
 
-def _search(test: Any, feed: Sequence[str]) -> FoundMax:
+def _search(feed: Sequence[str], *, config: SystemConfig, mode: str, seconds: float, start: int) -> FoundMax:
     with LateProgress("searching", None, in_bytes=False) as progress:
 
         def watch(tests: Sequence[LoadTest], rate: int) -> None:
-            before = ""
-            if tests:
-                before = f" ({tests[-1].rate:,}: {'sustained' if tests[-1].sustained else 'too much'})"
-            progress.reach(len(tests), total=None, what=f"{rate:,} a second{before}")
+            last = tests[-1] if tests else None
+            before = f", {last.rate:,} {'sustained' if last.sustained else 'too many'}" if last is not None else ""
+            progress.reach(len(tests), total=None, what=f"{mode}: {rate:,} a second{before}")
 
-        found: FoundMax = trio.run(partial(test, watch=watch), *feed)
-    return found
+        run = partial(search_max, *feed, config=config, mode=mode, seconds=seconds, start=start, watch=watch)
+        return trio.run(run)
