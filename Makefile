@@ -13,7 +13,7 @@ BENCHES ?= codec bundle relay journal pipeline load
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check schedules bench bench-compare measure-into fuzz mutate docs lint types layers test-313 clean
+.PHONY: help demo tour test check schedules bench bench-compare measure-into fuzz mutate docs lint types layers test-313 clean
 
 help:  ## Say what there is to make.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,7 +33,10 @@ $(VENV)/.%: $(VENV)/.run
 	@$(PIP) install -c constraints.txt --group $*
 	@touch $@
 
-demo: $(VENV)/.run  ## Run the best there is to see so far.
+demo: $(VENV)/.run  ## Compare both modes on a recorded session: the same signals? and what bundling saves.
+	@$(BIN)/spore compare
+
+tour: $(VENV)/.run  ## See the parts at work: the pipeline in both modes, a bundle, messages as frames.
 	@$(BIN)/python examples/pipeline_tour.py
 	@echo
 	@$(BIN)/python examples/bundle_tour.py

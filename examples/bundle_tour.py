@@ -1,4 +1,4 @@
-"""The same small pipeline as a bundle and as a naive port over trio's channels. Run by `make demo`."""
+"""The same small pipeline as a bundle and as a naive port over trio's channels. Run by `make tour`."""
 
 from __future__ import annotations
 

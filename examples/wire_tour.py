@@ -1,4 +1,4 @@
-"""A message's way over the wire: declared, encoded, taken apart, damaged, refused. Run by `make demo`."""
+"""A message's way over the wire: declared, encoded, taken apart, damaged, refused. Run by `make tour`."""
 
 from __future__ import annotations
 
