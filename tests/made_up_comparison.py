@@ -9,7 +9,8 @@ from spore.migration.compare import BUNDLED, RELAYED, Comparison, Repeat
 from spore.migration.divergence import Divergence, FieldDifference
 from spore.migration.launch import Measured
 from spore.migration.run import Result
-from spore.services.messages import TransactionEnd
+from spore.migration.shrink import Prefix
+from spore.services.messages import GasPrice, TransactionEnd
 
 __all__ = ["HOP", "comparison", "divergence"]
 
@@ -41,6 +42,13 @@ def divergence(*, value: str = "271") -> Divergence:
         fields=(FieldDifference("spread_bps", value, "272"),),
         event=TransactionEnd(
             event_time_ns=1_700_000_636_000_000_000, block_number=636, tx_index=4, tx_hash=b"\x07" * 32
+        ),
+        prefix=Prefix(
+            messages=(GasPrice(1, 1, 1, 1),) * 38,
+            whole=4_462,
+            pairs=3,
+            differed=3,
+            file="difference-0123456789ab.frames",
         ),
     )
 

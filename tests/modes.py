@@ -35,7 +35,7 @@ from spore.relay import server as servers
 from spore.relay.statistics import OutgoingStatistics
 from spore.testing import Faults, FaultyCarrier
 
-__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded"]
+__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded", "relayed"]
 
 Seen = Mapping[str, Sequence[object]]
 """What came out, in order, by where it came out."""
@@ -142,7 +142,7 @@ def opened(
 ) -> AbstractAsyncContextManager[System]:
     """A running system in either mode."""
     if mode is Mode.RELAY:
-        return _relayed(config.in_mode(mode), local=local, faults=faults or Faults(), seed=seed)
+        return relayed(config.in_mode(mode), local=local, faults=faults or Faults(), seed=seed)
     return open_system(config.in_mode(mode), local=local)
 
 
@@ -155,10 +155,18 @@ class _Relayed(System):
 
 
 @asynccontextmanager
-async def _relayed(config: SystemConfig, *, local: Local | None, faults: Faults, seed: int) -> AsyncIterator[System]:
+async def relayed(
+    config: SystemConfig,
+    *,
+    local: Local | None,
+    faults: Faults,
+    seed: int,
+    states: Mapping[str, Any] | None = None,
+) -> AsyncIterator[System]:
+    """A running system whose every actor is reached through the relay."""
     plan = make_plan(config, local=local)
     link = LinkSpec(address="unix:memory", heartbeat_s=config.relay.heartbeat_s, messages=plan.messages)
-    specs = [spec_of(plan, unit, link) for group in plan.units for unit in group]
+    specs = [spec_of(plan, unit, link, states=states) for group in plan.units for unit in group]
     running: dict[str, Any] = {spec.label: RunningUnit(spec, local) for spec in specs if isinstance(spec, UnitSpec)}
     made = 0
     async with trio.open_nursery() as nursery:

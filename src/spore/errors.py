@@ -36,6 +36,7 @@ __all__ = [
     "SporeError",
     "UnitFailed",
     "UsageError",
+    "first_cause",
 ]
 
 
@@ -326,6 +327,14 @@ class SettingError(SporeError, ValueError):
         self.value = value
         self.reason = reason
         super().__init__(f"{setting} = {_short(value)}: {reason}")
+
+
+def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group, which for a person is the error."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _short(value: object) -> str:

@@ -103,6 +103,7 @@ def test_a_file_that_cannot_be_read_strictly_has_no_plan(check):
     assert json.loads(check("bundles = 5", "--json").stdout) == {
         "problems": ["bundles: must be a list, not the integer 5"],
         "edges": [],
+        "shadows": [],
         "processes": [],
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.exchanges import two_exchanges
 
 from spore.deploy import Mode, load_config
 from spore.deploy.spec import to_json
@@ -25,11 +26,16 @@ mode = "shared_memory"
 type = "MarketDataActor"
 [bundles.actors.signal_generator]
 type = "{type}"
+config = {{ all_opportunities = true }}
 """
 
 
 def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "spore", "compare", *map(str, arguments)]
+    return spore("compare", *arguments)
+
+
+def spore(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spore", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
 
@@ -83,10 +89,12 @@ def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
 
 
 def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
-    """With the number of the message, both values, and the event that caused it; the exit code is 1."""
-    to = tmp_path / "result.json"
+    """With the number of the message, both values, the event that caused it, and a short input that shows it again; the exit code
+    is 1. A simulated chain and two exchanges are compared as any feed is."""
+    to, out = tmp_path / "result.json", tmp_path / "out"
     config = pipeline(tmp_path, "tests.mode_dependent:ModeDependent")
-    done = compare(config, "--repeat", "1", "--seconds", "0.2", "--json", to)
+    feeds = ("--feed", "sim:seed=3,events=2000,pools=20", "--feed", two_exchanges(tmp_path))
+    done = compare(config, *feeds, "--repeat", "1", "--seconds", "0.2", "--json", to, "--signals", out)
     assert done.returncode == 1, done.stderr
     found = json.loads(to.read_text())
     first = found["first_divergence"]
@@ -100,9 +108,24 @@ def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
     assert field["field"] == "spread_bps"
     bundled, relayed = map(int, field["values"])
     assert relayed == bundled + 1
-    assert first["event"]["kind"] in {"PoolSync", "TransactionEnd"}
+    assert first["event"]["kind"] == "QuoteUpdate"
     assert "number 3 of the signals" in done.stdout
     assert "spread_bps" in done.stdout
+    prefix = first["prefix"]
+    assert (prefix["pairs"], prefix["differed"], prefix["ended"]) == (3, 3, None)
+    assert f"The first {prefix['events']} of " in done.stdout
+    assert f"--feed {prefix['file']}" in done.stdout
+    assert Path(prefix["file"]).parent == out
+    bundled, relayed = (replayed(prefix["file"], config, mode) for mode in ("bundled", "relayed"))
+    assert bundled["messages"] == relayed["messages"] == prefix["events"]
+    assert bundled["signals"] == relayed["signals"] == {"cross_venue": 3}
+    assert bundled["digest"]["signals"] != relayed["digest"]["signals"]
+
+
+def replayed(feed: str, config: Path, mode: str) -> dict:
+    done = spore("replay", feed, "--config", config, "--mode", mode, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(

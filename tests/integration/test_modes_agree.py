@@ -10,14 +10,20 @@ from typing import Any
 
 import pytest
 import trio
+from tests.exchanges import two_exchanges
 from tests.modes import Seen, difference
 from tests.shared_data import SHARED_DATA, needs_shared_data
 
-from spore.deploy import ActorConfig, BundleConfig, Mode, SystemConfig
+from spore.deploy import ActorConfig, BundleConfig, Mode, SystemConfig, load_config
+from spore.feeds import feed_of
 from spore.migration import Played, play
+from spore.migration.run import frames_of
 from spore.nursery_bundle import Dispatch
+from spore.samples import PIPELINE
+from spore.services.messages import ArbitrageSignal, MomentumSignal
 
 BINANCE = SHARED_DATA / "binance_ethusdt"
+BUNDLES = Path(__file__).parents[2] / "config" / "bundles.toml"
 MAINNET = SHARED_DATA / "ethereum_mainnet"
 SHORT = "sim:seed=3,events=2000,pools=20"
 CONFIGURATIONS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
@@ -70,12 +76,12 @@ def recorded_in(run: Played) -> Seen:
     return {"signals": run.recording.signals, "orders": run.recording.orders, "reports": run.recording.reports}
 
 
-def agreed(config: SystemConfig, *specs: str) -> Played:
+def agreed(config: SystemConfig, *specs: str, processes: int = 5) -> Played:
     """What both modes have shown, if it is the same."""
     bundled, relayed = both(config, *specs)
     assert (said := difference(recorded_in(bundled), recorded_in(relayed))) is None, said
     assert (bundled.messages, bundled.lost, relayed.lost) == (relayed.messages, 0, 0)
-    assert (bundled.processes, relayed.processes) == (1, 5)
+    assert (bundled.processes, relayed.processes) == (1, processes)
     return bundled
 
 
@@ -96,6 +102,26 @@ def test_a_larger_simulated_market() -> None:
 def test_the_shipped_session_in_small_mailboxes() -> None:
     """Its signals, orders and reports."""
     assert agreed(pipeline({"capacity": 16}, every=False), "sample").recording.reports
+
+
+@pytest.mark.parametrize("file", [PIPELINE, BUNDLES], ids=["samples/pipeline.toml", "config/bundles.toml"])
+def test_each_configuration_that_is_shipped(file: Path) -> None:
+    """As it stands."""
+    config = load_config(file)
+    processes = len(config.bundles[0].actors) + 2
+    found = agreed(config, "sample", processes=processes)
+    assert found.recording.signals
+
+
+def test_a_recording_merged_with_two_exchanges(tmp_path: Path) -> None:
+    """The chain's session as frames, and quotes of the same time."""
+    session = tmp_path / "session.frames"
+    session.write_bytes(frames_of(feed_of("sample").messages()))
+    found = agreed(pipeline(), str(session), two_exchanges(tmp_path))
+    signals = found.recording.signals
+    assert {type(each) for each in signals} == {ArbitrageSignal, MomentumSignal}
+    venues = {each.first.venue for each in signals if isinstance(each, ArbitrageSignal)}
+    assert {1, 2, 20, 21} == venues
 
 
 @needs_shared_data

@@ -189,6 +189,8 @@ def faults(*, cut: bool = True) -> st.SearchStrategy[Faults]:
         split=_RATES,
         drop=_RATES,
         duplicate=_RATES,
+        # Each of these two costs a connection, so only a few may befall one.
+        corrupt=st.sampled_from([0.0, 0.0, 0.02]) if cut else st.just(0.0),
         cut=st.sampled_from([0.0, 0.0, 0.02]) if cut else st.just(0.0),
     )
 
@@ -203,7 +205,8 @@ def _actors(name: str, **options: Any) -> st.SearchStrategy[ActorConfig]:
             config=config,
             wire=options["wire"],
             merge=options.get("merge"),
-            supervision=Supervision(on_failure=directive, backoff_s=0.1),
+            # A step that goes round a ring fails as often as it comes by.
+            supervision=Supervision(on_failure=directive, backoff_s=0.1, backoff_max_s=1.0, max_restarts=1_000),
             **drawn,
         )
 
@@ -310,20 +313,40 @@ class FragileSignals(SignalGeneratorActor):
         super().handle(message)
 
 
+def _mailboxes(*, conflating: bool = False) -> st.SearchStrategy[dict[str, Any]]:
+    """Small ones that lose nothing, and every policy where there is room for all: then none may lose anything.
+
+    Args:
+        conflating: whether no two messages of one class have the same time, so that each is the only one of its kind.
+    """
+    roomy = {"capacity": 10_000}
+    lossy = [Overflow.FAIL, Overflow.DROP_OLDEST, Overflow.DROP_NEWEST]
+    policies = [{**roomy, "overflow": policy} for policy in lossy]
+    if conflating:
+        policies.append({**roomy, "overflow": Overflow.CONFLATE, "key": ("event_time_ns",)})
+    return st.one_of(
+        st.fixed_dictionaries(
+            {
+                "capacity": st.sampled_from([1, 2, 1_000]),
+                "dispatch": st.sampled_from([None, Dispatch.INLINE, Dispatch.QUEUED]),
+            }
+        ),
+        st.sampled_from(policies),
+    )
+
+
 @st.composite
 def pipelines(draw: st.DrawFn) -> SystemConfig:
     """Market data → signals → execution, with drawn settings and mailboxes, and with actors that may fail."""
     options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {
-            "capacity": st.sampled_from([1, 2, 1_000]),
-            "dispatch": st.sampled_from([None, Dispatch.INLINE, Dispatch.QUEUED]),
             "verify": st.sampled_from([0.0, 1.0]),
             "supervision": st.sampled_from([Directive.RESUME, Directive.RESTART]).map(
                 lambda directive: Supervision(on_failure=directive, max_restarts=1_000)
             ),
         }
     )
-    moments = st.one_of(st.just(-1), st.integers(2, 6).map(lambda block: block * market.SECOND))
+    moments = st.one_of(st.just(-1), st.integers(10, 30).map(lambda block: block * market.SECOND))
     module = "tests.property.modes_world"
     signals = {"all_opportunities": draw(st.booleans()), "fast_window": 2, "slow_window": 3, "min_profit_usd": 1}
     return system_of(
@@ -333,12 +356,16 @@ def pipelines(draw: st.DrawFn) -> SystemConfig:
                 config={
                     "fail_at_ns": draw(moments),
                     "cross_venue_fee_bps": 2,
-                    "pools_to_monitor": draw(st.sampled_from([1, 3, 100_000])),
+                    "pools_to_monitor": draw(st.sampled_from([100_000, 100_000, 3, 1])),
                 },
+                **draw(_mailboxes(conflating=True)),
                 **draw(options),
             ),
             "signal_generator": ActorConfig(
-                type=f"{module}:FragileSignals", config={"fail_at_ns": draw(moments), **signals}, **draw(options)
+                type=f"{module}:FragileSignals",
+                config={"fail_at_ns": draw(moments), **signals},
+                **draw(_mailboxes()),
+                **draw(options),
             ),
             "execution": ActorConfig(
                 type="ExecutionActor",
@@ -346,6 +373,7 @@ def pipelines(draw: st.DrawFn) -> SystemConfig:
                     "latency_ms": draw(st.sampled_from([0, 1_500])),
                     "slice_bps": draw(st.sampled_from([10_000, 3_000])),
                 },
+                **draw(_mailboxes()),
                 **draw(options),
             ),
         }
@@ -358,20 +386,23 @@ _POOLS = [
     market.pool("q1", "DAI", "WETH", venue=1),
     market.pool("q2", "DAI", "WETH", venue=2),
 ]
-_LISTED = [*_POOLS, market.instrument("ETHUSDT", 1), market.instrument("ETHUSDT", 2)]
+_LISTED = [
+    attrs.evolve(listed, event_time_ns=number)
+    for number, listed in enumerate([*_POOLS, market.instrument("ETHUSDT", 1), market.instrument("ETHUSDT", 2)])
+]
 
 
 def _told(block: int, kind: int, which: int, moved: int) -> list[Any]:
-    """What happens in one block: 20 WETH and what they were worth, moved by some percents."""
+    """What happens in one block: 200 WETH and what they were worth, moved by some percents."""
     name = ("p1", "p2", "q1", "q2")[which]
-    usd = 40_000 * 10 ** (6 if which < 2 else 18) * (100 + moved) // 100
-    weth = 20 * market.E18
+    usd = 400_000 * 10 ** (6 if which < 2 else 18) * (100 + moved) // 100
+    weth = 200 * market.E18
     match kind:
         case 0 | 1 | 2 | 3:
             flow = market.swap(name, into=(1_000, 0), out=(0, 1_000), block=block)
             return [market.sync(name, usd, weth, block=block), flow, market.end(block=block)]
         case 4:
-            price = (2_000 + moved) * 10**8
+            price = (2_000 + 10 * moved) * 10**8
             return [market.quote(1 + which % 2, price, price + 10**7, at=block, update=block)]
         case 5:
             return [market.gas(10**9 * (10 + moved), block=block)]
@@ -379,20 +410,30 @@ def _told(block: int, kind: int, which: int, moved: int) -> list[Any]:
             return [market.loan("borrower", market.E18, (1_700 + moved * 10) * 10**6, block=block)]
         case 7:
             return [market.reorg(max(1, block - 2), at=block)]
-    return [market.trade(1 + which % 2, (2_000 + moved) * 10**8, 10**8, at=block)]
+    return [market.trade(1 + which % 2, (2_000 + 10 * moved) * 10**8, 10**8, at=block)]
+
+
+_SWAP, _QUOTE, _GAS, _TRADE = 0, 4, 5, 8
+_OPENING = [
+    (_GAS, 0, 0),
+    *((_SWAP, which, 0) for which in range(4)),
+    *((_QUOTE, which, 0) for which in range(2)),
+    *((_TRADE, which, moved) for which in range(2) for moved in range(3)),
+]
+"""Each market has a price, and each trend a beginning, so that whatever moves means something."""
 
 
 def markets() -> st.SearchStrategy[list[list[Any]]]:
-    """Batches of market data: pools and instruments are listed, and then prices move."""
-    happening = st.tuples(st.integers(0, 8), st.integers(0, 3), st.integers(-4, 4))
+    """Batches of market data: pools and instruments are listed, markets open, and then prices move."""
+    happening = st.tuples(st.integers(0, 10), st.integers(0, 3), st.integers(-4, 4))
 
     def told(batches: list[list[tuple[int, int, int]]]) -> list[list[Any]]:
         block, made = 1, [[*_LISTED]]
-        for batch in batches:
+        for batch in [_OPENING, *batches]:
             made.append([])
             for each in batch:
                 made[-1] += _told(block, *each)
                 block += 1
         return made
 
-    return st.lists(st.lists(happening, max_size=20), min_size=1, max_size=3).map(told)
+    return st.lists(st.lists(happening, min_size=3, max_size=20), min_size=1, max_size=3).map(told)

@@ -8,7 +8,16 @@ import attrs
 import pytest
 
 from spore import Directive, Supervision
-from spore.deploy import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig, load_config
+from spore.deploy import (
+    ActorConfig,
+    BundleConfig,
+    FeedConfig,
+    Mode,
+    RelayConfig,
+    ShadowConfig,
+    SystemConfig,
+    load_config,
+)
 from spore.deploy.load import config_of
 from spore.deploy.spec import from_json, to_json
 from spore.deploy.strict import Problem, structure
@@ -68,6 +77,7 @@ def test_every_key_can_be_said(load):
         mode = "relay"
         drain_timeout_s = 2.5
         supervision = { on_failure = "restart", max_restarts = 1 }
+        shadow = { rate = 0.5 }
         [bundles.actors.desk]
         type = "m:C"
         config = { a = 1, b = { c = [1.5] } }
@@ -90,6 +100,7 @@ def test_every_key_can_be_said(load):
     assert config.modules == ("one", "two")
     assert (config.relay.socket, config.relay.heartbeat_s) == ("/run/relay", 1.0)
     assert config.bundles[0].supervision == Supervision(max_restarts=1)
+    assert config.bundles[0].shadow == ShadowConfig(rate=0.5)
     assert desk.config == {"a": 1, "b": {"c": [Decimal("1.5")]}}
     assert desk.wire == {"out": ("x", "y"), "log": ("z",), "none": ()}
     assert (desk.capacity, desk.overflow, desk.key) == (5, "conflate", ("instrument_id", "venue"))
@@ -272,6 +283,7 @@ REFERENCE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
         ("## The file", SystemConfig),
         ("## `[[bundles]]`", BundleConfig),
         ("## `[bundles.actors.NAME]`", ActorConfig),
+        ("## `shadow`", ShadowConfig),
         ("## `supervision`", Supervision),
         ("## `[relay]`", RelayConfig),
         ("## `[[feeds]]`", FeedConfig),

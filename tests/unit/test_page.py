@@ -159,13 +159,15 @@ def test_the_page_says_the_verdict_first():
 
 
 def test_the_first_difference_is_told_field_by_field():
-    """With the event behind it, and both digests."""
+    """With the event behind it, the short input that shows it, and both digests."""
     said = page(comparison(found=divergence())).text
     assert "The signals or orders differ; 6 of 8 criteria met" in said
     assert "Number 3 of the signals, ArbitrageSignal ," in said
     assert "spread_bps 271 272" in said
     assert "The event behind it: TransactionEnd" in said
     assert "block_number 636" in said
+    assert "The first 38 of 4,462 events show a difference, in 3 of 3 runs of both modes." in said
+    assert "--feed difference-0123456789ab.frames" in said
     assert "ab" * 32 in said
     assert "cd" * 32 in said
 

@@ -125,7 +125,7 @@ FIRST_WORDS = [
     (b"\xef\xbe\xad\xde\x09", Reason.DAMAGE, "at byte 4: there is no relay domain 9"),
     (
         struct.pack("<IBBBBQQII", 0xDEADBEEF, 1, 1, 0, 0, 0, 0, MAX_FRAME_SIZE, 0),
-        Reason.LIMIT,
+        Reason.DAMAGE,  # nobody has sent that: coming again helps
         "16,777,216 is the most",
     ),
 ]
@@ -139,6 +139,16 @@ def test_first_words_that_are_refused(words, reason, text):
     assert answer.reason is reason
     assert text in answer.text
     assert board.counts.refused == 1
+
+
+@pytest.mark.parametrize(("size", "reason"), [(100_001, Reason.LIMIT), (MAX_FRAME_SIZE + 1, Reason.DAMAGE)])
+def test_a_frame_that_is_larger_than_a_relay_allows_may_be_meant_or_damaged(size, reason):
+    """Coming again does not make it smaller, unless it is larger than any frame can be: then some bits of its size are wrong."""
+    board = Switchboard(limits=Limits(frame_size=100_000))
+    header = struct.pack("<IBBBBQQII", 0xDEADBEEF, 1, 1, 0, 0, 0, 0, size - HEADER_SIZE, 0)
+    answer = refused(board, greet(board), header)
+    assert answer.reason is reason
+    assert f"a frame of {size:,} bytes, and 100,000 is the most" in answer.text
 
 
 LATER_WORDS = [

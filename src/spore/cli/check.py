@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def check(config: Path, /, *, json: bool = False) -> int:
     config
         The file, in TOML.
     json
-        Print one JSON object: problems, edges, processes.
+        Print one JSON object: problems, edges, shadows, processes.
     """
     import_from_here()
     try:
@@ -34,7 +35,7 @@ def check(config: Path, /, *, json: bool = False) -> int:
     except ConfigError as error:
         if not json:
             raise
-        print(jsonlib.dumps({"problems": error.problems, "edges": [], "processes": []}, indent=2))
+        print(jsonlib.dumps({"problems": error.problems, "edges": [], "shadows": [], "processes": []}, indent=2))
         return REFUSED
     if json:
         print(jsonlib.dumps(_described(plan), indent=2))
@@ -69,6 +70,15 @@ def _described(plan: Plan) -> dict[str, Any]:
             }
             for edge in plan.edges
         ],
+        "shadows": [
+            {
+                "bundle": twin.bundle,
+                "rate": twin.rate,
+                "fed": list(twin.fed),
+                "compared": list(map(".".join, twin.compared)),
+            }
+            for twin in plan.twins.values()
+        ],
         "processes": [{"name": name, "actors": list(actors)} for name, actors in _processes(plan)],
     }
 
@@ -76,6 +86,8 @@ def _described(plan: Plan) -> dict[str, Any]:
 def _processes(plan: Plan) -> list[tuple[str, tuple[str, ...]]]:
     """What `spore run` starts, and the actors in each."""
     units = [(unit.label, unit.actors) for group in plan.units for unit in group]
+    for twin in plan.twins.values():
+        units += [(f"{name}, in the shadow of {twin.bundle!r}", ()) for name in twin.processes]
     return [("relay", ()), *units] if plan.relay else units
 
 
@@ -83,5 +95,12 @@ def _show(plan: Plan) -> None:
     for edge in plan.edges:
         closes = ", and closes a cycle, so that nobody waits in it" if edge.feedback else ""
         print(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}, because {edge.reason}{closes} ({edge.why})")
+    for twin in plan.twins.values():
+        print(f"shadow of {twin.bundle!r}: {_listed(twin.fed)} fed, {_listed(map('.'.join, twin.compared))} compared")
     for name, actors in _processes(plan):
         print(f"process: {name}" + (f", with {', '.join(actors)}" if len(actors) > 1 else ""))
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = tuple(names) or ("nothing",)
+    return f"{', '.join(others)} and {last} are" if others else f"{last} is"

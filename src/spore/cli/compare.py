@@ -15,6 +15,7 @@ from rich.console import Console
 from spore.cli.compare_page import page_maker
 from spore.cli.compare_table import show
 from spore.cli.files import open_recording
+from spore.cli.prefix import keep_prefix
 from spore.cli.progress import LateProgress
 from spore.cli.replay import pipeline
 from spore.errors import UsageError
@@ -48,8 +49,10 @@ def compare(
     """Run the same input through a pipeline bundled and relayed, in turns, and say what differs.
 
     Bundled, all actors share one process and hand messages over by reference. Relayed, each has a process of its own, as the relay has,
-    and messages are encoded. The signals and orders must be identical; a difference is shown field by field. Then the table says
-    what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in fresh processes.
+    and messages are encoded. The signals and orders must be identical; a difference is shown field by field, with the event behind it, and
+    a short beginning of the input that shows it is looked for and kept beside the signals, or else here, as difference-….frames, which
+    is a feed. Then the table says what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in
+    fresh processes.
 
     Exit codes: 0 identical · 1 signals or orders differ · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
 
@@ -104,6 +107,7 @@ def compare(
 
             play = partial(compare_modes, config=chosen, repeat=repeat, seconds=seconds, watch=watch)
             comparison = trio.run(play, *feed)
+        comparison = keep_prefix(comparison, signals or Path())
         verdict = verdict_of(comparison)
         if file is not None:
             file.write(jsonlib.dumps(verdict.plain(comparison), indent=2).encode() + b"\n")

@@ -137,10 +137,10 @@ def _latency(measures: ModeMeasures, end_to_end: bool) -> dict[str, Spread]:
 
 
 def _show_divergence(found: Divergence, console: Console) -> None:
-    table = Table(
-        title=f"The first difference: number {found.index + 1:,} of the {found.stream}, {found.kind}",
-        title_justify="left",
+    console.print(
+        f"The first difference: number {found.index + 1:,} of the {found.stream}, {found.kind}", highlight=False
     )
+    table = Table()
     table.add_column("field")
     table.add_column(found.left, overflow="fold")
     table.add_column(found.right, overflow="fold")
@@ -151,6 +151,8 @@ def _show_divergence(found: Divergence, console: Console) -> None:
         console.print(f"The event behind it: {type(found.event).__name__}")
         for name, value in parts(found.event):
             console.print(f"  {name} = {escape(value)}", highlight=False)
+    for line in found.prefix.sentences() if found.prefix is not None else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _verdict(criterion: Criterion, target: str) -> str:

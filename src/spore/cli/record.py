@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import signal
+from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -22,8 +23,9 @@ from spore.codec import encode
 from spore.errors import UsageError
 from spore.feeds import Account, Feed, RecordedFeed, open_feed
 from spore.feeds.frames import SUFFIX
+from spore.services.messages import MarketMessage
 
-__all__ = ["record"]
+__all__ = ["record", "recorded"]
 
 COLLECTOR = 1
 """The source number in the frames' headers: the first of those for collectors."""
@@ -102,18 +104,28 @@ async def _write(feed: Feed, file: BinaryIO, written: _Written) -> None:
     with LateProgress("recording", whole, in_bytes=False) as progress:
         async with aclosing(feed.batches()) as batches:  # type: ignore[type-var]
             async for batch in batches:
-                frames = b"".join(
-                    [
-                        encode(message, sequence=number, timestamp_ns=message.event_time_ns, source=COLLECTOR)
-                        for number, message in enumerate(batch, start=written.messages)
-                    ]
-                )
+                frames = recorded(batch, first=written.messages)
                 file.write(frames)
                 written.messages += len(batch)
                 written.bytes += len(frames)
                 done = int((feed.progress or 0) * PARTS) if whole else written.messages
                 progress.advance(done - shown)
                 shown = done
+
+
+def recorded(messages: Iterable[MarketMessage], *, first: int = 0) -> bytes:
+    """Market data as a recording has it.
+
+    Args:
+        messages: in order.
+        first: the number of the first one in the recording.
+    """
+    return b"".join(
+        [
+            encode(message, sequence=number, timestamp_ns=message.event_time_ns, source=COLLECTOR)
+            for number, message in enumerate(messages, start=first)
+        ]
+    )
 
 
 def _summary(to: Path, account: Account, written: _Written) -> str:

@@ -21,7 +21,8 @@ def run(config: Path, /) -> int:
     """Run a system: a process for each bundle in shared_memory, for each actor in relay, for each feed, and for the relay.
 
     A process that dies is started again. SIGTERM and Ctrl-C end the system once everything that was sent has been handled;
-    a second Ctrl-C ends it at once. A system whose feeds have ended ends by itself.
+    a second Ctrl-C ends it at once. A system whose feeds have ended ends by itself. Of a bundle in shadow mode it says the first
+    difference to its twin, and in the end what was compared; the exit code does not depend on it.
 
     Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
 

@@ -2,14 +2,17 @@
 
 Read in this order: `config` (what a file can say), `load` (reading it, strictly), `kinds` (actor classes by name, and what
 can be told from them), `place`, `wires`, `cycles` and `plan` (who is wired to whom, by which route, in which process),
-`spec` (what a process is told), `hops` (how the way of messages is timed), `unit` and `feeding` (what one process runs), `child` (such a process), `supervise`
-(keeping processes alive), `system` (all of it together).
+`spec` (what a process is told), `watching` and `hops` (how the way of messages is timed), `unit` and `feeding` (what one process
+runs), `child` (such a process), `supervise` (keeping processes alive), `system` (all of it together). Shadow mode is for itself:
+`twin` (what runs beside a bundle), `differences` and `comparing` (what both send), `tapping` (where it is noted), `follower` (the
+life of one twin), `shadow` (from one to the next), `shadow_statistics` (what is known of it).
 """
 
-from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, SystemConfig
+from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, ShadowConfig, SystemConfig
 from spore.deploy.hops import Hop, HopTimes
 from spore.deploy.load import load_config
 from spore.deploy.plan import Edge, Plan, Route, Unit, UnitKind, examine, make_plan
+from spore.deploy.shadow_statistics import ShadowState, ShadowStatistics
 from spore.deploy.system import System, SystemStatistics, open_system, run_plan
 
 __all__ = [
@@ -23,6 +26,9 @@ __all__ = [
     "Plan",
     "RelayConfig",
     "Route",
+    "ShadowConfig",
+    "ShadowState",
+    "ShadowStatistics",
     "System",
     "SystemConfig",
     "SystemStatistics",

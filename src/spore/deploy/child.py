@@ -23,8 +23,11 @@ import cattrs
 import trio
 
 from spore.deploy.feeding import RunningFeed
+from spore.deploy.shadow import Shadow
 from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json
+from spore.deploy.system import run_plan
 from spore.deploy.unit import RunningUnit
+from spore.errors import first_cause
 from spore.relay import Address, Switchboard, open_relay
 
 __all__ = ["FAILED", "GRACE_S", "Command", "Job", "first_cause", "main"]
@@ -94,14 +97,20 @@ def main() -> int:
         return 0
     job = from_json(first, Job)
     sys.path[:] = job.path
-    running = _running(job)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    return trio.run(_run, running, lines, out)
+
+    def say(**event: Any) -> None:
+        out.write(json.dumps(event) + "\n")
+        out.flush()
+
+    return trio.run(_run, _running(job, say), lines, say)
 
 
-def _running(job: Job) -> Any:
+def _running(job: Job, say: Callable[..., None]) -> Any:
     if job.unit is not None:
-        return RunningUnit(job.unit)
+        twin = job.unit.twin
+        shadow = Shadow(twin, run_plan, lambda line: say(event="says", line=line)) if twin is not None else None
+        return RunningUnit(job.unit, shadow=shadow)
     if job.feed is not None:
         return RunningFeed(job.feed)
     if job.relay is not None:
@@ -109,11 +118,7 @@ def _running(job: Job) -> Any:
     raise ValueError("a job says what to run: a unit, a feed or a relay")
 
 
-async def _run(running: Any, lines: Iterator[bytes], out: Any) -> int:
-    def say(**event: Any) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
-
+async def _run(running: Any, lines: Iterator[bytes], say: Callable[..., None]) -> int:
     commands, arrived = trio.open_memory_channel[bytes](64)
     gone = False
     code = 0
@@ -205,14 +210,6 @@ def _listen(
         os._exit(FAILED)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
-
-
-def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error in a group, which for a person is the error."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 if __name__ == "__main__":

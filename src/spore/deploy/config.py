@@ -11,7 +11,7 @@ from spore.deploy.strict import OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
 
-__all__ = ["ActorConfig", "BundleConfig", "FeedConfig", "Mode", "Names", "RelayConfig", "SystemConfig"]
+__all__ = ["ActorConfig", "BundleConfig", "FeedConfig", "Mode", "Names", "RelayConfig", "ShadowConfig", "SystemConfig"]
 
 Names: TypeAlias = Annotated[tuple[str, ...], OneOrSeveral()]
 """``["a", "b"]``, or ``"a"`` for a single one."""
@@ -56,6 +56,14 @@ class ActorConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ShadowConfig:
+    """A relayed twin that is compared with the bundle while that runs: ``shadow = { rate = 1.0 }``."""
+
+    rate: float = attrs.field(default=1.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)])
+    """The share of its time, counted in messages, in which a bundle has a twin: all of it, or windows; 0: none."""
+
+
+@attrs.frozen(kw_only=True)
 class BundleConfig:
     """Actors that belong together: ``[[bundles]]``."""
 
@@ -66,6 +74,13 @@ class BundleConfig:
     """How long its end may take to handle what is queued, in seconds."""
     supervision: Supervision | None = None
     """What an escalation does: ``on_failure = "restart"`` restarts the bundle whole; by default it ends the process."""
+    shadow: ShadowConfig | None = None
+    """For a bundle in ``shared_memory``: have a relayed twin handle the same messages, and compare what comes out."""
+
+    @property
+    def shadowed(self) -> bool:
+        """Whether there is to be a twin."""
+        return self.shadow is not None and self.shadow.rate > 0
 
 
 @attrs.frozen(kw_only=True)
@@ -99,5 +114,8 @@ class SystemConfig:
     """Modules to import in every process, for the messages that they declare."""
 
     def in_mode(self, mode: Mode) -> SystemConfig:
-        """The same with every bundle in one mode."""
-        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, mode=mode) for bundle in self.bundles))
+        """The same with every bundle in one mode. What is relayed has no twin that is relayed."""
+        bundles = (attrs.evolve(bundle, mode=mode) for bundle in self.bundles)
+        if mode is Mode.SHARED_MEMORY:
+            return attrs.evolve(self, bundles=tuple(bundles))
+        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, shadow=None) for bundle in bundles))

@@ -19,6 +19,7 @@ from spore.deploy.kinds import Classes, overlap
 from spore.deploy.load import said
 from spore.deploy.place import Local, import_modules, placed
 from spore.deploy.strict import Found, among
+from spore.deploy.twin import Twin, collectors, refusals, twin_of
 from spore.deploy.wires import Placed, Wire, class_names, wires_of
 from spore.errors import ConfigError, FeedError, UsageError
 from spore.message import REGISTRY
@@ -97,6 +98,8 @@ class Plan:
     messages: tuple[str, ...]
     """What all processes have to mean alike: the messages of the modules that are named, and of the edges, each as
     ``package.module:Class``."""
+    twins: Mapping[str, Twin] = attrs.field(factory=dict)
+    """Of the bundles in shadow mode, by their names."""
     problems: tuple[str, ...] = ()
 
     def unit_of(self, actor: str) -> Unit:
@@ -144,6 +147,8 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
             if actors[name].config.merge is not None:
                 around = " → ".join((*group, group[0]))
                 found.append((f"{actors[name].at}.merge", f"it would wait for itself, in the cycle {around}"))
+    twins, more = _twins(config, actors, wires, sound=not found)
+    found += more
     relayed = any(edge.route is Route.RELAY for edge in edges) or any(
         not unit.here and unit.kind is UnitKind.ACTOR and not apart for unit in units
     )
@@ -154,6 +159,7 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
         units=_in_order(units, edges),
         relay=relayed,
         messages=_messages(config, actors),
+        twins=twins,
         problems=said(found),
     )
 
@@ -264,6 +270,33 @@ def _cannot_travel(actors: Mapping[str, Placed], edges: list[Edge]) -> Iterator[
             elif "<locals>" in cls.__qualname__:
                 reason = "is declared inside a function, where no other process finds it"
                 yield at, f"{cls.__name__} goes to {edge.receiver!r} through the relay, and {reason}"
+
+
+def _twins(
+    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, sound: bool
+) -> tuple[dict[str, Twin], list[Found]]:
+    """The twins of bundles in shadow mode, and why there cannot be one.
+
+    Args:
+        config: the system.
+        actors: its actors.
+        wires: its wires.
+        sound: whether nothing was found yet; else everything would be said once more, of the twin.
+    """
+    twins: dict[str, Twin] = {}
+    found: list[Found] = []
+    reached = {name for feed in config.feeds for name in feed.to}
+    for number, bundle in enumerate(config.bundles):
+        if not bundle.shadowed:
+            continue
+        twin = twins[bundle.name] = twin_of(bundle, config, actors=actors, wires=wires, reached=reached)
+        at = f"bundles[{number}].shadow"
+        own = [(f"{at}.{path}".rstrip("."), said) for path, said in refusals(twin, bundle, actors, wires)]
+        found += own
+        if sound and not own:
+            beside = examine(twin.config, local=collectors(twin, lambda *_: None))
+            found += [(at, f"its twin could not run: {problem}") for problem in beside.problems]
+    return twins, found
 
 
 def _in_order(units: list[Unit], edges: list[Edge]) -> tuple[tuple[Unit, ...], ...]:

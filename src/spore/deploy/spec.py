@@ -15,6 +15,7 @@ from spore.deploy.config import ActorConfig, FeedConfig
 from spore.deploy.hops import Hop
 from spore.deploy.plan import Plan, Route, Unit, UnitKind
 from spore.deploy.strict import Problem, structure
+from spore.deploy.twin import Twin
 from spore.errors import UsageError
 from spore.nursery_bundle.policy import Overflow, Supervision
 
@@ -57,6 +58,8 @@ class ActorSpec:
     """``package.module:Class``, or empty for one that the caller has brought."""
     ports: dict[str, tuple[Target, ...]] = attrs.field(factory=dict)
     options: ActorConfig
+    state: Any = None
+    """What a predecessor's `spore.Actor.snapshot` returned; None for an actor that begins afresh."""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +89,8 @@ class UnitSpec:
     modules: tuple[str, ...] = ()
     hops: tuple[Hop, ...] = ()
     """Those of the whole system that are measured."""
+    twin: Twin | None = None
+    """What runs beside it in shadow mode."""
 
 
 @attrs.frozen(kw_only=True)
@@ -109,8 +114,22 @@ class RelaySpec:
     heartbeat_s: float
 
 
-def spec_of(plan: Plan, unit: Unit, link: LinkSpec | None, hops: tuple[Hop, ...] = ()) -> UnitSpec | FeedSpec:
-    """What a unit runs."""
+def spec_of(
+    plan: Plan,
+    unit: Unit,
+    link: LinkSpec | None,
+    hops: tuple[Hop, ...] = (),
+    states: Mapping[str, Any] | None = None,
+) -> UnitSpec | FeedSpec:
+    """What a unit runs.
+
+    Args:
+        plan: the system.
+        unit: the unit.
+        link: how it talks to the relay.
+        hops: those of the whole system that are measured.
+        states: what actors take over from, by their names.
+    """
     ports: dict[tuple[str, str], list[Target]] = {}
     for edge in plan.edges:
         ports.setdefault((edge.sender, edge.port), []).append(
@@ -128,6 +147,7 @@ def spec_of(plan: Plan, unit: Unit, link: LinkSpec | None, hops: tuple[Hop, ...]
             type="" if plan.actors[name].local else plan.actors[name].kind.path,
             ports={port: tuple(targets) for (sender, port), targets in ports.items() if sender == name},
             options=plan.actors[name].config,
+            state=(states or {}).get(name),
         )
         for name in unit.actors
     )
@@ -143,7 +163,12 @@ def spec_of(plan: Plan, unit: Unit, link: LinkSpec | None, hops: tuple[Hop, ...]
     )
     if unit.bundle is None:
         return spec
-    return attrs.evolve(spec, drain_timeout_s=unit.bundle.drain_timeout_s, supervision=unit.bundle.supervision)
+    return attrs.evolve(
+        spec,
+        drain_timeout_s=unit.bundle.drain_timeout_s,
+        supervision=unit.bundle.supervision,
+        twin=plan.twins.get(unit.bundle.name),
+    )
 
 
 def target_of(plan: Plan, name: str, *, remote: bool, feedback: bool = False) -> Target:

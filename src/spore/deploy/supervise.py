@@ -46,10 +46,16 @@ class Child:
         spec: what it runs.
         say: told in one line whatever a person may want to know.
         outlives: when all are killed, those that go first. Without it they would have time to complain that it has gone.
+        restarts: whether it is started again at all.
     """
 
     def __init__(
-        self, spec: UnitSpec | FeedSpec | RelaySpec, say: Callable[[str], None], outlives: Iterable[Child] = ()
+        self,
+        spec: UnitSpec | FeedSpec | RelaySpec,
+        say: Callable[[str], None],
+        outlives: Iterable[Child] = (),
+        *,
+        restarts: bool = True,
     ) -> None:
         self.label = spec.label
         self.restarts = 0
@@ -63,7 +69,8 @@ class Child:
         self._gone = trio.Event()
         """Set while there is no process."""
         self._gone.set()
-        self._restartable = not isinstance(spec, FeedSpec)
+        self._restartable = restarts
+        self._feed = isinstance(spec, FeedSpec)
         self._restarted_at: list[float] = []
         self._chances = chances(None)
         self._process: trio.Process | None = None
@@ -104,6 +111,8 @@ class Child:
                     self.label, f"its process {how} after it had stopped, and with it what it had still to send"
                 )
             if not self._restartable:
+                raise error
+            if self._feed:
                 raise UnitFailed(
                     self.label, f"its process {how}; a feed is not started again, because it would repeat itself"
                 )
@@ -180,6 +189,8 @@ class Child:
                 self._ready.set()
             case "failed":
                 self._failure = str(event["reason"])
+            case "says":
+                self._say(str(event["line"]))
             case "answer":
                 answer = self._answers.pop(event["id"], None)
                 if answer is not None:

@@ -22,6 +22,8 @@ from spore.deploy.hops import Hop
 from spore.deploy.load import load_config
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
+from spore.deploy.shadow import Shadow
+from spore.deploy.shadow_statistics import ShadowStatistics
 from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec, spec_of, target_of
 from spore.deploy.strict import among
 from spore.deploy.supervise import Child, Died
@@ -50,6 +52,11 @@ class SystemStatistics:
     """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
     client: ClientStatistics | None = None
     """What was sent by `System.ref` through the relay; None without one."""
+
+    @property
+    def shadows(self) -> Mapping[str, ShadowStatistics]:
+        """Of the bundles in shadow mode, by their names."""
+        return {unit.shadow.bundle: unit.shadow for unit in self.units.values() if unit.shadow is not None}
 
 
 class System:
@@ -259,6 +266,8 @@ async def run_plan(
     local: Local | None = None,
     say: Callable[[str], None] = _log.info,
     hops: tuple[Hop, ...] = (),
+    states: Mapping[str, Any] | None = None,
+    restarts: bool = True,
 ) -> AsyncIterator[System]:
     """The same for a plan that has no problems.
 
@@ -267,6 +276,8 @@ async def run_plan(
         local: as it was planned with.
         say: told in one line whatever a person may want to know.
         hops: as for `open_system`.
+        states: what `spore.Actor.snapshot` of predecessors has returned, by the names of the actors that take over.
+        restarts: whether a process that dies is started again; else the system ends with it.
 
     Cancellation: as `open_system`.
     """
@@ -274,12 +285,14 @@ async def run_plan(
         link, relay_spec = _link(plan, stack) if plan.relay else (None, None)
         running: dict[str, Running] = {}
         for unit in (unit for group in plan.units for unit in group):
-            spec = spec_of(plan, unit, link, hops)
-            running[unit.label] = (
-                RunningUnit(spec, local) if unit.here and isinstance(spec, UnitSpec) else Child(spec, say)
-            )
+            spec = spec_of(plan, unit, link, hops, states)
+            if unit.here and isinstance(spec, UnitSpec):
+                shadow = Shadow(spec.twin, run_plan, say) if spec.twin is not None else None
+                running[unit.label] = RunningUnit(spec, local, shadow)
+            else:
+                running[unit.label] = Child(spec, say, restarts=restarts)
         children = [each for each in running.values() if isinstance(each, Child)]
-        relay = Child(relay_spec, say, outlives=children) if relay_spec is not None else None
+        relay = Child(relay_spec, say, outlives=children, restarts=restarts) if relay_spec is not None else None
         async with trio.open_nursery() as nursery:
             if relay is not None:
                 nursery.start_soon(relay.keep)

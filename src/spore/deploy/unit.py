@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -17,13 +17,17 @@ import attrs
 import trio
 
 from spore.codec import wire_difference
-from spore.deploy.hops import Hop, HopTimes, MeasuredRef, Probe, measured
+from spore.deploy.hops import Hop, HopTimes, Probe
 from spore.deploy.kinds import find_kind
 from spore.deploy.place import Local
+from spore.deploy.shadow import Shadow
+from spore.deploy.shadow_statistics import ShadowStatistics
 from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec
+from spore.deploy.watching import watched
 from spore.errors import UsageError
 from spore.message import Schema, message_type
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, open_bundle
+from spore.nursery_bundle.ports import WatchedRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.relay import Client, RemoteRef, open_client
 from spore.relay.session import Session
@@ -51,12 +55,20 @@ class UnitStatistics:
     """Of a feed: what it has read, used and skipped."""
     hops: tuple[HopTimes, ...] = ()
     """What was noted here of hops that are measured."""
+    shadow: ShadowStatistics | None = None
+    """Of a bundle in shadow mode."""
 
 
 class RunningUnit:
-    """A bundle that runs, in this process."""
+    """A bundle that runs, in this process.
 
-    def __init__(self, spec: UnitSpec, local: Local | None = None) -> None:
+    Args:
+        spec: what it runs.
+        local: the factories and fields of actors that the caller has brought.
+        shadow: what runs and compares the twin, where there is one.
+    """
+
+    def __init__(self, spec: UnitSpec, local: Local | None = None, shadow: Shadow | None = None) -> None:
         self.spec = spec
         self.label = spec.label
         self.started = trio.Event()
@@ -66,6 +78,7 @@ class RunningUnit:
         self.bundle: Bundle | None = None
         self.client: Client | None = None
         self._local = local or {}
+        self._shadow = shadow
         self._to_finish = trio.Event()
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
@@ -82,7 +95,8 @@ class RunningUnit:
         spec = self.spec
         for module in spec.modules:
             importlib.import_module(module)
-        async with open_link(spec.link, spec.label) as self.client:
+        beside: AbstractAsyncContextManager[None] = nullcontext() if self._shadow is None else self._shadow.beside()
+        async with open_link(spec.link, spec.label) as self.client, beside:
             async with open_bundle(
                 spec.bundle,
                 drain_timeout_s=spec.drain_timeout_s,
@@ -99,8 +113,12 @@ class RunningUnit:
                     # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
                     await self.client.wait_open()
                 self.started.set()
+                if self._shadow is not None:
+                    self._shadow.start(bundle)
                 await self._to_finish.wait()
             self._last = bundle.statistics()
+            if self._shadow is not None:
+                await self._shadow.finish()
             self.finished.set()
             await self._to_leave.wait()
 
@@ -110,17 +128,20 @@ class RunningUnit:
         factory: Callable[..., Actor[Any]]
         if spec.type:
             factory = find_kind(spec.type).factory(options.config)
-            fields = {
+            ports = {
                 port: [self._measured(spec.name, port, self._ref(bundle, one)) for one in targets]
                 for port, targets in spec.ports.items()
             }
-            fields = {port: refs if len(refs) > 1 else refs[0] for port, refs in fields.items()}
+            if self._shadow is not None:
+                factory = self._shadow.taps.factory(spec.name, factory)
+                ports = self._shadow.taps.ports(spec.name, ports)
+            fields = {port: refs if len(refs) > 1 else refs[0] for port, refs in ports.items()}
         else:
             factory, given = self._local[spec.name]
             fields = dict(given)
         for hop in self.spec.hops:
             if hop.receiver == spec.name:
-                factory = measured(factory, self._probe(hop, sent=False))
+                factory = watched(factory, self._probe(hop, sent=False))
         await bundle.start(
             factory,
             name=spec.name,
@@ -131,6 +152,7 @@ class RunningUnit:
             merge=options.merge,
             verify=options.verify,
             supervision=options.supervision,
+            state=spec.state,
             **fields,
         )
 
@@ -144,7 +166,7 @@ class RunningUnit:
         """The same reference; of a hop that is measured, one that notes what is sent."""
         for hop in self.spec.hops:
             if (hop.sender, hop.port, hop.receiver) == (sender, port, ref.name):
-                return MeasuredRef(ref, self._probe(hop, sent=True))
+                return WatchedRef(ref, self._probe(hop, sent=True))
         return ref
 
     def _probe(self, hop: Hop, *, sent: bool) -> Probe:
@@ -191,8 +213,15 @@ class RunningUnit:
         await trio.lowlevel.checkpoint()
         bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
         client = self.client.statistics() if self.client is not None else None
-        hops = tuple(probe.times() for probe in self._probes)
-        return UnitStatistics(label=self.label, pid=os.getpid(), restarts=0, bundle=bundle, client=client, hops=hops)
+        return UnitStatistics(
+            label=self.label,
+            pid=os.getpid(),
+            restarts=0,
+            bundle=bundle,
+            client=client,
+            hops=tuple(probe.times() for probe in self._probes),
+            shadow=self._shadow.statistics() if self._shadow is not None else None,
+        )
 
     async def lift_bounds(self) -> None:
         """Everything is about to end: no sender waits for room any more.
@@ -214,7 +243,7 @@ class RunningUnit:
             await self.bundle.stop(actor)
 
     async def finish(self) -> None:
-        """End the bundle, which handles what is queued, and wait until it has ended.
+        """End the bundle, which handles what is queued, and wait until it has ended, and its twin after it.
 
         Cancellation: a checkpoint; the bundle goes on ending.
         """

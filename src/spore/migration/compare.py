@@ -2,7 +2,7 @@
 
 After a warm-up that is thrown away, each repeat has four runs: in each mode one as fast as messages are handled, for
 throughput, CPU and memory, and one at a rate that both carry, for latency: a queue that is full has no latency, only a
-length. Every run counts for equality.
+length. Every run counts for equality; if one differs, a short beginning of the input is looked for that does so again.
 
 Relayed is what people run: the feed, each actor and the relay have a process each. The recorder, which takes what comes out, is in that of
 the feed; what it costs counts, and relayed its messages travel through the relay as the others do. Bundled, all are in one process.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 import spore
 from spore.deploy import Hop, Mode, SystemConfig
@@ -26,6 +27,7 @@ from spore.migration.latency import hop_of
 from spore.migration.launch import Measured, launch
 from spore.migration.loop import looped, read_whole
 from spore.migration.run import ORDERS, SIGNALS, RunJob
+from spore.migration.shrink import MAX_PAIRS, shrink
 from spore.migration.tap import entries, tapped
 from spore.services.messages import MarketMessage
 
@@ -158,7 +160,9 @@ class _Turns:
             rate=rate,
             hop=hop,
             repeats=tuple(repeats),
-            divergence=self._divergence(repeats, {False: loops, True: paced_loops}),
+            divergence=await self._divergence(
+                repeats, full={"loops": loops}, paced={"loops": paced_loops, "limit": limit, "rate": rate}
+            ),
             outputs={mode: _streams(self._folders[mode, False, 0]) for mode in MODES},
         )
 
@@ -166,8 +170,13 @@ class _Turns:
         total = len(MODES) * (1 + 2 * self._repeat)
         if self._watch is not None:
             self._watch(f"{mode}, {what}" + (f" {turn + 1} of {self._repeat}" if turn >= 0 else ""), self._done, total)
-        folder = self._folders[mode, "rate" in options, turn] = self._folder / str(self._done)
-        folder.mkdir()
+        folder, measured = await self._launch(mode, **options)
+        self._folders[mode, "rate" in options, turn] = folder
+        self._done += 1
+        return measured
+
+    async def _launch(self, mode: str, **options: Any) -> tuple[Path, Measured]:
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
         job = RunJob(
             path=tuple(entry or str(Path.cwd()) for entry in sys.path),
             feeds=self._specs,
@@ -176,20 +185,43 @@ class _Turns:
             folder=str(folder),
             **options,
         )
-        measured = await launch(job)
-        self._done += 1
-        return measured
+        return folder, await launch(job)
 
-    def _divergence(self, repeats: list[Repeat], loops: dict[bool, int]) -> Divergence | None:
-        """The first run that differs from the first bundled one over the same input, and where it does."""
-        for paced in (False, True):
-            first = (repeats[0].paced if paced else repeats[0].full)[BUNDLED].result.digest
+    async def _divergence(
+        self, repeats: list[Repeat], *, full: dict[str, Any], paced: dict[str, Any]
+    ) -> Divergence | None:
+        """The first run that differs from the first bundled one over the same input, where it does, and in how little of it."""
+        for is_paced, options in ((False, full), (True, paced)):
+            first = (repeats[0].paced if is_paced else repeats[0].full)[BUNDLED].result.digest
             for turn, each in enumerate(repeats):
-                for mode, run in (each.paced if paced else each.full).items():
+                for mode, run in (each.paced if is_paced else each.full).items():
                     if run.result.digest != first:
-                        one, other = self._side(BUNDLED, paced, 0), self._side(mode, paced, turn)
-                        return first_divergence(one, other, looped(self._events, loops[paced]))
+                        messages = looped(self._events, options["loops"])[: options.get("limit")]
+                        one, other = self._side(BUNDLED, is_paced, 0), self._side(mode, is_paced, turn)
+                        found = first_divergence(one, other, messages)
+                        return await self._shrunk(found, messages, options.get("rate")) if found is not None else None
         return None
+
+    async def _shrunk(self, found: Divergence, messages: list[MarketMessage], rate: float | None) -> Divergence:
+        async def differs(length: int) -> bool:
+            digests = set()
+
+            async def run(mode: str) -> None:
+                loops = math.ceil(length / len(self._events))
+                _, measured = await self._launch(mode, loops=loops, limit=length, rate=rate)
+                digests.add(measured.result.digest)
+
+            async with trio.open_nursery() as nursery:  # only what comes out counts here, not how long it takes
+                for mode in MODES:
+                    nursery.start_soon(run, mode)
+            return len(digests) > 1
+
+        def watch(length: int, pairs: int) -> None:
+            if self._watch is not None:
+                self._watch(f"a short input that differs: {length:,} of {len(messages):,} events", pairs, MAX_PAIRS)
+
+        guess = found.position + 1 if found.position is not None else None
+        return attrs.evolve(found, prefix=await shrink(messages, differs, guess=guess, watch=watch))
 
     def _side(self, mode: str, paced: bool, turn: int) -> Side:
         return Side(label=f"{mode}, run {turn + 1}", streams=_streams(self._folders[mode, paced, turn]))

@@ -8,22 +8,11 @@ from typing import Any
 import attrs
 
 import spore
+from spore.deploy.differences import FieldDifference, differences, written
 from spore.migration.cause import event_behind
+from spore.migration.shrink import Prefix
 
 __all__ = ["Divergence", "FieldDifference", "Side", "differences", "first_divergence", "parts"]
-
-NOTHING = "nothing"
-"""What stands for a message or a value where there is none."""
-
-
-@attrs.frozen
-class FieldDifference:
-    """A value that differs, as people read it."""
-
-    path: str
-    """The field, such as ``cause.position``; empty where a whole message does."""
-    left: str
-    right: str
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +40,10 @@ class Divergence:
     fields: tuple[FieldDifference, ...]
     event: Any = None
     """The market data that caused it, where the input has it."""
+    position: int | None = None
+    """Where that stands in the input, counted from 0."""
+    prefix: Prefix | None = None
+    """How little of the input shows a difference, where that was looked for."""
 
     def plain(self) -> dict[str, Any]:
         """As JSON can say it."""
@@ -62,6 +55,7 @@ class Divergence:
             "runs": [self.left, self.right],
             "fields": [{"field": each.path, "values": [each.left, each.right]} for each in self.fields],
             "event": event,
+            "prefix": self.prefix.plain() if self.prefix is not None else None,
         }
 
 
@@ -80,7 +74,7 @@ def first_divergence(left: Side, right: Side, events: Sequence[Any] = ()) -> Div
             other = theirs[index] if index < len(theirs) else None
             if one != other:
                 found = one if one is not None else other
-                number = event_behind(found, events)
+                position = event_behind(found, events)
                 return Divergence(
                     stream=stream,
                     index=index,
@@ -88,39 +82,13 @@ def first_divergence(left: Side, right: Side, events: Sequence[Any] = ()) -> Div
                     right=right.label,
                     kind=type(found).__name__,
                     fields=tuple(differences(one, other)),
-                    event=events[number] if number is not None else None,
+                    event=events[position] if position is not None else None,
+                    position=position,
                 )
     return None
-
-
-def differences(left: Any, right: Any, path: str = "") -> Iterator[FieldDifference]:
-    """All values that differ, from the outside to the inside, in the order of the fields."""
-    if left == right:
-        return
-    cls: type = type(left)
-    same: Any = right
-    if cls is not type(right):
-        yield FieldDifference(path, _said(left), _said(right))
-    elif attrs.has(cls):
-        for field in attrs.fields(cls):
-            inside = f"{path}.{field.name}".lstrip(".")
-            yield from differences(getattr(left, field.name), getattr(right, field.name), inside)
-    elif cls is tuple and len(left) == len(same):
-        for index, (one, other) in enumerate(zip(left, same, strict=True)):
-            yield from differences(one, other, f"{path}[{index}]")
-    else:
-        yield FieldDifference(path, _said(left), _said(right))
 
 
 def parts(message: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """A message's fields and their values, as people read them."""
     for field in attrs.fields(type(message)):
-        yield f"{path}{field.name}", _said(getattr(message, field.name))
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return NOTHING
-    if isinstance(value, bytes):
-        return f"0x{value.hex()}"
-    return str(value)
+        yield f"{path}{field.name}", written(getattr(message, field.name))

@@ -9,6 +9,7 @@ import attrs
 from spore.deploy.config import SystemConfig
 from spore.deploy.kinds import find_kind, overlap
 from spore.deploy.plan import make_plan
+from spore.deploy.twin import OUTPUT_PORTS
 from spore.errors import UsageError
 from spore.services.messages import MarketMessage
 
@@ -16,12 +17,10 @@ __all__ = ["OUTPUT_PORTS", "RECORDER", "entries", "tapped"]
 
 RECORDER = "tap"
 """The name of the recorder among the actors."""
-OUTPUT_PORTS = ("execution", "recorder")
-"""Ports of these names are where signals, orders and reports come out."""
 
 
 def tapped(config: SystemConfig, *, source: str = "configuration") -> SystemConfig:
-    """The same system, with its output ports leading to `RECORDER`, too. Its own feeds are left out.
+    """The same system, with its output ports leading to `RECORDER`, too. Its own feeds, and twins, are left out.
 
     Raises:
         ConfigError: with every problem of the configuration.
@@ -38,7 +37,7 @@ def tapped(config: SystemConfig, *, source: str = "configuration") -> SystemConf
                     known = [edge.receiver for edge in edges if (edge.sender, edge.port) == (name, port)]
                     wire[port] = (*known, RECORDER)
             actors[name] = attrs.evolve(actor, wire=wire)
-        bundles.append(attrs.evolve(bundle, actors=actors))
+        bundles.append(attrs.evolve(bundle, actors=actors, shadow=None))
     return attrs.evolve(config, bundles=tuple(bundles))
 
 

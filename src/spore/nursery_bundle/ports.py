@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -12,7 +12,18 @@ from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, ActorRef, FanOut
 
-__all__ = ["LaterRef", "bind_ports", "bound_ref", "check_ports", "rewire", "unbind_ports", "unwired_ports"]
+__all__ = [
+    "LaterRef",
+    "Note",
+    "WatchedRef",
+    "Watcher",
+    "bind_ports",
+    "bound_ref",
+    "check_ports",
+    "rewire",
+    "unbind_ports",
+    "unwired_ports",
+]
 
 M = TypeVar("M", contravariant=True)
 
@@ -68,6 +79,60 @@ class LaterRef(ActorRef[M]):
         self.found().idle()
 
 
+class Note(Protocol):
+    """What takes a message. It is fast, and does not raise."""
+
+    def __call__(self, message: Any, /) -> object:
+        """Take it."""
+
+
+class Watcher(Protocol):
+    """Somebody who wants to know of every message on its way."""
+
+    @property
+    def note(self) -> Note:
+        """Told of each, before it gets there; looked up each time, so that it can change."""
+        ...
+
+
+class WatchedRef(ActorRef[M]):
+    """A reference whose watcher knows of each message before the receiver does."""
+
+    __slots__ = ("behind", "watcher")
+
+    def __init__(self, behind: ActorRef[M], watcher: Watcher) -> None:
+        self.behind = behind
+        self.watcher = watcher
+
+    @property
+    def name(self) -> str:
+        return self.behind.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.behind!r}>"
+
+    def for_port(self, owner: Cell, port: str) -> WatchedRef[M]:
+        return type(self)(bound_ref(self.behind, owner, port), self.watcher)
+
+    def tell(self, message: M, high: bool = False) -> None:
+        self.watcher.note(message)
+        self.behind.tell(message, high)
+
+    async def send(self, message: M, high: bool = False) -> None:
+        self.watcher.note(message)
+        await self.behind.send(message, high)
+
+    async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
+        self.watcher.note(message)
+        return await self.behind.ask(message, timeout, high)
+
+    def advance(self, event_time_ns: int) -> None:
+        self.behind.advance(event_time_ns)
+
+    def idle(self) -> None:
+        self.behind.idle()
+
+
 def check_ports(factory: Callable[..., Actor[Any]], fields: dict[str, Any], *, name: str) -> None:
     """Refuse to build an actor whose ports are not all wired.
 
@@ -101,7 +166,7 @@ def bind_ports(actor: Actor[Any], cell: Cell) -> list[tuple[str, LaterRef[Any]]]
         if isinstance(value, ActorRef):
             bound = bound_ref(value, cell, name)
             rewire(actor, name, bound)
-            refs = bound.refs if isinstance(bound, FanOut) else (bound,)
+            refs = map(_behind, bound.refs if isinstance(bound, FanOut) else (bound,))
             later += [(name, ref) for ref in refs if isinstance(ref, LaterRef)]
     return later
 
@@ -134,6 +199,13 @@ def bound_ref(ref: ActorRef[Any], cell: Cell, port: str) -> ActorRef[Any]:
         except UsageError:
             return ref
     return ref.for_port(cell, port)
+
+
+def _behind(ref: ActorRef[Any]) -> ActorRef[Any]:
+    """The reference that others watch, however many there are."""
+    while isinstance(ref, WatchedRef):
+        ref = ref.behind
+    return ref
 
 
 def _field_names(actor: Actor[Any]) -> list[str]:

@@ -45,6 +45,12 @@ class FrameSplitter:
         """Bytes that are held and belong to no frame that was yielded."""
         return len(self.data) - self._at + len(self._later)
 
+    @property
+    def begun(self) -> int:
+        """How large the frame that has begun says it is, header included; 0 while its header is not there."""
+        head = self.data[self._at : self._at + HEADER_SIZE]
+        return HEADER_SIZE + int.from_bytes(head[24:28], "little") if len(head) >= SUMMED_SIZE else 0
+
     def feed(self, chunk: bytes) -> None:
         """Take in the next bytes of the stream, when all frames of those before have been iterated."""
         if self._at:
@@ -109,5 +115,4 @@ class FrameSplitter:
         damage = damage or header_damage(data, at, offset=self._base + at, max_frame_size=limit)
         if damage is not None:
             raise damage
-        header = length - at >= HEADER_SIZE
-        self._wanted = HEADER_SIZE + int.from_bytes(data[at + 24 : at + 28], "little") if header else 0
+        self._wanted = self.begun

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from spore.codec import MAX_FRAME_SIZE
 from spore.errors import Damage, DecodeError, RelayRefused
 from spore.message import Domain, Schema
 from spore.relay.control import (
@@ -146,7 +147,9 @@ class Switchboard:
                 if peer.closing:
                     return
         except DecodeError as error:
-            self.refuse(peer, Reason.LIMIT if error.damage is Damage.SIZE else Reason.DAMAGE, f"{error}")
+            # Larger than any frame is damage, and coming again helps; only what is larger than this relay allows may be meant.
+            meant = error.damage is Damage.SIZE and splitter.begun <= MAX_FRAME_SIZE
+            self.refuse(peer, Reason.LIMIT if meant else Reason.DAMAGE, f"{error}")
         except RelayRefused as refused:
             self.refuse(peer, Reason[refused.reason.upper()], refused.text)
 

@@ -49,7 +49,7 @@ def _both(digests: dict[str, Markup]) -> list[str]:
 
 
 def difference(found: Divergence) -> Markup:
-    """The first message that is not the same, with the event that caused it."""
+    """The first message that is not the same, with the event that caused it, and a short input that shows it."""
     pieces = [
         tag(
             "p",
@@ -74,4 +74,5 @@ def difference(found: Divergence) -> Markup:
                 [(tag("code", name), value) for name, value in parts(found.event)],
             )
         )
+    pieces += [tag("p", said) for said in found.prefix.sentences()] if found.prefix is not None else []
     return joined(pieces)
