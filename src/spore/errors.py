@@ -301,7 +301,7 @@ class FeedError(SporeError):
 
 
 class RunFailed(SporeError):
-    """A run of a comparison did not come to its end, so there is nothing to compare.
+    """A run of a comparison or a load test did not come to its end, so there is nothing to compare or to judge.
 
     Attributes:
         mode: in which mode.

@@ -205,7 +205,8 @@ def _actors(name: str, **options: Any) -> st.SearchStrategy[ActorConfig]:
             config=config,
             wire=options["wire"],
             merge=options.get("merge"),
-            supervision=Supervision(on_failure=directive, backoff_s=0.1),
+            # A step that goes round a ring fails as often as it comes by.
+            supervision=Supervision(on_failure=directive, backoff_s=0.1, backoff_max_s=1.0, max_restarts=1_000),
             **drawn,
         )
 

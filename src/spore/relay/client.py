@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import trio
 
-from spore.errors import RelayError, RelayRefused, UsageError
+from spore.errors import RelayError, RelayRefused, UsageError, first_cause
 from spore.nursery_bundle.chance import chances, slice_clock
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.local import LocalRef
@@ -307,7 +307,7 @@ class Client:
                 self._kick()
                 await self._read(carrier)
         except* (RelayError, trio.BrokenResourceError) as lost:
-            error = _first(lost.subgroup(RelayRefused) or lost)
+            error = first_cause(lost.subgroup(RelayRefused) or lost)
             error = carriers.distrust(error) or error
         finally:
             self._carrier = None
@@ -426,13 +426,6 @@ class Client:
             self._kick()
         elif self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 @asynccontextmanager
