@@ -214,6 +214,7 @@ async def relayed(
             patch.object(servers, "perf_counter_ns", clock),
         ):
             async with trio.open_nursery() as units, open_link(link, OUTSIDE) as client:
+                assert client is not None
                 ground = Inside(plan, units, link, client, local)
                 running: dict[str, Running] = {
                     unit.label: ground.unit(unit, spec_of(plan, unit, link, states=states))

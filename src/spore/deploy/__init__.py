@@ -15,11 +15,9 @@ from spore.deploy.load import load_config
 from spore.deploy.plan import Edge, Plan, Route, Unit, UnitKind, examine, make_plan
 from spore.deploy.shadow_statistics import ShadowState, ShadowStatistics
 from spore.deploy.switching import STEPS, Step, Switched
-from spore.deploy.switching import STEPS, Step, Switched
 from spore.deploy.system import System, SystemStatistics, open_system, run_plan
 
 __all__ = [
-    "STEPS",
     "STEPS",
     "ActorConfig",
     "BundleConfig",
@@ -34,8 +32,6 @@ __all__ = [
     "ShadowConfig",
     "ShadowState",
     "ShadowStatistics",
-    "Step",
-    "Switched",
     "Step",
     "Switched",
     "System",

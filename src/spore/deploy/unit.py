@@ -354,10 +354,12 @@ class RunningUnit:
         return {actor.name: self.bundle.moving.actor(actor.name) for actor in self.spec.actors if not actor.type}
 
     async def let_go(self) -> None:
-        """Somebody else is to be reached under the names of the actors here.
+        """Others have taken over, and are to be reached under the names of the actors here.
 
         Cancellation: a checkpoint if it waits.
         """
+        assert self.bundle is not None  # noqa: S101 - it has started
+        self.bundle.moving.halt()
         if self.client is not None:
             for name in self.spec.attached:
                 self.client.detach(name)

@@ -91,8 +91,15 @@ class Moving:
         """An actor as it is now, to be moved within the process."""
         return self._roster.cells[name].actor
 
+    def halt(self) -> None:
+        """The actors live elsewhere now: handle nothing more, and forget what is held, because they have that, too."""
+        for cell in self._roster.cells.values():
+            cell.suspend()
+            if cell.merge is not None:
+                cell.merge.clear()
+
     async def leave(self, kept: Iterable[Actor[Any]] = ()) -> None:
-        """The actors live elsewhere now: stop them all, and then have each say goodbye.
+        """After `halt`: stop all actors, and then have each say goodbye.
 
         What one would send then is refused: its successor speaks for it.
 
@@ -105,8 +112,6 @@ class Moving:
         cells = [cell for group in drain_order(self._roster.cells.values()) for cell in group]
         for cell in cells:
             cell.living = cell.living and id(cell.actor) not in staying
-            if cell.merge is not None:
-                cell.merge.clear()
             cell.stop(Loss.STOPPED)
         for cell in cells:
             await supervising.say_goodbye(cell)

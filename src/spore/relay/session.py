@@ -163,8 +163,7 @@ class Session:
         self._acks_held: frozenset[Incoming] = frozenset()
         """The links whose acknowledgements wait until something has been written."""
         self._silent_after_s = heartbeat_s * SILENT_BEATS
-        self._heard_at = 0.0
-        self._spoke_at = 0.0
+        self._heard_at = self._spoke_at = 0.0
 
     # For the application
 
