@@ -36,7 +36,7 @@ from spore.relay import server as servers
 from spore.relay.statistics import OutgoingStatistics
 from spore.testing import Faults, FaultyCarrier
 
-__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded", "relayed"]
+__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded", "relayed", "send_all"]
 
 Seen = Mapping[str, Sequence[object]]
 """What came out, in order, by where it came out."""
@@ -96,7 +96,7 @@ def outcome(
             refs = [system.ref(name) for name in to]
             for batch in batches:
                 for ref in refs:
-                    await _send_all(ref, batch)
+                    await send_all(ref, batch)
                 if between is not None:
                     await between(system)
         outside = system._client.statistics().outgoing if system._client is not None else ()
@@ -106,7 +106,7 @@ def outcome(
     return Outcome(seen=seen, counts=counts)
 
 
-async def _send_all(ref: ActorRef[Any], batch: Sequence[Any]) -> None:
+async def send_all(ref: ActorRef[Any], batch: Sequence[Any]) -> None:
     for message in batch:
         with suppress(ActorStopped, LinkDenied, MailboxFull):
             await ref.send(message)
