@@ -25,7 +25,7 @@ from spore.deploy.plan import make_plan
 from spore.deploy.spec import FeedSpec, LinkSpec, UnitSpec, spec_of, target_of
 from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import RunningUnit, open_link, remote_ref
-from spore.errors import LinkDenied
+from spore.errors import LinkDenied, UnitFailed
 from spore.migration import Recorder, Recording, digest, entries, tapped
 from spore.migration.tap import RECORDER
 from spore.nursery_bundle.ref import OUTSIDE
@@ -169,6 +169,14 @@ class Inside(Ground):
     def unit(self, unit: Unit, spec: UnitSpec | FeedSpec, *, restarts: bool | None = None) -> Running:
         assert isinstance(spec, UnitSpec)
         return RunningUnit(spec, self.local)
+
+    def kill_heir(self) -> None:
+        """Have a unit die that is to take over, if there is one, as a process does."""
+        for running, life in self._lives.items():
+            if life.failed is not None:
+                life.failed(UnitFailed(running.label, "its process was killed"))
+                life.scope.cancel()
+                return
 
 
 class _Relayed(System):

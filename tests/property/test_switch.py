@@ -13,7 +13,7 @@ from tests.modes import difference, outcome, relayed, send_all
 from tests.property.modes_world import Note, Step, faults, notes, steps, system_of, wirings
 from tests.relays import run
 
-from spore.deploy import STEPS, Mode, System, SystemConfig
+from spore.deploy import STEPS, Mode, SystemConfig
 from spore.errors import SwitchFailed
 from spore.testing import Faults
 
@@ -30,7 +30,7 @@ class Planned:
 
     after_s: float
     """After the one before, of the virtual clock."""
-    trouble: Literal["", "error", "cancelled"] = ""
+    trouble: Literal["", "error", "cancelled", "killed"] = ""
     """What befalls it."""
     step: str = ""
     """At the beginning of which step."""
@@ -44,13 +44,13 @@ def planned() -> st.SearchStrategy[list[Planned]]:
     each = st.builds(
         Planned,
         after_s=st.sampled_from([0.0, 0.001, 0.01, 0.05, 0.2]),
-        trouble=st.sampled_from(["", "", "error", "cancelled"]),
+        trouble=st.sampled_from(["", "", "error", "cancelled", "killed"]),
         step=st.sampled_from(UNDONE),
     )
     return st.lists(each, min_size=1, max_size=4)
 
 
-async def switch(system: System, to: Mode, each: Planned) -> bool:
+async def switch(system: Any, to: Mode, each: Planned) -> bool:
     """Switch; return whether it has come about."""
     before = system.plan
 
@@ -58,9 +58,13 @@ async def switch(system: System, to: Mode, each: Planned) -> bool:
 
         def watch(step: str) -> None:
             if each.trouble and step == each.step:
+                event(each.trouble)
                 if each.trouble == "error":
                     raise Interrupted
-                scope.cancel()
+                if each.trouble == "cancelled":
+                    scope.cancel()
+                else:
+                    system._ground.kill_heir()
 
         try:
             switched = await system.switch("drawn", to, watch=watch)
@@ -93,7 +97,7 @@ def switched(
                     await send_all(ref, batch)
                     await trio.sleep(0.01)
 
-    async def switch_all(system: System) -> None:
+    async def switch_all(system: Any) -> None:
         mode = start
         for each in plans:
             await trio.sleep(each.after_s)
