@@ -10,7 +10,7 @@ import trio
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.modes import difference, outcome, relayed, send_all
-from tests.property.modes_world import Note, Step, faults, notes, steps, system_of, wirings
+from tests.property.modes_world import Step, faults, notes, steps, wirings
 from tests.relays import run
 
 from spore.deploy import STEPS, Mode, SystemConfig
@@ -83,7 +83,12 @@ async def switch(system: Any, to: Mode, each: Planned) -> bool:
 
 
 def switched(
-    config: SystemConfig, batches: Sequence[Sequence[Any]], start: Mode, plans: Sequence[Planned], faults: Faults, seed: int
+    config: SystemConfig,
+    batches: Sequence[Sequence[Any]],
+    start: Mode,
+    plans: Sequence[Planned],
+    faults: Faults,
+    seed: int,
 ) -> Mapping[str, Sequence[object]]:
     """What comes out of a system that is switched as planned, while it is sent some batches."""
     seen: dict[str, list[object]] = {}
