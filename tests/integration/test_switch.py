@@ -182,6 +182,18 @@ async def test_an_old_process_that_is_killed_is_started_again_in_the_old_mode(sm
     assert sorted(set(numbers)) == list(range(0, load.sent, 10))
 
 
+async def test_a_relay_that_cannot_start_leaves_the_bundle_running(small):
+    """There was none before, and there is none then."""
+    small.path.write_text(FED.partition("[[feeds]]")[0].format(mode=BUNDLED, path=small.out))
+    small.path.write_text(small.path.read_text() + '[relay]\nsocket = "/no/such/folder/relay"\n')
+    async with spore.open_system(small.path) as system:
+        for _ in range(2):
+            with pytest.raises(SwitchFailed, match="unit 'relay': ") as refused:
+                await system.switch("fed", RELAYED, cold=True)
+            assert refused.value.step == "prepare"
+        assert set((await system.statistics()).processes) == {"bundle 'fed'", "outside"}
+
+
 async def test_a_system_that_is_cancelled_in_the_middle_leaves_no_process(small):
     """Neither an old one nor a new one."""
     before = children()
