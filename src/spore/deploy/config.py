@@ -79,8 +79,8 @@ class BundleConfig:
 
     @property
     def shadowed(self) -> bool:
-        """Whether there is to be a twin."""
-        return self.shadow is not None and self.shadow.rate > 0
+        """Whether there is to be a twin. What is relayed has none that is relayed; it keeps the key for when it is switched back."""
+        return self.mode is Mode.SHARED_MEMORY and self.shadow is not None and self.shadow.rate > 0
 
 
 @attrs.frozen(kw_only=True)
@@ -114,8 +114,5 @@ class SystemConfig:
     """Modules to import in every process, for the messages that they declare."""
 
     def in_mode(self, mode: Mode) -> SystemConfig:
-        """The same with every bundle in one mode. What is relayed has no twin that is relayed."""
-        bundles = (attrs.evolve(bundle, mode=mode) for bundle in self.bundles)
-        if mode is Mode.SHARED_MEMORY:
-            return attrs.evolve(self, bundles=tuple(bundles))
-        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, shadow=None) for bundle in bundles))
+        """The same with every bundle in one mode."""
+        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, mode=mode) for bundle in self.bundles))
