@@ -18,6 +18,7 @@ __all__ = [
     "AskTimeout",
     "CodecError",
     "ConfigError",
+    "ControlError",
     "ConversionError",
     "Damage",
     "DecodeError",
@@ -28,12 +29,14 @@ __all__ = [
     "JournalFull",
     "LinkDenied",
     "MailboxFull",
+    "NothingRuns",
     "RelayError",
     "RelayRefused",
     "RestartLimit",
     "RunFailed",
     "SettingError",
     "SporeError",
+    "SwitchFailed",
     "UnitFailed",
     "UsageError",
     "first_cause",
@@ -114,6 +117,40 @@ class UnitFailed(SporeError):
         self.unit = unit
         self.reason = reason
         super().__init__(f"unit {unit!r}: {reason}")
+
+
+class SwitchFailed(SporeError):
+    """A bundle was not switched to another mode. The system is as it was.
+
+    Attributes:
+        bundle: which one.
+        step: in which step.
+        reason: what happened there.
+    """
+
+    def __init__(self, bundle: str, step: str, reason: str) -> None:
+        self.bundle = bundle
+        self.step = step
+        self.reason = reason
+        super().__init__(f"bundle {bundle!r} is as it was: {step}: {reason}")
+
+
+class ControlError(SporeError):
+    """A running system does not answer, or not as it should.
+
+    Attributes:
+        socket: its control socket.
+        reason: what is wrong.
+    """
+
+    def __init__(self, socket: str, reason: str) -> None:
+        self.socket = socket
+        self.reason = reason
+        super().__init__(f"{socket}: {reason}")
+
+
+class NothingRuns(ControlError):
+    """No process runs that configuration by ``spore run``."""
 
 
 class ActorError(SporeError):

@@ -11,7 +11,18 @@ from spore.deploy.strict import OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
 
-__all__ = ["ActorConfig", "BundleConfig", "FeedConfig", "Mode", "Names", "RelayConfig", "ShadowConfig", "SystemConfig"]
+__all__ = [
+    "ActorConfig",
+    "BundleConfig",
+    "ControlConfig",
+    "FeedConfig",
+    "Mode",
+    "MonitorConfig",
+    "Names",
+    "RelayConfig",
+    "ShadowConfig",
+    "SystemConfig",
+]
 
 Names: TypeAlias = Annotated[tuple[str, ...], OneOrSeveral()]
 """``["a", "b"]``, or ``"a"`` for a single one."""
@@ -94,6 +105,33 @@ class RelayConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ControlConfig:
+    """How `spore switch`, `spore rollback` and `spore monitor` reach a running system: ``[control]``."""
+
+    socket: str | None = None
+    """Where `spore run` listens for them: the path of a Unix socket, seen from the folder of this file. By default one in a
+    private directory of the user, named after the file."""
+
+
+@attrs.frozen(kw_only=True)
+class MonitorConfig:
+    """What `spore monitor` calls healthy: ``[monitor]``. Counts are those of the time in which it watches."""
+
+    max_queue_share: float = attrs.field(default=0.9, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
+    """The share of its capacity that an actor may have queued in three looks running; for a moment it may have more."""
+    max_latency_us: float = attrs.field(default=100_000.0, validator=attrs.validators.gt(0))
+    """How long a message may take at one actor, waiting and being handled, in µs: the mean of a sample between two looks."""
+    max_lost: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How many messages an actor may lose, or fail at. What its overflow policy gives up is meant, and does not count."""
+    max_restarts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How often an actor, or a process, may be restarted."""
+    max_dead_letters: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How many messages of one process may be undeliverable."""
+    max_shadow_differences: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How many messages of a bundle and its twin may differ."""
+
+
+@attrs.frozen(kw_only=True)
 class FeedConfig:
     """Where events come from: ``[[feeds]]``."""
 
@@ -109,6 +147,8 @@ class SystemConfig:
 
     bundles: tuple[BundleConfig, ...]
     relay: RelayConfig = attrs.field(factory=RelayConfig)
+    control: ControlConfig = attrs.field(factory=ControlConfig)
+    monitor: MonitorConfig = attrs.field(factory=MonitorConfig)
     feeds: tuple[FeedConfig, ...] = ()
     modules: Names = ()
     """Modules to import in every process, for the messages that they declare."""

@@ -7,6 +7,7 @@ sent to it and is stopped → each bundle ends → the processes leave → the r
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -44,7 +45,7 @@ Running = RunningUnit | Child
 
 @attrs.frozen
 class SystemStatistics:
-    """A moment's view of a system. Processes are asked one after the other, so it is no snapshot of them together."""
+    """A moment's view of a system. Each process answers when it can, so it is no snapshot of them together."""
 
     units: Mapping[str, UnitStatistics]
     """By label, such as ``bundle 'trading_core'``."""
@@ -52,6 +53,8 @@ class SystemStatistics:
     """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
     client: ClientStatistics | None = None
     """What was sent by `System.ref` through the relay; None without one."""
+    silent: tuple[str, ...] = ()
+    """The processes that have not answered in time. They are not among the units."""
 
     @property
     def shadows(self) -> Mapping[str, ShadowStatistics]:
@@ -92,19 +95,31 @@ class System:
             raise UsageError(f"actor {name!r} runs in a process of its own, and without a relay it cannot be reached")
         return remote_ref(self._client, target_of(self.plan, name, remote=True))
 
-    async def statistics(self) -> SystemStatistics:
+    async def statistics(self, *, patience_s: float = math.inf) -> SystemStatistics:
         """Counts of everything, as each process tells them.
+
+        Args:
+            patience_s: how long to wait for an answer. A process that hangs, or is just being started again, may have none.
 
         Cancellation: a checkpoint.
         """
-        units = {}
-        for label, running in self._running.items():
-            units[label] = await _persist(running.statistics)
-        processes = {label: unit.pid for label, unit in units.items()} | {OUTSIDE: os.getpid()}
+        running = dict(self._running)
+        units: dict[str, UnitStatistics] = {}
+
+        async def ask(label: str) -> None:
+            with trio.move_on_after(patience_s):
+                units[label] = await _persist(running[label].statistics)
+
+        async with trio.open_nursery() as nursery:
+            for label in running:
+                nursery.start_soon(ask, label)
+        processes = {label: units[label].pid if label in units else _pid(each) for label, each in running.items()}
+        processes[OUTSIDE] = os.getpid()
         if self._relay is not None:
             processes[RELAY] = self._relay.pid
         client = self._client.statistics() if self._client is not None else None
-        return SystemStatistics(units, processes, client)
+        answered = {label: units[label] for label in running if label in units}
+        return SystemStatistics(answered, processes, client, tuple(label for label in running if label not in units))
 
     async def wait_idle(self) -> None:
         """Wait until everything that was sent has been handled, everywhere.
@@ -218,6 +233,10 @@ class System:
             await self._settled({**senders, **members}, members, tuple(group))
             for name in group:
                 await _persist(homes[name].stop, name)
+
+
+def _pid(running: Running) -> int:
+    return running.pid if isinstance(running, Child) else os.getpid()
 
 
 async def _persist(call: Callable[..., Any], *args: Any) -> Any:
