@@ -33,6 +33,7 @@ __all__ = [
     "RelayError",
     "RelayRefused",
     "RestartLimit",
+    "RollbackFailed",
     "RunFailed",
     "SettingError",
     "SporeError",
@@ -133,6 +134,20 @@ class SwitchFailed(SporeError):
         self.step = step
         self.reason = reason
         super().__init__(f"bundle {bundle!r} is as it was: {step}: {reason}")
+
+
+class RollbackFailed(SporeError):
+    """A bundle's mode was changed in the running system and not in its configuration, and could not be changed back.
+
+    Attributes:
+        bundle: which one.
+        reason: why, and what to do.
+    """
+
+    def __init__(self, bundle: str, reason: str) -> None:
+        self.bundle = bundle
+        self.reason = reason
+        super().__init__(f"bundle {bundle!r}: {reason}")
 
 
 class ControlError(SporeError):

@@ -12,7 +12,7 @@ import attrs
 
 from spore.deploy.config import Mode
 from spore.deploy.plan import Plan
-from spore.deploy.system import SystemStatistics
+from spore.deploy.system import RELAY, SystemStatistics
 from spore.deploy.unit import UnitStatistics
 from spore.nursery_bundle.statistics import ActorStatistics, Sampled
 from spore.relay.statistics import OutgoingStatistics
@@ -150,7 +150,7 @@ def _processes(statistics: SystemStatistics) -> Iterator[ProcessReading]:
         yield ProcessReading(
             name=name,
             pid=pid,
-            restarts=unit.restarts if unit is not None else 0,
+            restarts=unit.restarts if unit is not None else statistics.relay_restarts if name == RELAY else 0,
             dead_letters=unit.bundle.dead_letters if unit is not None and unit.bundle is not None else 0,
             answers=name not in statistics.silent,
         )

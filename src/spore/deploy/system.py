@@ -53,6 +53,8 @@ class SystemStatistics:
     """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
     client: ClientStatistics | None = None
     """What was sent by `System.ref` through the relay; None without one."""
+    relay_restarts: int = 0
+    """How often the relay has died and was started again."""
     silent: tuple[str, ...] = ()
     """The processes that have not answered in time. They are not among the units."""
 
@@ -119,7 +121,13 @@ class System:
             processes[RELAY] = self._relay.pid
         client = self._client.statistics() if self._client is not None else None
         answered = {label: units[label] for label in running if label in units}
-        return SystemStatistics(answered, processes, client, tuple(label for label in running if label not in units))
+        return SystemStatistics(
+            units=answered,
+            processes=processes,
+            client=client,
+            relay_restarts=self._relay.restarts if self._relay is not None else 0,
+            silent=tuple(label for label in running if label not in units),
+        )
 
     async def wait_idle(self) -> None:
         """Wait until everything that was sent has been handled, everywhere.
