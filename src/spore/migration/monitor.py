@@ -46,12 +46,14 @@ async def monitor(
     watch = Watch(limits)
     health: Health | None = None
     async with open_control(control) as system:
-        began = trio.current_time()
+        due = trio.current_time()
+        end = due + seconds
         looks = 0
-        while health is None or looks < FEWEST_LOOKS or trio.current_time() < began + seconds:
-            await trio.sleep_until(began + looks * every_s)
+        while health is None or looks < FEWEST_LOOKS or due <= end:
+            await trio.sleep_until(due)
             looks += 1
             health = watch.see(await system.statistics())
             if health is not None:
                 show(health)
+            due = max(due + every_s, trio.current_time())
     return health

@@ -25,7 +25,7 @@ from spore.errors import ConfigError, NothingRuns, RollbackFailed, SporeError, U
 from spore.migration.config_file import Staged, back_up, checked, staged
 from spore.migration.rewrite import with_mode
 
-__all__ = ["Change", "change_to_backup", "change_to_relay", "make"]
+__all__ = ["Change", "Made", "change_to_backup", "change_to_relay", "make"]
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +45,16 @@ class Change:
     """Where the system is reached."""
     more: bool = False
     """Whether more changes than that bundle's mode."""
+
+
+@attrs.frozen(kw_only=True)
+class Made:
+    """What was made of a change."""
+
+    backup: Path | None
+    """What was in the file; None if it was not replaced, or there was none."""
+    runs: bool
+    """Whether a system runs that now agrees with it."""
 
 
 def change_to_relay(config: Path, bundle: str) -> Change:
@@ -106,19 +116,14 @@ def _without_mode(config: SystemConfig, bundle: str) -> SystemConfig:
     return attrs.evolve(config, bundles=tuple(bundles))
 
 
-async def make(
-    change: Change, say: Callable[[str], None], *, cold: bool = False, now: datetime | None = None
-) -> Path | None:
+async def make(change: Change, say: Callable[[str], None], *, cold: bool = False, now: datetime | None = None) -> Made:
     """Make a change, in the system if it runs, and in the file.
 
     Args:
         change: what to do.
-        say: told each step in one line.
+        say: told each step in one line. It must not raise.
         cold: whether actors that cannot hand over their state may start anew.
         now: the time for the backup's name.
-
-    Returns:
-        The backup, or None if the file was not changed.
 
     Cancellation: a checkpoint before anything has happened. Once the system was asked to switch, its answer is waited for,
         because the file has to agree.
@@ -130,24 +135,24 @@ async def make(
         RollbackFailed: if the system was switched, and neither the file could be replaced nor the system switched back.
     """
     if change.before == change.after:
-        await _carry_out(change, None, say, cold=cold)
+        runs = await _carry_out(change, None, say, cold=cold)
         say(f'{change.path} says mode = "{change.mode}" already, and is as it was')
-        return None
+        return Made(backup=None, runs=runs)
     backup = None
     if change.before is not None:
         backup = back_up(change.path, change.before, now or datetime.now(UTC))
     successor: Staged | None = None
     try:
         with staged(change.path, change.after) as successor:
-            await _carry_out(change, successor, say, cold=cold)
+            runs = await _carry_out(change, successor, say, cold=cold)
     finally:
         if backup is not None and not (successor is not None and successor.in_place):
             backup.unlink()
-    return backup
+    return Made(backup=backup, runs=runs)
 
 
-async def _carry_out(change: Change, successor: Staged | None, say: Callable[[str], None], *, cold: bool) -> None:
-    """Switch the system, if one runs, and put the file."""
+async def _carry_out(change: Change, successor: Staged | None, say: Callable[[str], None], *, cold: bool) -> bool:
+    """Switch the system, if one runs, and put the file. Return whether one runs."""
     try:
         async with open_control(change.control) as control:
             runs = {bundle.name: bundle.mode for bundle in (await control.status()).bundles}
@@ -158,6 +163,8 @@ async def _carry_out(change: Change, successor: Staged | None, say: Callable[[st
     except NothingRuns:
         say(f"nothing runs {change.path}: there is nothing to switch")
         _put(change, successor, say)
+        return False
+    return True
 
 
 async def _switch_and_put(
@@ -172,6 +179,8 @@ async def _switch_and_put(
     try:
         _put(change, successor, say)
     except OSError as error:
+        if successor is None or successor.in_place:
+            raise
         say(f"{change.path} cannot be replaced, so bundle {change.bundle!r} is switched back: {error.strerror}")
         try:
             await control.switch(change.bundle, before, cold=cold, watch=say)

@@ -1,0 +1,77 @@
+"""A look at a running system as a table with a line an actor, and the verdict in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from spore.deploy import SystemConfig
+from spore.migration.health import MEANT, ActorHealth, Health
+
+__all__ = ["table", "verdict"]
+
+NONE = "–"
+
+
+def table(health: Health) -> Table:
+    """All actors; what is not healthy in red."""
+    bad = {excess.where for excess in health.excesses}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=_rest(health), caption_justify="left")
+    table.add_column("actor")
+    table.add_column("runs in")
+    for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
+        table.add_column(name, justify="right")
+    for actor in health.actors:
+        table.add_row(*_row(actor), style="red" if f"actor {actor.name!r}" in bad else "")
+    return table
+
+
+def _row(actor: ActorHealth) -> Iterator[str]:
+    yield actor.name if actor.state == "running" else f"{actor.name} ({actor.state})"
+    yield f"{actor.bundle}, {actor.mode}"
+    yield f"{actor.per_second:,.0f}"
+    yield _time(actor.waiting_us)
+    yield _time(actor.handling_us)
+    yield f"{actor.queued:,}/{actor.capacity:,}"
+    yield ", ".join(f"{count:,} {_reason(reason)}" for reason, count in actor.lost.items()) or "0"
+    yield f"{actor.restarts:,}"
+
+
+def _rest(health: Health) -> str:
+    lines = [f"processes restarted: {health.restarts:,} · dead letters: {health.dead_letters:,}"]
+    lines += [
+        f"shadow of {shadow.bundle}: {shadow.compared:,} compared, {shadow.different:,} different, {shadow.skipped:,} skipped; "
+        + shadow.state
+        + (f": {shadow.reason}" if shadow.reason else "")
+        for shadow in health.shadows
+    ]
+    return "\n".join(lines)
+
+
+def verdict(health: Health, config: SystemConfig, source: Path) -> Iterator[str]:
+    """What it comes to, and what a person might not expect."""
+    running = {actor.bundle: actor.mode for actor in health.actors}
+    for bundle in config.bundles:
+        mode = running.get(bundle.name)
+        if mode is not None and mode != bundle.mode:
+            yield f"bundle {bundle.name!r} runs in {mode}, and {source} says {bundle.mode}"
+    if health.healthy:
+        yield "healthy"
+        return
+    yield "not healthy:"
+    for excess in health.excesses:
+        yield f"  {excess}"
+
+
+def _reason(reason: str) -> str:
+    words = reason.replace("_", " ")
+    return f"{words} (meant)" if reason in MEANT else words
+
+
+def _time(us: float | None) -> str:
+    if us is None:
+        return NONE
+    return f"{us:,.0f} µs" if us < 10_000 else f"{us / 1_000:,.0f} ms"
