@@ -154,18 +154,21 @@ class ControlError(SporeError):
     """A running system does not answer, or not as it should.
 
     Attributes:
-        socket: its control socket.
+        config: the configuration that it runs.
         reason: what is wrong.
     """
 
-    def __init__(self, socket: str, reason: str) -> None:
-        self.socket = socket
+    def __init__(self, config: str, reason: str) -> None:
+        self.config = config
         self.reason = reason
-        super().__init__(f"{socket}: {reason}")
+        super().__init__(f"{config}: {reason}")
 
 
 class NothingRuns(ControlError):
-    """No process runs that configuration by ``spore run``."""
+    """No process runs that configuration."""
+
+    def __init__(self, config: str) -> None:
+        super().__init__(config, "nothing runs it; `spore run` would, and only what that runs is reached from outside")
 
 
 class ActorError(SporeError):
@@ -336,7 +339,7 @@ class FeedError(SporeError):
 
 
 class RunFailed(SporeError):
-    """A run of a comparison did not come to its end, so there is nothing to compare.
+    """A run of a comparison or a load test did not come to its end, so there is nothing to compare or to judge.
 
     Attributes:
         mode: in which mode.

@@ -11,6 +11,7 @@ from spore.cli import compare as command
 from spore.cli.compare import DIFFERENT, UNMET
 from spore.deploy import Hop
 from spore.migration.compare import BUNDLED, RELAYED, Comparison, Repeat
+from spore.migration.find_max import FoundMax
 from spore.migration.launch import Measured
 from spore.migration.run import Result
 from spore.migration.verdict import verdict_of
@@ -120,6 +121,25 @@ def test_latency_is_judged_from_event_to_signal(given, capsys):
     assert "event → signal, mean 300 µs 30 µs 90.0 % lower ✓ ≥ 50 % lower" in out
     assert "hop, mean 200 µs 2.0 µs median" in out
     assert "of the 90 signals" in out
+
+
+def test_the_highest_rates_are_in_the_report_where_they_were_searched(given, capsys, tmp_path):
+    """In the table, the JSON and the page."""
+    sustained = {
+        BUNDLED: FoundMax(sustained=80_000, too_much=82_500, tests=()),
+        RELAYED: FoundMax(sustained=None, too_much=100, tests=()),
+    }
+    given(attrs.evolve(comparison(), sustained=sustained))
+    to, page = tmp_path / "result.json", tmp_path / "page.html"
+    command.compare(find_max=True, json=to, html=page)
+    assert "sustained, events a second none 80,000" in " ".join(capsys.readouterr().out.split())
+    modes = json.loads(to.read_text())["modes"]
+    assert (modes[BUNDLED]["sustained_rate"], modes[BUNDLED]["too_much_rate"]) == (80_000, 82_500)
+    assert (modes[RELAYED]["sustained_rate"], modes[RELAYED]["too_much_rate"]) == (None, 100)
+    assert "highest rate that was sustained" in page.read_text()
+    given(comparison())
+    command.compare()
+    assert "sustained" not in capsys.readouterr().out
 
 
 def test_a_verdict_that_more_repeats_may_turn_is_said_to_be_so(given, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from mmap import MAP_PRIVATE, mmap
 
 import attrs
 import pytest
@@ -19,7 +20,7 @@ from spore.migration.loop import Looped, Paced, looped, read_whole
 from spore.migration.play import play_feed
 from spore.migration.recording import Recording
 from spore.migration.report import MigrationMetrics, criteria, report_of
-from spore.migration.resources import cpu_seconds, proportional_bytes
+from spore.migration.resources import cpu_seconds, proportional_bytes, written_bytes
 from spore.migration.run import RunJob, run
 from spore.nursery_bundle.policy import Overflow
 from spore.samples import PIPELINE
@@ -354,6 +355,16 @@ def test_resources_are_summed_over_processes():
     with pytest.raises(OSError, match="Invalid argument"):
         cpu_seconds([2**22 + 1])
     assert proportional_bytes([2**22 + 1]) == 0
+    assert written_bytes([2**22 + 1]) == 0
+
+
+def test_written_memory_grows_with_what_is_kept():
+    """By as much as was filled; what is only mapped does not count."""
+    before = written_bytes([os.getpid()])
+    with mmap(-1, 64_000_000, MAP_PRIVATE) as kept:
+        assert written_bytes([os.getpid()]) - before < 32_000_000
+        kept.write(b"x" * 64_000_000)
+        assert written_bytes([os.getpid()]) - before > 60_000_000
 
 
 async def test_bytes_encoded_are_those_of_the_frames(tmp_path):

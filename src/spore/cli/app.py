@@ -14,6 +14,7 @@ from spore.cli.check import check
 from spore.cli.compare import compare
 from spore.cli.decode import decode
 from spore.cli.encode import encode
+from spore.cli.loadtest import loadtest
 from spore.cli.monitor import monitor
 from spore.cli.record import record
 from spore.cli.relay import relay
@@ -50,6 +51,7 @@ app.command(relay)
 app.command(record)
 app.command(replay)
 app.command(compare)
+app.command(loadtest)
 app.command(check)
 app.command(run_config, name="run")
 app.command(switch)

@@ -43,6 +43,7 @@ def compare(
     json: Path | None = None,
     html: Path | None = None,
     signals: Path | None = None,
+    find_max: bool = False,
     require_criteria: bool = False,
     force: bool = False,
 ) -> int:
@@ -76,6 +77,8 @@ def compare(
         Write the result to this file as a page, with charts and with how all of it was measured. It needs no network.
     signals
         Write what came out of each mode to this folder, as JSON, one a line.
+    find_max
+        Search the highest rate that each mode sustains, too, as spore loadtest --find-max does. It takes some minutes.
     require_criteria
         Exit with 3 unless every criterion is met.
     force
@@ -105,7 +108,9 @@ def compare(
             def watch(what: str, done: int, total: int) -> None:
                 progress.reach(done, total=total, what=what)
 
-            play = partial(compare_modes, config=chosen, repeat=repeat, seconds=seconds, watch=watch)
+            play = partial(
+                compare_modes, config=chosen, repeat=repeat, seconds=seconds, sustained=find_max, watch=watch
+            )
             comparison = trio.run(play, *feed)
         comparison = keep_prefix(comparison, signals or Path())
         verdict = verdict_of(comparison)

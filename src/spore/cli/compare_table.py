@@ -108,6 +108,8 @@ def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
         "throughput_increase_percent",
         "> 50 % more",
     )
+    if comparison.sustained:
+        row("sustained, events a second", *(_sustained(mode) for mode in (before, after)))
     row(
         "CPU s a million events",
         _number(before.cpu_seconds_per_million, 1),
@@ -130,6 +132,10 @@ def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
     row("messages encoded", relayed, bundled, "", "zero_serialisation", "none bundled")
     row("MB encoded", _number(before.encoded_bytes, 1, 1e6), _number(after.encoded_bytes, 1, 1e6))
     return table
+
+
+def _sustained(measures: ModeMeasures) -> str:
+    return f"{measures.sustained_rate:,}" if measures.sustained_rate is not None else "none"
 
 
 def _latency(measures: ModeMeasures, end_to_end: bool) -> dict[str, Spread]:

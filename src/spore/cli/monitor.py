@@ -84,7 +84,7 @@ async def watch_and_show(
     gone: ControlError | None = None
     try:
         with live or nullcontext():
-            await watch(control, config.monitor, show, seconds=60 * minutes)
+            await watch(control, source, config.monitor, show, seconds=60 * minutes)
     except ControlError as error:
         if last is None or last.healthy:
             raise

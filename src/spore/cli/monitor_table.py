@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from spore.deploy import SystemConfig
 from spore.migration.health import MEANT, ActorHealth, Health
@@ -19,19 +21,22 @@ NONE = "–"
 def table(health: Health) -> Table:
     """All actors; what is not healthy in red."""
     bad = {excess.where for excess in health.excesses}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=_rest(health), caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=Text(_rest(health)), caption_justify="left")
     table.add_column("actor")
-    table.add_column("runs in")
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
         table.add_column(name, justify="right")
+    bundle = None
     for actor in health.actors:
-        table.add_row(*_row(actor), style="red" if f"actor {actor.name!r}" in bad else "")
+        if actor.bundle != bundle:
+            bundle = actor.bundle
+            table.add_section()
+            table.add_row(escape(f"{bundle} ({actor.mode})"), style="bold")
+        table.add_row(*map(escape, _row(actor)), style="red" if f"actor {actor.name!r}" in bad else "")
     return table
 
 
 def _row(actor: ActorHealth) -> Iterator[str]:
-    yield actor.name if actor.state == "running" else f"{actor.name} ({actor.state})"
-    yield f"{actor.bundle}, {actor.mode}"
+    yield f"  {actor.name}" if actor.state == "running" else f"  {actor.name} ({actor.state})"
     yield f"{actor.per_second:,.0f}"
     yield _time(actor.waiting_us)
     yield _time(actor.handling_us)

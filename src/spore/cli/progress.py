@@ -57,8 +57,8 @@ class LateProgress:
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=self._done)
 
-    def reach(self, done: int, *, total: int, what: str) -> None:
-        """Say that so much of so much is done, and what is done next."""
+    def reach(self, done: int, *, total: int | None, what: str) -> None:
+        """Say that so much of so much, or of nobody knows how much, is done, and what is done next."""
         self._what, self._total = what, total
         self.advance(done - self._done)
         if self._bar is not None:

@@ -53,7 +53,7 @@ def switch(
     """
     path = socket_path(config, load_config(config).control.socket)
     try:
-        switched = trio.run(_switch, path, bundle, Mode(to), cold, not json)
+        switched = trio.run(_switch, path, config, bundle, Mode(to), cold, not json)
     except KeyboardInterrupt:
         print("spore: a switch that has begun goes on; spore monitor shows the mode", file=sys.stderr)
         raise
@@ -67,8 +67,8 @@ def switch(
     return 0
 
 
-async def _switch(path: Path, bundle: str, to: Mode, cold: bool, tell: bool) -> Switched:
-    async with open_control(path) as control:
+async def _switch(path: Path, config: Path, bundle: str, to: Mode, cold: bool, tell: bool) -> Switched:
+    async with open_control(path, config) as control:
         modes = {each.name: each.mode for each in (await control.status()).bundles}
         if bundle not in modes:
             raise UsageError(f"there is no bundle {bundle!r} in the system that runs; {among(bundle, modes)}")

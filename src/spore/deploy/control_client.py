@@ -27,8 +27,9 @@ PATIENCE_S = 10.0
 class Control:
     """A running system, from outside. Made by `open_control`. Ask one thing at a time."""
 
-    def __init__(self, path: Path, talk: Conversation) -> None:
+    def __init__(self, path: Path, config: Path, talk: Conversation) -> None:
         self._path = path
+        self._config = config
         self._talk = talk
 
     async def status(self) -> Status:
@@ -117,15 +118,16 @@ class Control:
         return value
 
     def _error(self, reason: str) -> ControlError:
-        return ControlError(str(self._path), reason)
+        return ControlError(str(self._config), reason)
 
 
 @asynccontextmanager
-async def open_control(path: Path) -> AsyncIterator[Control]:
+async def open_control(path: Path, config: Path) -> AsyncIterator[Control]:
     """A connection to a running system for the length of a block.
 
     Args:
         path: of `spore.deploy.control_socket.socket_path`.
+        config: the file that it runs, for errors.
 
     Cancellation: a checkpoint; the connection is closed in any case.
 
@@ -139,12 +141,11 @@ async def open_control(path: Path) -> AsyncIterator[Control]:
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         sock.close()
         if (pid := runner_of(path)) is not None:
-            raise ControlError(
-                str(path), f"process {pid or '…'} begins or ends, and takes no commands; try again in a moment"
-            ) from None
-        raise NothingRuns(str(path), "nothing runs there") from None
+            reason = f"process {pid or '…'} is just beginning or ending, and takes no commands; try again in a moment"
+            raise ControlError(str(config), reason) from None
+        raise NothingRuns(str(config)) from None
     except OSError as error:
         sock.close()
-        raise ControlError(str(path), f"cannot be reached: {error.strerror}") from None
+        raise ControlError(str(config), f"its control socket {path} cannot be reached: {error.strerror}") from None
     async with trio.SocketStream(sock) as stream:
-        yield Control(path, Conversation(stream, MAX_ANSWER_BYTES))
+        yield Control(path, config, Conversation(stream, MAX_ANSWER_BYTES))

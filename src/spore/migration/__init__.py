@@ -2,9 +2,11 @@
 
 Read in this order: `recording` (what comes out, and its digest), `tap` (where it is taken), `play` (one run); then how two
 modes are compared: `loop` (the input of a run that is measured), `latency` with `cause`, `resources` and `tell_cost` (what is measured),
-`run` (a run in a process of its own), `launch` (starting it), `compare` (all runs), `divergence` (where two part) and `shrink` (in how
-little of the input), `interval`, `report` and `verdict` (what it comes to), and `page` (all of it for a browser). Those need the packages
-of the extra ``cli``, and `page` that of ``report``, so they are imported from their modules, but for the report.
+`worker` (a job in a process of its own), `run` (the job of one run), `launch` (starting it), `compare` (all runs), `divergence` (where two
+part) and `shrink` (in how little of the input), `interval`, `report` and `verdict` (what it comes to), and `page` (all of it for a browser);
+then how one mode is put under load: `bursts` (the input), `lateness` (what is measured), `load` (the job), `loadtest` (starting it),
+`load_report` (what it comes to) and `find_max` (the search). Those need the packages of the extra ``cli``, and `page` that of ``report``,
+so they are imported from their modules, but for the report.
 """
 
 from spore.migration.interval import Spread

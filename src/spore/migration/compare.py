@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import trio
 import spore
 from spore.deploy import Hop, Mode, SystemConfig
 from spore.migration.divergence import Divergence, Side, first_divergence
+from spore.migration.find_max import FoundMax, find_max
 from spore.migration.latency import hop_of
 from spore.migration.launch import Measured, launch
 from spore.migration.loop import looped, read_whole
@@ -67,6 +68,8 @@ class Comparison:
     divergence: Divergence | None
     outputs: Mapping[str, Mapping[str, tuple[Any, ...]]]
     """What came out of each mode's first run for throughput: signals, and orders with their reports."""
+    sustained: Mapping[str, FoundMax] = attrs.field(factory=dict)
+    """The highest rate that each mode sustains; empty if that was not searched."""
 
     @property
     def identical(self) -> bool:
@@ -84,6 +87,7 @@ async def compare(
     config: SystemConfig,
     repeat: int = 3,
     seconds: float = 2.0,
+    sustained: bool = False,
     watch: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
     """Compare the two modes.
@@ -94,6 +98,7 @@ async def compare(
         repeat: how many turns to measure.
         seconds: how long a run is to last about. A feed that is shorter is played again and again, with its clock moved on; one
             that is longer is played once, and whole.
+        sustained: search the highest rate that each mode sustains, too; see `spore.migration.find_max`.
         watch: told what is run next, how many runs have ended, and of how many.
 
     Cancellation: always a checkpoint; what was started is ended.
@@ -107,7 +112,22 @@ async def compare(
         tapped(config.in_mode(mode))
     events = await read_whole(*specs)
     with tempfile.TemporaryDirectory(prefix="spore-compare-") as folder:
-        return await _Turns(specs, config, events, Path(folder), repeat, seconds, watch).run()
+        comparison = await _Turns(specs, config, events, Path(folder), repeat, seconds, watch).run()
+    return attrs.evolve(comparison, sustained=await _sustained(specs, config, watch) if sustained else {})
+
+
+async def _sustained(
+    specs: tuple[str, ...], config: SystemConfig, watch: Callable[[str, int, int], None] | None
+) -> dict[str, FoundMax]:
+    found = {}
+    for mode, where in MODES.items():
+
+        def tell(tests: Sequence[object], rate: int, mode: str = mode) -> None:
+            if watch is not None:
+                watch(f"{mode}, highest rate: {rate:,} a second", len(tests), len(tests) + 1)
+
+        found[mode] = await find_max(*specs, config=config.in_mode(where), mode=mode, watch=tell)
+    return found
 
 
 class _Turns:

@@ -8,7 +8,7 @@ when it is due, whatever has become of those before it: an open loop.
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -19,7 +19,7 @@ from spore.errors import UsageError
 from spore.feeds import Account, Feed, RecordedFeed, feed_of
 from spore.services.messages import MarketMessage
 
-__all__ = ["Looped", "Paced", "looped", "read_whole"]
+__all__ = ["Looped", "Paced", "looped", "read_whole", "steps_of"]
 
 COUNTING_UP = ("event_time_ns", "block_number", "update_id", "first_update", "last_update", "trade_id")
 """The fields by which market data is put in order. Those with one unit are moved together."""
@@ -37,31 +37,41 @@ async def read_whole(*specs: str) -> list[MarketMessage]:
     """
     feed = feed_of(*specs)
     if not isinstance(feed, RecordedFeed):
-        raise UsageError(f"feed {feed.name!r} is live, and two runs need the same input; record it first: spore record")
+        raise UsageError(
+            f"feed {feed.name!r} is live, and what is played more than once is recorded first: spore record"
+        )
     await trio.lowlevel.checkpoint()
     found = list(feed.messages())
     if not found:
-        raise UsageError(f"feed {feed.name!r} has no market data in it, so there is nothing to compare")
+        raise UsageError(f"feed {feed.name!r} has no market data in it, so there is nothing to play")
     return found
 
 
 def looped(messages: Sequence[MarketMessage], times: int) -> list[MarketMessage]:
     """The messages so many times, one recording after the other."""
+    steps = steps_of(messages)
+    found = list(messages)
+    for turn in range(1, times):
+        for each in messages:
+            moved = {name: getattr(each, name) + turn * step for name, step in steps[type(each)].items()}
+            found.append(_evolve(each, **moved))
+    return found
+
+
+def steps_of(messages: Iterable[MarketMessage]) -> dict[type, dict[str, int]]:
+    """For each class of some messages, by how much each of its fields that count up is moved on from one turn to the next."""
     ends: dict[str, tuple[int, int]] = {}
-    fields = {cls: [name for name in COUNTING_UP if hasattr(cls, name)] for cls in {type(each) for each in messages}}
+    fields: dict[type, list[str]] = {}
     for each in messages:
+        if type(each) not in fields:
+            fields[type(each)] = [name for name in COUNTING_UP if hasattr(each, name)]
         for name in fields[type(each)]:
             value = getattr(each, name)
             low, high = ends.get(name, (value, value))
             ends[name] = (min(low, value), max(high, value))
-    lengths = {name: high - low + 1 for name, (low, high) in ends.items()}
-    lengths |= dict.fromkeys(UPDATES, max((lengths.get(name, 0) for name in UPDATES), default=0))
-    found = list(messages)
-    for turn in range(1, times):
-        for each in messages:
-            moved = {name: getattr(each, name) + turn * lengths[name] for name in fields[type(each)]}
-            found.append(_evolve(each, **moved))
-    return found
+    steps = {name: high - low + 1 for name, (low, high) in ends.items()}
+    steps |= dict.fromkeys(UPDATES, max((steps.get(name, 0) for name in UPDATES), default=0))
+    return {cls: {name: steps[name] for name in names} for cls, names in fields.items()}
 
 
 _evolve: Any = attrs.evolve  # which does not know that messages are attrs classes

@@ -20,6 +20,7 @@ FEWEST_LOOKS = LOOKS_RUNNING + 1
 
 async def monitor(
     control: Path,
+    config: Path,
     limits: MonitorConfig,
     show: Callable[[Health], None],
     *,
@@ -30,6 +31,7 @@ async def monitor(
 
     Args:
         control: where it is reached: of `spore.deploy.control_socket.socket_path`.
+        config: the file that it runs.
         limits: what counts as healthy.
         show: told what each look shows, after the first.
         seconds: for how long; at least for `FEWEST_LOOKS`.
@@ -45,7 +47,7 @@ async def monitor(
     """
     watch = Watch(limits)
     health: Health | None = None
-    async with open_control(control) as system:
+    async with open_control(control, config) as system:
         due = trio.current_time()
         end = due + seconds
         looks = 0

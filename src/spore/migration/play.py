@@ -17,7 +17,7 @@ from spore.feeds import Account, Feed, open_feed
 from spore.migration.recording import Recorder, Recording, TimedRecorder
 from spore.migration.tap import RECORDER, entries, tapped
 
-__all__ = ["Meter", "Played", "play", "play_feed"]
+__all__ = ["Meter", "Played", "lost_in", "play", "play_feed"]
 
 
 @attrs.frozen(kw_only=True)
@@ -144,7 +144,7 @@ async def _play(
         recording=recording,
         account=feed.account,
         messages=sent,
-        lost=_lost(statistics),
+        lost=lost_in(statistics),
         seconds=seconds,
         idle_after_s=idle_after,
         processes=len({*statistics.processes.values(), os.getpid()}),
@@ -152,7 +152,7 @@ async def _play(
     )
 
 
-def _lost(statistics: SystemStatistics) -> int:
+def lost_in(statistics: SystemStatistics) -> int:
     """What was given up by a mailbox, or before it got there by a link."""
     units = statistics.units.values()
     bundles = [unit.bundle for unit in units if unit.bundle is not None]

@@ -154,7 +154,7 @@ async def make(change: Change, say: Callable[[str], None], *, cold: bool = False
 async def _carry_out(change: Change, successor: Staged | None, say: Callable[[str], None], *, cold: bool) -> bool:
     """Switch the system, if one runs, and put the file. Return whether one runs."""
     try:
-        async with open_control(change.control) as control:
+        async with open_control(change.control, change.path) as control:
             runs = {bundle.name: bundle.mode for bundle in (await control.status()).bundles}
             if change.bundle not in runs:
                 raise UsageError(f"the system that runs has no bundle {change.bundle!r}; {among(change.bundle, runs)}")

@@ -1,29 +1,21 @@
 """One run of one mode, in a process of its own: ``python -m spore.migration.run``.
 
-It is told what to do in one JSON line on stdin, and tells, a line each, when what is measured begins, when it ends, and the
-result. It ends when stdin does, so that it does not outlive the process that has started it. What came out is written
-as frames to a file for signals and one for orders, so that two runs can be held against each other.
+It tells when what is measured begins, when it ends, and the result. What came out is written as frames to a file for signals
+and one for orders, so that two runs can be held against each other.
 """
 
 from __future__ import annotations
 
 import gc
-import json
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import attrs
-import cattrs
-import trio
 
 import spore
 from spore.codec.encode import encoded_classes
 from spore.deploy import Hop, Mode, SystemConfig
-from spore.deploy.child import first_cause
-from spore.deploy.spec import from_json
 from spore.migration.latency import event_latencies, joined
 from spore.migration.loop import Looped, Paced, looped, read_whole
 from spore.migration.play import Played, play_feed
@@ -31,6 +23,7 @@ from spore.migration.recording import digest
 from spore.migration.resources import CpuMeter
 from spore.migration.tap import RECORDER
 from spore.migration.tell_cost import tell_adds_ns
+from spore.migration.worker import Say, serve
 from spore.relay.statistics import ClientStatistics
 
 __all__ = ["ORDERS", "SIGNALS", "Result", "RunJob", "frames_of"]
@@ -93,7 +86,7 @@ class Result:
     tell_adds_ns: float | None = None
 
 
-async def run(job: RunJob, say: Callable[..., None]) -> Result:
+async def run(job: RunJob, say: Say) -> Result:
     """Run a job in this process.
 
     Cancellation: always a checkpoint; nothing is left running.
@@ -146,48 +139,5 @@ def _clients(played: Played) -> list[ClientStatistics]:
     return [client for client in known if client is not None]
 
 
-def main() -> int:
-    """Run the job that stdin tells, and return the exit code."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what actors print is no part of the result
-
-    def say(**event: Any) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
-
-    return trio.run(_main, say)
-
-
-async def _main(say: Callable[..., None]) -> int:
-    result: Result | None = None
-    async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
-        line = b""
-        while not line.endswith(b"\n"):
-            more = await stdin.receive_some()
-            if not more:
-                return 1
-            line += more
-        job = from_json(line, RunJob)
-        sys.path[:] = job.path
-        try:
-            async with trio.open_nursery() as nursery:
-
-                async def end_with_stdin() -> None:
-                    while await stdin.receive_some():
-                        pass
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(end_with_stdin)
-                result = await run(job, say)
-                nursery.cancel_scope.cancel()
-        except* Exception as group:  # noqa: BLE001 - whatever it is, it is told
-            error = first_cause(group)
-            say(event="failed", reason=f"{type(error).__name__}: {error}")
-    if result is None:
-        return 1
-    say(event="result", result=cattrs.unstructure(result))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(RunJob, run))

@@ -41,6 +41,10 @@ class ModeMeasures:
     encoded_bytes: Spread
     lost: int
     """In all runs."""
+    sustained_rate: int | None = None
+    """The highest rate, in events a second, that a load test has found sustained; None where that was not searched, or none was."""
+    too_much_rate: int | None = None
+    """The lowest rate above it that was not."""
 
 
 @attrs.frozen(kw_only=True)
@@ -105,6 +109,7 @@ def verdict_of(comparison: Comparison) -> Verdict:
 
 
 def _measures(comparison: Comparison, mode: str) -> ModeMeasures:
+    found = comparison.sustained.get(mode)
     full = [each.full[mode] for each in comparison.repeats]
     paced = [each.paced[mode].result for each in comparison.repeats]
     hops, events = [_timed(run.hop_ns) for run in paced], [_timed(run.event_ns) for run in paced]
@@ -122,6 +127,8 @@ def _measures(comparison: Comparison, mode: str) -> ModeMeasures:
         encoded_messages=spread(run.result.encoded_messages for run in full),
         encoded_bytes=spread(run.result.encoded_bytes for run in full),
         lost=sum(run.result.lost for name, run in comparison.runs() if name == mode),
+        sustained_rate=found.sustained if found is not None else None,
+        too_much_rate=found.too_much if found is not None else None,
     )
 
 

@@ -18,7 +18,7 @@ def outcome(comparison: Comparison, verdict: Verdict) -> Markup:
     """What came out of a run for throughput, and what was lost and encoded on the way."""
     first = {mode: comparison.repeats[0].full[mode].result for mode in MODES}
     modes = {mode: verdict.modes[mode] for mode in MODES}
-    rows = (
+    rows = [
         ("processes", [each.processes for each in first.values()]),
         ("events in", [each.messages for each in first.values()]),
         ("signals out", [each.signals for each in first.values()]),
@@ -26,7 +26,10 @@ def outcome(comparison: Comparison, verdict: Verdict) -> Markup:
         ("messages encoded", [each.encoded_messages for each in first.values()]),
         ("bytes encoded", [each.encoded_bytes for each in first.values()]),
         ("messages lost, in all runs", [each.lost for each in modes.values()]),
-    )
+    ]
+    if comparison.sustained:
+        found = [each.sustained_rate for each in modes.values()]
+        rows.append(("highest rate that was sustained, events a second", [each or 0 for each in found]))
     digests = {mode: tag("code", each, class_="digest") for mode, each in verdict.digest.items()}
     if verdict.digest[BUNDLED] == verdict.digest[RELAYED]:
         said = joined(["SHA-256 of all signals, orders and reports, in both modes: ", digests[BUNDLED]])
