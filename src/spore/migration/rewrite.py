@@ -53,12 +53,11 @@ def with_mode(text: str, bundle: str, mode: Mode) -> str:
 
 
 def _edits(text: str, number: int, mode: Mode) -> Iterator[str]:
-    """What tomlkit makes of the whole text; then of the bundle's own table, because tomlkit brings tables that stand apart together."""
+    """What tomlkit makes of the whole text; then of each bundle's own table, because tomlkit brings tables that stand apart together."""
     yield from _edited(text, number, mode)
-    headers = [match.start() for match in _BUNDLE.finditer(text)]
-    if number < len(headers):
-        start = headers[number]
-        next_table = _TABLE.search(text, text.index("]]", start))
+    for header in _BUNDLE.finditer(text):
+        start = header.start()
+        next_table = _TABLE.search(text, header.end())
         end = next_table.start() if next_table is not None else len(text)
         for table in _edited(text[start:end], 0, mode):
             yield text[:start] + table + text[end:]
