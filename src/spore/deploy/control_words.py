@@ -13,6 +13,7 @@ import cattrs
 import trio
 
 from spore.deploy.config import Mode
+from spore.deploy.load import said
 from spore.deploy.strict import Problem, structure
 
 __all__ = [
@@ -165,5 +166,5 @@ def read(line: bytes, cls: type[T]) -> T:
     try:
         value: T = structure(data, cls)
     except Problem as problem:
-        raise ValueError(str(problem)) from None
+        raise ValueError("; ".join(said(list(problem.found)))) from None
     return value
