@@ -11,8 +11,10 @@ from spore import Directive, Supervision
 from spore.deploy import (
     ActorConfig,
     BundleConfig,
+    ControlConfig,
     FeedConfig,
     Mode,
+    MonitorConfig,
     RelayConfig,
     ShadowConfig,
     SystemConfig,
@@ -72,6 +74,15 @@ def test_every_key_can_be_said(load):
         [relay]
         socket = "/run/relay"
         heartbeat_s = 1
+        [control]
+        socket = "run/control"
+        [monitor]
+        max_queue_share = 1
+        max_latency_us = 250.5
+        max_lost = 1
+        max_restarts = 2
+        max_dead_letters = 3
+        max_shadow_differences = 4
         [[bundles]]
         name = "core"
         mode = "relay"
@@ -98,6 +109,15 @@ def test_every_key_can_be_said(load):
     )
     desk = config.bundles[0].actors["desk"]
     assert config.modules == ("one", "two")
+    assert config.control.socket == "run/control"
+    assert config.monitor == MonitorConfig(
+        max_queue_share=1.0,
+        max_latency_us=250.5,
+        max_lost=1,
+        max_restarts=2,
+        max_dead_letters=3,
+        max_shadow_differences=4,
+    )
     assert (config.relay.socket, config.relay.heartbeat_s) == ("/run/relay", 1.0)
     assert config.bundles[0].supervision == Supervision(max_restarts=1)
     assert config.bundles[0].shadow == ShadowConfig(rate=0.5)
@@ -286,6 +306,8 @@ REFERENCE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
         ("## `shadow`", ShadowConfig),
         ("## `supervision`", Supervision),
         ("## `[relay]`", RelayConfig),
+        ("## `[control]`", ControlConfig),
+        ("## `[monitor]`", MonitorConfig),
         ("## `[[feeds]]`", FeedConfig),
     ],
 )

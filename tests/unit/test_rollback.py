@@ -56,6 +56,7 @@ async def test_a_running_system_is_switched_and_its_file_says_so(config):
     assert {stat.S_IMODE(path.stat().st_mode) for path in (config, made.backup)} == {0o640}
     assert files(config) == [config.name, made.backup.name]
     assert lines == [
+        f"backed up as {made.backup}",
         "switching bundle 'core' to relay",
         "drain",
         "bundle 'core' runs in relay now, after a pause of 12.5 ms",
@@ -68,7 +69,7 @@ async def test_where_nothing_runs_the_file_alone_is_changed_and_it_says_so(confi
     made, lines = await to_relay(config)
     assert not made.runs
     assert config.read_text() == RELAYED
-    assert lines[0] == f"nothing runs {config}: there is nothing to switch"
+    assert lines[1] == f"nothing runs {config}: there is nothing to switch"
 
 
 async def test_what_is_in_relay_already_is_left_alone(config):
@@ -81,7 +82,7 @@ async def test_what_is_in_relay_already_is_left_alone(config):
         config.write_text(TEXT)
         made, lines = await to_relay(config)
         assert (made.backup is None, system.asked, said_mode(config)) == (False, [], Mode.RELAY)
-    assert lines[0] == "the system runs bundle 'core' in relay already"
+    assert lines[1] == "the system runs bundle 'core' in relay already"
 
 
 async def test_a_link_is_followed_and_stays_one(config):

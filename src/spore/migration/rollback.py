@@ -141,6 +141,7 @@ async def make(change: Change, say: Callable[[str], None], *, cold: bool = False
     backup = None
     if change.before is not None:
         backup = back_up(change.path, change.before, now or datetime.now(UTC))
+        say(f"backed up as {backup}")
     successor: Staged | None = None
     try:
         with staged(change.path, change.after) as successor:
