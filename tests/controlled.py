@@ -50,7 +50,9 @@ class FakeSystem:
         await trio.lowlevel.checkpoint()
         return SystemStatistics(units={}, processes={"outside": 7})
 
-    async def switch(self, bundle, to, *, cold=False, watch=None) -> Switched:
+    async def switch(
+        self, bundle: str, to: Mode, *, cold: bool = False, watch: Callable[[str], None] | None = None
+    ) -> Switched:
         self.asked.append((bundle, to, cold))
         self.switching.set()
         if watch is not None:

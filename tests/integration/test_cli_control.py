@@ -139,21 +139,18 @@ def test_a_system_with_which_nothing_is_wrong_is_healthy(monitor):
     assert any(line.split()[:1] == ["writer"] for line in out.splitlines())
 
 
-def test_a_process_that_dies_while_somebody_watches_is_not_healthy(run):
-    """The system goes on, and the exit code is 1."""
-    monitor = run.start([sys.executable, "-m", "spore", "monitor", str(run.config), "--json"])
-    assert json.loads(monitor.stdout.readline())["healthy"]
-    os.kill(run.pid("actor 'writer'"), signal.SIGKILL)
-    out, err = monitor.communicate(timeout=60)
-    assert (monitor.returncode, err) == (1, "")
-    (excess,) = json.loads(out.splitlines()[-1])["excesses"]
-    assert excess == {"limit": "max_restarts", "where": "the process of actor 'writer'", "value": 1, "allowed": 0}
-
-
-def test_a_system_that_ends_lets_go_of_its_socket(run):
-    """And nothing of it is left."""
-    run.popen.send_signal(signal.SIGTERM)
-    _, err = run.popen.communicate(timeout=60)
-    assert (run.popen.returncode, err) == (0, "")
-    assert not list(run.folder.glob("run/spore/*"))
-    assert run.do("monitor", str(run.config))[0] == 2
+def test_a_process_that_dies_while_somebody_watches_is_not_healthy():
+    """The system goes on, and the exit code is 1. When it has ended nothing of it is left, and the code is 2."""
+    with system() as run:
+        monitor = run.start([sys.executable, "-m", "spore", "monitor", str(run.config), "--json"])
+        assert json.loads(monitor.stdout.readline())["healthy"]
+        os.kill(run.pid("actor 'writer'"), signal.SIGKILL)
+        out, err = monitor.communicate(timeout=60)
+        assert (monitor.returncode, err) == (1, "")
+        (excess,) = json.loads(out.splitlines()[-1])["excesses"]
+        assert excess == {"limit": "max_restarts", "where": "the process of actor 'writer'", "value": 1, "allowed": 0}
+        run.popen.send_signal(signal.SIGTERM)
+        _, err = run.popen.communicate(timeout=60)
+        assert (run.popen.returncode, err) == (0, "")
+        assert not list(run.folder.glob("run/spore/*"))
+        assert run.do("monitor", str(run.config))[0] == 2

@@ -134,7 +134,7 @@ def test_ctrl_c_of_a_switch_says_that_the_switch_goes_on(config, capsys):
 
         async def wait():
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
 
         system.go = type("Go", (), {"wait": staticmethod(wait)})
         assert run(["switch", "core", str(config), "--to", "relay"]) == 130

@@ -111,10 +111,11 @@ def _write(path: Path, data: bytes, *, like: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(handle)
-    except BaseException as error:
+    except OSError as error:
         path.unlink()
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    except BaseException:
+        path.unlink()
         raise
 
 

@@ -182,13 +182,16 @@ async def _switch_and_put(
     except OSError as error:
         if successor is None or successor.in_place:
             raise
-        say(f"{change.path} cannot be replaced, so bundle {change.bundle!r} is switched back: {error.strerror}")
-        try:
-            await control.switch(change.bundle, before, cold=cold, watch=say)
-        except SporeError as again:
-            reason = f"it runs in {change.mode} and {change.path} says {before}, because {error.strerror}"
-            raise RollbackFailed(change.bundle, f"{reason}; it could not be switched back: {again}") from error
-        raise
+        failure = error
+    else:
+        return
+    say(f"{change.path} cannot be replaced, so bundle {change.bundle!r} is switched back: {failure.strerror}")
+    try:
+        await control.switch(change.bundle, before, cold=cold, watch=say)
+    except SporeError as error:
+        reason = f"it runs in {change.mode} and {change.path} says {before}, because {failure.strerror}"
+        raise RollbackFailed(change.bundle, f"{reason}; it could not be switched back: {error}") from failure
+    raise failure
 
 
 def _put(change: Change, successor: Staged | None, say: Callable[[str], None]) -> None:
