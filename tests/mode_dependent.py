@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,7 +13,7 @@ from spore.relay import RemoteRef
 from spore.services import SignalGeneratorActor
 from spore.services.messages import ArbitrageSignal, MarketMessage, SignalMessage
 
-__all__ = ["Failing", "ModeDependent", "Slow"]
+__all__ = ["Failing", "Held", "ModeDependent", "Slow"]
 
 
 evolve: Any = attrs.evolve  # which does not know that messages are attrs classes
@@ -51,3 +52,14 @@ class Slow(spore.Actor[MarketMessage]):
     async def handle(self, message: MarketMessage) -> None:
         for _ in range(100):
             await trio.lowlevel.checkpoint()
+
+
+@attrs.define
+class Held(spore.Actor[MarketMessage]):
+    """Goes on only when a file is there."""
+
+    path: str
+
+    async def handle(self, message: MarketMessage) -> None:
+        while not Path(self.path).exists():
+            await trio.sleep(0.01)

@@ -384,8 +384,22 @@ async def test_bytes_encoded_are_those_of_the_frames(tmp_path):
     assert (result.encoded_messages, result.encoded_bytes) == (len(frames), sum(map(len, frames)))
 
 
-async def test_what_a_link_has_given_up_counts_as_lost():
-    """A slow receiver that keeps only the newest loses messages on the sender's side of the relay, too."""
+class Telling(Looped):
+    """Makes a file when everything was sent."""
+
+    def __init__(self, messages, path):
+        super().__init__(messages)
+        self._path = path
+
+    async def batches(self):
+        async for batch in super().batches():
+            yield batch
+        self._path.touch()
+
+
+async def test_what_a_link_has_given_up_counts_as_lost(tmp_path):
+    """A receiver that is held up and keeps only the newest loses messages on the sender's side of the relay, too."""
+    everything_sent = tmp_path / "sent"
     config = SystemConfig(
         bundles=(
             BundleConfig(
@@ -393,14 +407,17 @@ async def test_what_a_link_has_given_up_counts_as_lost():
                 mode=Mode.RELAY,
                 actors={
                     "market_data": ActorConfig(
-                        type="tests.mode_dependent:Slow", capacity=4, overflow=Overflow.DROP_OLDEST
+                        type="tests.mode_dependent:Held",
+                        config={"path": str(everything_sent)},
+                        capacity=4,
+                        overflow=Overflow.DROP_OLDEST,
                     )
                 },
             ),
         )
     )
     sent = 3_000
-    played = await play_feed(Looped([quote(number) for number in range(sent)]), config=config)
+    played = await play_feed(Telling([quote(number) for number in range(sent)], everything_sent), config=config)
     bundle = played.statistics.units["actor 'market_data'"].bundle
     assert bundle is not None
     (actor,) = bundle.actors.values()
