@@ -66,11 +66,15 @@ def test_a_file_can_say_where_its_socket_is(config, folder):
         socket_path(config, "x" * 120)
 
 
-def test_without_a_runtime_directory_it_is_in_one_of_the_users_own(config, folder, monkeypatch):
-    """Under the temporary directory."""
+def test_without_the_variable_it_is_in_the_usual_runtime_directory_or_a_temporary_one(config, folder, monkeypatch):
+    """So that a job of cron finds what a login has started."""
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr("spore.deploy.control_socket.RUN_USER", str(folder / "user"))
     assert socket_path(config).parent == folder / f"spore-{os.getuid()}"
+    usual = folder / "user" / str(os.getuid())
+    usual.mkdir(parents=True)
+    assert socket_path(config).parent == usual / "spore"
 
 
 async def test_directory_and_socket_are_for_the_user_alone_and_gone_afterwards(config, path):
@@ -113,6 +117,22 @@ async def test_a_second_run_is_refused_with_the_number_of_the_first(config, path
                 pytest.fail("there are two")
         async with open_control(path, config) as control:
             assert (await control.status()).pid == os.getpid()
+
+
+async def test_somebody_who_looks_whether_it_runs_does_not_keep_it_from_running(config, path):
+    """Although he holds the lock while he looks."""
+    path.parent.mkdir(mode=0o700)
+    looking = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    async with trio.open_nursery() as nursery:
+
+        async def look_away():
+            await trio.testing.wait_all_tasks_blocked()
+            os.close(looking)
+
+        nursery.start_soon(look_away)
+        async with claim(path, config):
+            assert runner_of(path) == os.getpid()
 
 
 async def test_what_a_dead_run_has_left_is_replaced(config, path):

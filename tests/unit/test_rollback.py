@@ -69,7 +69,7 @@ async def test_where_nothing_runs_the_file_alone_is_changed_and_it_says_so(confi
     made, lines = await to_relay(config)
     assert not made.runs
     assert config.read_text() == RELAYED
-    assert lines[1] == f"nothing runs {config}: there is nothing to switch"
+    assert lines[1] == f"nothing runs {config}, as nobody listens at {socket_path(config)}: there is nothing to switch"
 
 
 async def test_what_is_in_relay_already_is_left_alone(config):

@@ -16,11 +16,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import trio
+
 from spore.errors import UsageError
 from spore.relay import Address
 from spore.relay.unix import listen_at, remove
 
 __all__ = ["claim", "runner_of", "socket_path"]
+
+RUN_USER = "/run/user"
+"""Source: pam_systemd(8)."""
+LOOK_S = 0.1
+"""Who looks whether a lock is held holds it for a moment. Longer than so long it is no look."""
 
 
 def socket_path(config: str | Path, socket: str | None = None) -> Path:
@@ -43,8 +50,11 @@ def socket_path(config: str | Path, socket: str | None = None) -> Path:
 
 
 def _folder() -> Path:
-    """The private directory of this user for sockets of runs."""
+    """The private directory of this user for sockets of runs. A job of cron is to find the same as a login, so the usual runtime
+    directory counts without the variable, too."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if not runtime and os.access(f"{RUN_USER}/{os.getuid()}", os.W_OK):
+        runtime = f"{RUN_USER}/{os.getuid()}"
     return Path(runtime) / "spore" if runtime else Path(tempfile.gettempdir()) / f"spore-{os.getuid()}"
 
 
@@ -63,7 +73,7 @@ async def claim(path: Path, what: str | Path) -> AsyncIterator[socket.socket]:
     """
     if path.parent == _folder():
         _make_private(path.parent)
-    lock = _locked(path, what)
+    lock = await _locked(path, what)
     try:
         sock = await listen_at(str(path), who="another process")
         try:
@@ -101,8 +111,9 @@ def _lock_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def _locked(path: Path, what: str | Path) -> int:
+async def _locked(path: Path, what: str | Path) -> int:
     file = _lock_file(path)
+    patience = trio.current_time() + LOOK_S
     while True:
         try:
             lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -113,6 +124,9 @@ def _locked(path: Path, what: str | Path) -> int:
         except BlockingIOError:
             number = _number_in(lock)
             os.close(lock)
+            if trio.current_time() < patience:
+                await trio.sleep(LOOK_S / 10)
+                continue
             raise UsageError(
                 f"{what} is run already, by process {number or '…'}; end that one first, or run a copy of the file"
             ) from None

@@ -162,7 +162,7 @@ async def _carry_out(change: Change, successor: Staged | None, say: Callable[[st
             with trio.CancelScope(shield=True):
                 await _switch_and_put(change, control, runs[change.bundle], successor, say, cold=cold)
     except NothingRuns:
-        say(f"nothing runs {change.path}: there is nothing to switch")
+        say(f"nothing runs {change.path}, as nobody listens at {change.control}: there is nothing to switch")
         _put(change, successor, say)
         return False
     return True
