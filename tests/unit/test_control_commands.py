@@ -88,6 +88,7 @@ def test_switch_says_the_steps_the_pause_and_that_the_file_is_as_it_was(config, 
     assert capsys.readouterr().out.splitlines() == [
         "switching bundle 'core' to relay",
         "drain",
+        "go on",
         "bundle 'core' runs in relay now, after a pause of 12.5 ms",
         f"{config} was not changed, and says shared_memory",
     ]
