@@ -21,7 +21,9 @@ NONE = "–"
 def table(health: Health) -> Table:
     """All actors; what is not healthy in red."""
     bad = {excess.where for excess in health.excesses}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=Text(_rest(health)), caption_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption=Text(_rest(health)), caption_justify="left"
+    )
     table.add_column("actor")
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
         table.add_column(name, justify="right")
@@ -30,7 +32,7 @@ def table(health: Health) -> Table:
         if actor.bundle != bundle:
             bundle = actor.bundle
             table.add_section()
-            table.add_row(escape(f"{bundle} ({actor.mode})"), style="bold")
+            table.add_row(escape(bundle), actor.mode, style="bold")
         table.add_row(*map(escape, _row(actor)), style="red" if f"actor {actor.name!r}" in bad else "")
     return table
 
