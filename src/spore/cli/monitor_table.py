@@ -24,9 +24,9 @@ def table(health: Health) -> Table:
     table = Table(
         box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption=Text(_rest(health)), caption_justify="left"
     )
-    table.add_column("actor")
+    table.add_column("actor", no_wrap=True)
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name != "lost")
     bundle = None
     for actor in health.actors:
         if actor.bundle != bundle:
