@@ -218,7 +218,8 @@ def test_monitor_shows_a_line_an_actor_and_the_verdict(config, capsys, looks, mo
     out = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert "core relay" in lines
-    assert "desk (suspended) 5,000 – – 4/10 3 conflated (meant) 0" in lines
+    assert "desk (suspended) 5,000 – – 4/10 3 0" in lines
+    assert "desk has lost 3 conflated (meant)" in lines
     assert "[b] 0 – – 0/10 0 0" in lines
     assert "shadow of core: 0 compared, 0 different, 0 skipped; out of step: its twin has died" in lines
     assert lines[-2:] == [f"bundle 'core' runs in relay, and {config} says shared_memory", "healthy"]

@@ -26,7 +26,7 @@ def table(health: Health) -> Table:
     )
     table.add_column("actor", no_wrap=True)
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
-        table.add_column(name, justify="right", no_wrap=name != "lost")
+        table.add_column(name, justify="right", no_wrap=True)
     bundle = None
     for actor in health.actors:
         if actor.bundle != bundle:
@@ -43,12 +43,17 @@ def _row(actor: ActorHealth) -> Iterator[str]:
     yield _time(actor.waiting_us)
     yield _time(actor.handling_us)
     yield f"{actor.queued:,}/{actor.capacity:,}"
-    yield ", ".join(f"{count:,} {_reason(reason)}" for reason, count in actor.lost.items()) or "0"
+    yield f"{sum(actor.lost.values()):,}"
     yield f"{actor.restarts:,}"
 
 
 def _rest(health: Health) -> str:
-    lines = [f"processes restarted: {health.restarts:,} · dead letters: {health.dead_letters:,}"]
+    lines = [
+        f"{actor.name} has lost " + ", ".join(f"{count:,} {_reason(reason)}" for reason, count in actor.lost.items())
+        for actor in health.actors
+        if actor.lost
+    ]
+    lines += [f"processes restarted: {health.restarts:,} · dead letters: {health.dead_letters:,}"]
     lines += [
         f"shadow of {shadow.bundle}: {shadow.compared:,} compared, {shadow.different:,} different, {shadow.skipped:,} skipped; "
         + shadow.state
