@@ -21,9 +21,7 @@ NONE = "–"
 def table(health: Health) -> Table:
     """All actors; what is not healthy in red."""
     bad = {excess.where for excess in health.excesses}
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption=Text(_rest(health)), caption_justify="left"
-    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, caption=Text(_rest(health)), caption_justify="left")
     table.add_column("actor", no_wrap=True)
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
         table.add_column(name, justify="right", no_wrap=True)
