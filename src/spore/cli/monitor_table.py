@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -18,10 +19,10 @@ __all__ = ["table", "verdict"]
 NONE = "–"
 
 
-def table(health: Health) -> Table:
-    """All actors; what is not healthy in red."""
+def table(health: Health) -> Group:
+    """All actors, what is not healthy in red, and below them what is of no single actor."""
     bad = {excess.where for excess in health.excesses}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, caption=Text(_rest(health)), caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("actor", no_wrap=True)
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -32,7 +33,7 @@ def table(health: Health) -> Table:
             table.add_section()
             table.add_row(escape(bundle), actor.mode, style="bold")
         table.add_row(*map(escape, _row(actor)), style="red" if f"actor {actor.name!r}" in bad else "")
-    return table
+    return Group(table, Text(_rest(health)))
 
 
 def _row(actor: ActorHealth) -> Iterator[str]:
