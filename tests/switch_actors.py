@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from tests.pipeline_actors import Detector, Source, Tick, Writer
+from tests.pipeline_actors import Detector, Source, Tick, Turn
 
 import spore
 
-__all__ = ["Lines", "Passing", "Reluctant", "Summing"]
+__all__ = ["Passing", "Reluctant", "Summing"]
 
 
 @attrs.define
@@ -26,24 +26,16 @@ class Passing(Source):
 
 @attrs.define
 class Summing(Detector):
-    """Makes signals, and hands over what it has summed up."""
+    """Makes signals, hands over what it has summed up, and answers with that."""
+
+    def handle(self, message: Tick) -> Turn:  # type: ignore[override]
+        return Turn(message.event_time_ns, message.number, super().handle(message))
 
     def snapshot(self) -> Any:
         return self.inner.total
 
     def restore(self, state: Any) -> None:
         self.inner.total = state
-
-
-@attrs.define
-class Lines(Writer):
-    """Writes signals, and hands over how it is called."""
-
-    def snapshot(self) -> Any:
-        return self.path
-
-    def restore(self, state: Any) -> None:
-        assert state == self.path
 
 
 @attrs.define

@@ -167,7 +167,7 @@ async def test_an_old_process_that_is_killed_is_started_again_in_the_old_mode(sm
         await nursery.start(load.run)
         for step in ("pause", "go on"):
             pid = (await system.statistics()).processes["actor 'source'"]
-            with pytest.raises(SwitchFailed, match="actor 'source'|an old process"):
+            with pytest.raises(SwitchFailed, match=r"actor 'source'|an old process"):
                 await system.switch("core", BUNDLED, watch=killing(step, lambda pid=pid: {pid}))
             assert system.plan.bundle("core").mode is RELAYED
             await until_sent(load, load.sent + 100)

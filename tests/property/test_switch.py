@@ -10,7 +10,7 @@ import trio
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.modes import difference, outcome, relayed, send_all
-from tests.property.modes_world import Note, Step, faults, notes, steps, system_of, wirings
+from tests.property.modes_world import Step, faults, notes, steps, wirings
 from tests.relays import run
 
 from spore.deploy import STEPS, Mode, SystemConfig
