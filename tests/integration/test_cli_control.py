@@ -28,7 +28,7 @@ MOVABLE = """\
 [[bundles]]
 name = "core"
 mode = "shared_memory"    # or "relay"
-actors.market_data = {{ type = "MarketDataActor", wire = {{ signals = [] }} }}
+actors.signals = {{ type = "SignalGeneratorActor" }}
 """
 
 
