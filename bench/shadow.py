@@ -131,7 +131,7 @@ async def take_over() -> float:
     async with open_system(pipeline(shadow=False)) as system:
         await play(system)
         await system.wait_idle()
-        (unit,) = system._running.values()
+        (unit,) = system.running.values()
         assert isinstance(unit, RunningUnit)
         assert unit.bundle is not None
         began = process_time_ns()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 import trio
+import trio.testing
 
 from spore.deploy import Mode, SystemStatistics, load_config, make_plan
 from spore.deploy.control import serve_control
@@ -58,6 +59,9 @@ class FakeSystem:
         if watch is not None:
             watch("drain")
         await self.go.wait()
+        if watch is not None:
+            watch("go on")
+        await trio.testing.wait_all_tasks_blocked()  # whoever is told has been told
         if (error := self.failing(to)) is not None:
             raise error
         before = self.mode(bundle)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from itertools import chain, count, zip_longest
 from typing import Any
 from unittest.mock import patch
@@ -18,24 +18,25 @@ import trio
 from tests.relays import run
 
 from spore import ActorRef, ActorStopped, MailboxFull
-from spore.deploy import Mode, System, SystemConfig, open_system
+from spore.deploy import Mode, Plan, System, SystemConfig, Unit, UnitKind, open_system, run_plan
+from spore.deploy.ground import Ground, Running
 from spore.deploy.place import Local
 from spore.deploy.plan import make_plan
-from spore.deploy.spec import LinkSpec, UnitSpec, spec_of, target_of
+from spore.deploy.spec import FeedSpec, LinkSpec, UnitSpec, spec_of, target_of
 from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import RunningUnit, open_link, remote_ref
-from spore.errors import LinkDenied
+from spore.errors import LinkDenied, UnitFailed
 from spore.migration import Recorder, Recording, digest, entries, tapped
 from spore.migration.tap import RECORDER
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay import Relay, Switchboard
+from spore.relay import Client, Relay, Switchboard
 from spore.relay import carrier as carriers
 from spore.relay import client as clients
 from spore.relay import server as servers
 from spore.relay.statistics import OutgoingStatistics
 from spore.testing import Faults, FaultyCarrier
 
-__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded", "relayed"]
+__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded", "relayed", "send_all"]
 
 Seen = Mapping[str, Sequence[object]]
 """What came out, in order, by where it came out."""
@@ -95,7 +96,7 @@ def outcome(
             refs = [system.ref(name) for name in to]
             for batch in batches:
                 for ref in refs:
-                    await _send_all(ref, batch)
+                    await send_all(ref, batch)
                 if between is not None:
                     await between(system)
         outside = system._client.statistics().outgoing if system._client is not None else ()
@@ -105,7 +106,7 @@ def outcome(
     return Outcome(seen=seen, counts=counts)
 
 
-async def _send_all(ref: ActorRef[Any], batch: Sequence[Any]) -> None:
+async def send_all(ref: ActorRef[Any], batch: Sequence[Any]) -> None:
     for message in batch:
         with suppress(ActorStopped, LinkDenied, MailboxFull):
             await ref.send(message)
@@ -146,10 +147,44 @@ def opened(
     return open_system(config.in_mode(mode), local=local)
 
 
-class _Relayed(System):
-    """A system that reaches every actor through the relay, although all run in this process."""
+class Inside(Ground):
+    """What a system stands on whose processes all are this one, and whose relay and link are there already."""
 
-    def _new_ref(self, name: str) -> ActorRef[Any]:
+    def __init__(self, plan: Plan, nursery: trio.Nursery, link: LinkSpec, client: Client, local: Local | None) -> None:
+        super().__init__(
+            plan,
+            nursery,
+            ExitStack(),
+            local=local,
+            say=lambda _: None,
+            hops=(),
+            restarts=False,
+            open_twin=run_plan,
+        )
+        self.link, self.client = link, client
+
+    async def need_relay(self, plan: Plan) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def unit(self, unit: Unit, spec: UnitSpec | FeedSpec, *, restarts: bool | None = None) -> Running:
+        assert isinstance(spec, UnitSpec)
+        return RunningUnit(spec, self.local)
+
+    def kill_heir(self) -> None:
+        """Have a unit die that is to take over, if there is one, as a process does."""
+        for running, life in self._lives.items():
+            if life.failed is not None:
+                life.failed(UnitFailed(running.label, "its process was killed"))
+                life.scope.cancel()
+                return
+
+
+class _Relayed(System):
+    """A system that reaches every actor through the relay that would be in another process, although all run in this one."""
+
+    def way_to(self, name: str) -> ActorRef[Any]:
+        if self.plan.unit_of(name).kind is UnitKind.BUNDLE:
+            return super().way_to(name)
         assert self._client is not None
         return remote_ref(self._client, target_of(self.plan, name, remote=True))
 
@@ -163,11 +198,9 @@ async def relayed(
     seed: int,
     states: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[System]:
-    """A running system whose every actor is reached through the relay."""
+    """A running system, the processes of which all are this one. What is relayed goes over carriers in memory."""
     plan = make_plan(config, local=local)
     link = LinkSpec(address="unix:memory", heartbeat_s=config.relay.heartbeat_s, messages=plan.messages)
-    specs = [spec_of(plan, unit, link, states=states) for group in plan.units for unit in group]
-    running: dict[str, Any] = {spec.label: RunningUnit(spec, local) for spec in specs if isinstance(spec, UnitSpec)}
     made = 0
     async with trio.open_nursery() as nursery:
         relay = Relay(Switchboard(heartbeat_s=config.relay.heartbeat_s), nursery)
@@ -189,11 +222,18 @@ async def relayed(
             patch.object(servers, "perf_counter_ns", clock),
         ):
             async with trio.open_nursery() as units, open_link(link, OUTSIDE) as client:
+                assert client is not None
+                ground = Inside(plan, units, link, client, local)
+                running: dict[str, Running] = {
+                    unit.label: ground.unit(unit, spec_of(plan, unit, link, states=states))
+                    for group in plan.units
+                    for unit in group
+                }
                 for unit in running.values():
-                    units.start_soon(unit.run)
+                    ground.start(unit)
                 for unit in running.values():
                     await unit.started.wait()
-                system = _Relayed(plan, client, running, None)
+                system = _Relayed(plan, running, ground)
                 yield system
                 await system.end()
         nursery.cancel_scope.cancel()

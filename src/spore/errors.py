@@ -124,9 +124,9 @@ class SwitchFailed(SporeError):
     """A bundle was not switched to another mode. The system is as it was.
 
     Attributes:
-        bundle: which one.
-        step: in which step.
-        reason: what happened there.
+        bundle: its name.
+        step: in which step; see `spore.deploy.STEPS`.
+        reason: what was in the way.
     """
 
     def __init__(self, bundle: str, step: str, reason: str) -> None:

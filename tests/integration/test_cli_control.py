@@ -8,29 +8,34 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from tests.controlled import short_folder
 
 ROOT = Path(__file__).parents[2]
-TEXT = """\
-# a feed that is over soon and never ends
+FED = """\
 modules = ["tests.pipeline_feed"]
 
 [[bundles]]
 name = "core"
-mode = "relay"    # or "shared_memory"
+mode = "relay"
 actors.writer = {{ type = "tests.pipeline_feed:Syncs", config = {{ path = "{path}" }} }}
 
 [[feeds]]
 source = "count:500…"
 to = "writer"
 """
+MOVABLE = """\
+# an actor that hands over its state
+[[bundles]]
+name = "core"
+mode = "shared_memory"    # or "relay"
+actors.signals = {{ type = "SignalGeneratorActor" }}
+"""
 
 
 class Run:
     """``spore run`` of a configuration, and commands to it."""
 
-    def __init__(self, folder: Path, text: str = TEXT) -> None:
+    def __init__(self, folder: Path, text: str) -> None:
         self.folder = folder
         self.config = folder / "system.toml"
         self.config.write_text(text.format(path=folder / "out"))
@@ -79,7 +84,7 @@ class Run:
 
 
 @contextmanager
-def system(text: str = TEXT):
+def system(text: str):
     with short_folder() as folder:
         run = Run(folder, text)
         try:
@@ -89,62 +94,35 @@ def system(text: str = TEXT):
             run.close()
 
 
-@pytest.fixture(scope="module")
-def run():
-    """One for all that leaves it as it was."""
-    with system() as run:
-        yield run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def monitor(run):
-    """The runbook's script, which takes some seconds and watches all that the others do."""
-    monitor = run.start(["scripts/monitor_health.sh", str(run.config)])
-    yield monitor
-    monitor.kill()
-    monitor.communicate()
-
-
-def test_a_rollback_of_what_is_in_relay_already_changes_nothing(run):
-    """Neither the file nor the system; the runbook's script passes arguments and exit codes on."""
-    before = run.config.read_text()
-    code, lines, err = run.do("scripts/rollback_to_relay.sh", "core", str(run.config), "--minutes", "0")
-    assert (code, err) == (0, "")
-    assert lines == [
-        "the system runs bundle 'core' in relay already",
-        f'{run.config} says mode = "relay" already, and is as it was',
-    ]
-    assert run.config.read_text() == before
-    assert not list(run.folder.glob("*.bak"))
-    assert run.do("scripts/rollback_to_relay.sh", "nothing", str(run.config))[0] == 2
-
-
-def test_a_second_run_of_a_file_is_refused(run):
-    """With the number of the first, which goes on."""
-    code, _, err = run.do("run", str(run.config))
-    assert (code, err) == (
-        2,
-        f"spore: {run.config} is run already, by process {run.popen.pid}; end that one first, or run a copy of the file\n",
-    )
-    assert run.do("switch", "core", str(run.config), "--to", "relay")[:2] == (
-        0,
-        ["bundle 'core' runs in relay already"],
-    )
-
-
-def test_a_system_with_which_nothing_is_wrong_is_healthy(monitor):
-    """A line an actor and the verdict; the exit code of the command is that of the script."""
-    out, err = monitor.communicate(timeout=60)
-    assert (monitor.returncode, out.splitlines()[-1], err) == (0, "healthy", "")
-    assert any(line.split()[:1] == ["writer"] for line in out.splitlines())
+def test_the_runbook_goes_back_to_the_relay_and_forth_again():
+    """The file follows the running system, one line of it; and a switch is no reason to be called unhealthy meanwhile."""
+    with system(MOVABLE) as run:
+        config, before = str(run.config), run.config.read_text()
+        monitor = run.start(["scripts/monitor_health.sh", config, "--minutes", "0.1"])
+        code, lines, err = run.do("scripts/rollback_to_relay.sh", "core", config, "--minutes", "0")
+        assert (code, err) == (0, "")
+        assert any(line.startswith("bundle 'core' runs in relay now, after a pause of ") for line in lines)
+        (backup,) = run.folder.glob("system.toml.*.bak")
+        assert lines[-1] == f"to undo this: spore rollback core {config} --restore {backup}"
+        assert run.config.read_text() == before.replace('"shared_memory" ', '"relay" ')
+        assert backup.read_text() == before
+        assert run.do("switch", "core", config, "--to", "relay")[:2] == (0, ["bundle 'core' runs in relay already"])
+        code, lines, err = run.do("rollback", "core", config, "--minutes", "0", "--restore", str(backup))
+        assert (code, err) == (0, "")
+        assert any(line.startswith("bundle 'core' runs in shared_memory now, after a pause of ") for line in lines)
+        assert run.config.read_text() == before
+        assert run.do("scripts/rollback_to_relay.sh", "nothing", config)[0] == 2
+        out, err = monitor.communicate(timeout=60)
+        assert (monitor.returncode, out.splitlines()[-1], err) == (0, "healthy", "")
 
 
 def test_a_process_that_dies_while_somebody_watches_is_not_healthy():
     """The system goes on, and the exit code is 1. When it has ended nothing of it is left, and the code is 2."""
-    with system() as run:
+    with system(FED) as run:
         monitor = run.start([sys.executable, "-m", "spore", "monitor", str(run.config), "--json"])
         assert json.loads(monitor.stdout.readline())["healthy"]
         os.kill(run.pid("actor 'writer'"), signal.SIGKILL)
+        code, _, refused = run.do("run", str(run.config))
         out, err = monitor.communicate(timeout=60)
         assert (monitor.returncode, err) == (1, "")
         (excess,) = json.loads(out.splitlines()[-1])["excesses"]
@@ -154,3 +132,5 @@ def test_a_process_that_dies_while_somebody_watches_is_not_healthy():
         assert (run.popen.returncode, err) == (0, "")
         assert not list(run.folder.glob("run/spore/*"))
         assert run.do("monitor", str(run.config))[0] == 2
+    reason = f"is run already, by process {run.popen.pid}; end that one first, or run a copy of the file"
+    assert (code, refused) == (2, f"spore: {run.config} {reason}\n")

@@ -164,7 +164,7 @@ async def test_a_bundled_system_is_one_process(pipeline):
     """Nothing is started that nobody needs."""
     async with spore.open_system(pipeline.write(Mode.SHARED_MEMORY)) as system:
         assert set((await system.statistics()).processes.values()) == {os.getpid()}
-        assert type(system.ref("source")).__name__ == "LocalRef"
+        assert type(system.ref("source").behind).__name__ == "LocalRef"
 
 
 def test_the_socket_of_a_run_is_for_its_user_alone(pipeline, tmp_path, monkeypatch):

@@ -108,6 +108,12 @@ class Plain(spore.Actor[Step]):
             _tell(self.out, told)
         self._fail(message, late=True)
 
+    def snapshot(self) -> int:
+        return self.total
+
+    def restore(self, state: int) -> None:
+        self.total = state
+
     def _take(self, message: Step) -> tuple[Step | None, Note]:
         self._fail(message, late=False)
         total = ((0 if self.forgetful else self.total) * 31 + message.value + message.number + 1) % MODULUS
@@ -228,7 +234,7 @@ def system_of(actors: dict[str, ActorConfig]) -> SystemConfig:
 
 
 @st.composite
-def wirings(draw: st.DrawFn) -> SystemConfig:
+def wirings(draw: st.DrawFn, *, fails: bool = True) -> SystemConfig:
     """Up to five small actors without a cycle; ``a`` is the first. Who has several senders merges by event time."""
     names = "abcde"[: draw(st.integers(1, 5))]
     outs: dict[str, list[str]] = {name: [] for name in names}
@@ -249,6 +255,7 @@ def wirings(draw: st.DrawFn) -> SystemConfig:
                     wire={"out": tuple(outs[name]), "notes": (NOTES,)},
                     merge="event_time" if name in merging else None,
                     capacities=capacities,
+                    fails=fails,
                 )
             )
             for name in names

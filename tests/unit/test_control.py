@@ -196,7 +196,7 @@ async def test_a_switch_is_told_step_by_step_and_the_system_says_so_too(config, 
     said, steps = [], []
     async with running(config, said) as system, open_control(path, config) as control:
         switched = await control.switch("core", Mode.RELAY, cold=True, watch=steps.append)
-    assert steps == ["switching bundle 'core' to relay", "drain"]
+    assert steps == ["drain", "go on"]
     assert (switched.mode_before, switched.mode, switched.pause_s) == (Mode.SHARED_MEMORY, Mode.RELAY, 0.0125)
     assert system.asked == [("core", Mode.RELAY, True)]
     assert said == ["bundle 'core' is in relay now, after a pause of 12.5 ms"]
@@ -257,6 +257,7 @@ async def test_a_client_that_leaves_in_the_middle_does_not_stop_the_switch(confi
         (b'{"do": "status", "x": 1}\n', "that is no request: x: there is no such key here; there is 'do', 'bundle', 'to', "),
         (b'{"do": "switch", "to": "x"}\n', "that is no request: to: must be one of 'shared_memory', 'relay', 'distributed'"),
         (b"x" * (MAX_REQUEST_BYTES + 1), f"that is no request: a line has more than {MAX_REQUEST_BYTES:,} bytes"),
+        (b"x" * (MAX_REQUEST_BYTES + 1) + b"\n", f"that is no request: a line has more than {MAX_REQUEST_BYTES:,} bytes"),
         (b'{"do": "switch", "bundle": "core"}\n', "a switch is of a bundle to a mode"),
     ],
 )  # fmt: skip

@@ -87,7 +87,8 @@ def test_switch_says_the_steps_the_pause_and_that_the_file_is_as_it_was(config, 
         assert system.asked == [("core", Mode.RELAY, True)]
     assert capsys.readouterr().out.splitlines() == [
         "switching bundle 'core' to relay",
-        "drain",
+        "  drain",
+        "  go on",
         "bundle 'core' runs in relay now, after a pause of 12.5 ms",
         f"{config} was not changed, and says shared_memory",
     ]
@@ -216,8 +217,9 @@ def test_monitor_shows_a_line_an_actor_and_the_verdict(config, capsys, looks, mo
     assert run(["monitor", str(config)]) == 0
     out = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert "core (relay)" in lines
-    assert "desk (suspended) 5,000 – – 4/10 3 conflated (meant) 0" in lines
+    assert "core relay" in lines
+    assert "desk (suspended) 5,000 – – 4/10 3 0" in lines
+    assert "desk has lost 3 conflated (meant)" in lines
     assert "[b] 0 – – 0/10 0 0" in lines
     assert "shadow of core: 0 compared, 0 different, 0 skipped; out of step: its twin has died" in lines
     assert lines[-2:] == [f"bundle 'core' runs in relay, and {config} says shared_memory", "healthy"]

@@ -128,7 +128,7 @@ def test_a_process_that_was_silent_for_a_look_goes_on_from_where_it_was():
 def test_what_was_not_healthy_stays_so_with_its_worst():
     """Somebody who looks at the end is to know."""
     slow = Sampled(1, 200_000_000, 0)
-    assert said(actor(), actor(waiting=slow), actor(waiting=Sampled(3, 500_000_000, 0)), actor(waiting=slow)) == [
+    assert said(actor(), actor(waiting=slow), actor(waiting=Sampled(3, 500_000_000, 0))) == [
         "actor 'desk': max_latency_us is 100,000, and this was 200,000"
     ]
     assert len(said(*[actor(queued=10)] * 4, actor(), actor(failed=1))) == 2

@@ -58,7 +58,8 @@ async def test_a_running_system_is_switched_and_its_file_says_so(config):
     assert lines == [
         f"backed up as {made.backup}",
         "switching bundle 'core' to relay",
-        "drain",
+        "  drain",
+        "  go on",
         "bundle 'core' runs in relay now, after a pause of 12.5 ms",
         f"{config} says mode = \"relay\" for bundle 'core' now",
     ]

@@ -253,7 +253,7 @@ def test_a_rate_of_0_is_off():
     async def main():
         async with with_twin(config, local={"recorder": (Recorder, {"log": []})}) as running:
             assert (await running.statistics()).shadows == {}
-            assert type(running.ref("sum")._cell.actor).__name__ == "Summing"
+            assert type(running.ref("sum").behind.cell.actor).__name__ == "Summing"
 
     run(main)
 

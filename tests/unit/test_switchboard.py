@@ -196,8 +196,18 @@ def test_what_is_let_go_makes_room():
     peer = greet(board, name="me", registry=spore.Registry())
     for _ in range(5):
         words = Attach("a", ("t", "u")), Open(1, "s", "", False, ("x", "y"), ""), Detach("a", True), Close(1)
-        assert say(board, peer, *words) == []
+        assert say(board, peer, *words) == [Detach("a", True)]
     assert peer.routes == 0
+
+
+def test_the_relay_says_when_a_receiver_is_detached():
+    """Whether it was attached or not: from then on somebody else can have the name."""
+    board = Switchboard()
+    first, second = greet(board, 1), greet(board, 2)
+    assert say(board, first, Attach("a", ())) == []
+    for _ in range(2):
+        assert say(board, first, Detach("a", False)) == [Detach("a", False)]
+    assert say(board, second, Attach("a", ())) == []
 
 
 def test_a_name_belongs_to_one_client_at_a_time():
@@ -340,7 +350,6 @@ def test_words_about_links_that_are_not_there_are_let_pass():
         Begin(3, 1, 1, ()),
         Position(3, 1),
         Close(3),
-        Detach("a", False),
         Route(ANNOUNCED),
         ORDER,
         Heartbeat(),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -18,21 +19,21 @@ __all__ = ["table", "verdict"]
 NONE = "–"
 
 
-def table(health: Health) -> Table:
-    """All actors; what is not healthy in red."""
+def table(health: Health) -> Group:
+    """All actors, what is not healthy in red, and below them what is of no single actor."""
     bad = {excess.where for excess in health.excesses}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=Text(_rest(health)), caption_justify="left")
-    table.add_column("actor")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("actor", no_wrap=True)
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     bundle = None
     for actor in health.actors:
         if actor.bundle != bundle:
             bundle = actor.bundle
             table.add_section()
-            table.add_row(escape(f"{bundle} ({actor.mode})"), style="bold")
+            table.add_row(escape(bundle), actor.mode, style="bold")
         table.add_row(*map(escape, _row(actor)), style="red" if f"actor {actor.name!r}" in bad else "")
-    return table
+    return Group(table, Text(_rest(health)))
 
 
 def _row(actor: ActorHealth) -> Iterator[str]:
@@ -41,12 +42,17 @@ def _row(actor: ActorHealth) -> Iterator[str]:
     yield _time(actor.waiting_us)
     yield _time(actor.handling_us)
     yield f"{actor.queued:,}/{actor.capacity:,}"
-    yield ", ".join(f"{count:,} {_reason(reason)}" for reason, count in actor.lost.items()) or "0"
+    yield f"{sum(actor.lost.values()):,}"
     yield f"{actor.restarts:,}"
 
 
 def _rest(health: Health) -> str:
-    lines = [f"processes restarted: {health.restarts:,} · dead letters: {health.dead_letters:,}"]
+    lines = [
+        f"{actor.name} has lost " + ", ".join(f"{count:,} {_reason(reason)}" for reason, count in actor.lost.items())
+        for actor in health.actors
+        if actor.lost
+    ]
+    lines += [f"processes restarted: {health.restarts:,} · dead letters: {health.dead_letters:,}"]
     lines += [
         f"shadow of {shadow.bundle}: {shadow.compared:,} compared, {shadow.different:,} different, {shadow.skipped:,} skipped; "
         + shadow.state

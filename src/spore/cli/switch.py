@@ -74,7 +74,10 @@ async def _switch(path: Path, config: Path, bundle: str, to: Mode, cold: bool, t
             raise UsageError(f"there is no bundle {bundle!r} in the system that runs; {among(bundle, modes)}")
         if modes[bundle] is to:
             return Switched(bundle=bundle, mode_before=to, mode=to, pause_s=0.0, steps=())
-        return await control.switch(bundle, to, cold=cold, watch=_say if tell else None)
+        if not tell:
+            return await control.switch(bundle, to, cold=cold)
+        print(f"switching bundle {bundle!r} to {to}", flush=True)
+        return await control.switch(bundle, to, cold=cold, watch=_say)
 
 
 def _about_the_file(config: Path, bundle: str, mode: Mode) -> str:
@@ -85,4 +88,4 @@ def _about_the_file(config: Path, bundle: str, mode: Mode) -> str:
 
 
 def _say(step: str) -> None:
-    print(step, flush=True)
+    print(f"  {step}", flush=True)

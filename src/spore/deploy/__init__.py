@@ -3,7 +3,8 @@
 Read in this order: `config` (what a file can say), `load` (reading it, strictly), `kinds` (actor classes by name, and what
 can be told from them), `place`, `wires`, `cycles` and `plan` (who is wired to whom, by which route, in which process),
 `spec` (what a process is told), `watching` and `hops` (how the way of messages is timed), `unit` and `feeding` (what one process
-runs), `child` (such a process), `supervise` (keeping processes alive), `system` (all of it together). Shadow mode is for itself:
+runs), `child` (such a process), `supervise` (keeping processes alive), `ground` and `standing` (what outlives a unit), `system` (all
+of it together), `change`, `handover` and `switching` (a bundle goes on in the other mode). Shadow mode is for itself:
 `twin` (what runs beside a bundle), `differences` and `comparing` (what both send), `tapping` (where it is noted), `follower` (the
 life of one twin), `shadow` (from one to the next), `shadow_statistics` (what is known of it). So are commands to a system that
 runs: `control_socket` (where it is reached), `control_words` and `reading` (what is said there), `control` (who answers),
@@ -25,9 +26,11 @@ from spore.deploy.hops import Hop, HopTimes
 from spore.deploy.load import load_config
 from spore.deploy.plan import Edge, Plan, Route, Unit, UnitKind, examine, make_plan
 from spore.deploy.shadow_statistics import ShadowState, ShadowStatistics
+from spore.deploy.switching import STEPS, Step, Switched
 from spore.deploy.system import System, SystemStatistics, open_system, run_plan
 
 __all__ = [
+    "STEPS",
     "ActorConfig",
     "BundleConfig",
     "ControlConfig",
@@ -43,6 +46,8 @@ __all__ = [
     "ShadowConfig",
     "ShadowState",
     "ShadowStatistics",
+    "Step",
+    "Switched",
     "System",
     "SystemConfig",
     "SystemStatistics",

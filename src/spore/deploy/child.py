@@ -23,11 +23,12 @@ import cattrs
 import trio
 
 from spore.deploy.feeding import RunningFeed
+from spore.deploy.handover import Handover
 from spore.deploy.shadow import Shadow
-from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json
+from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.system import run_plan
 from spore.deploy.unit import RunningUnit
-from spore.errors import first_cause
+from spore.errors import SporeError, first_cause
 from spore.relay import Address, Switchboard, open_relay
 
 __all__ = ["FAILED", "GRACE_S", "Command", "Job", "first_cause", "main"]
@@ -59,6 +60,11 @@ class Command:
     actor: str = ""
     receivers: tuple[str, ...] = ()
     idle: bool = False
+    inside: tuple[str, ...] = ()
+    merging: tuple[str, ...] = ()
+    cold: bool = False
+    handover: str = ""
+    """A `spore.deploy.handover.Handover`, as JSON."""
 
 
 class Relaying:
@@ -178,9 +184,32 @@ async def _obey(running: Any, command: Command, say: Callable[..., None]) -> Non
             await running.read()
         case "wait_ended":
             await running.wait_ended()
+        case "pause":
+            await running.pause(command.inside, command.merging)
+        case "resume":
+            await running.resume()
+        case "quiet":
+            value = await running.quiet(command.receivers)
+        case "hand_over":
+            value = _as_json(await running.hand_over(cold=command.cold))
+        case "take_over":
+            value = await running.take_over(from_json(command.handover, Handover))
+        case "go_on":
+            await running.go_on()
+        case "let_go":
+            await running.let_go()
+        case "retire":
+            await running.retire()
         case other:
             raise ValueError(f"there is no command {other!r}")
     say(event="answer", id=command.id, value=value)
+
+
+def _as_json(handover: Handover) -> str:
+    try:
+        return to_json(handover)
+    except (SporeError, TypeError, ValueError) as error:  # an actor's own state, and no fault of this process
+        return to_json(Handover(refusal=f"a snapshot cannot travel: {error}"))
 
 
 def _lines() -> Iterator[bytes]:

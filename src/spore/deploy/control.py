@@ -143,7 +143,7 @@ class Desk:
             return
         self._under_way = request
         try:
-            await talk.say(Answer(event="step", text=f"switching bundle {request.bundle!r} to {request.to}"))
+            await talk.say(Answer(event="begun"))
         except BaseException:  # who has given up meanwhile does not want it any more
             self._under_way = None
             raise

@@ -73,8 +73,8 @@ class Control:
         await self.status()  # a system that hangs is not to find an order when it goes on
         await self._talk_to(Request(do="switch", bundle=bundle, to=to, cold=cold))
         answer = await self._answer_in_time()
-        while answer.event == "step":
-            if watch is not None:
+        while answer.event in {"begun", "step"}:
+            if watch is not None and answer.text:
                 watch(answer.text)
             answer = await self._answer()
         if answer.event == "failed":

@@ -1,6 +1,6 @@
 """What is said over a control socket: JSON, an object a line, read strictly on both sides.
 
-A client asks, and gets any number of ``step`` and then one ``done`` or ``failed``, before it asks again.
+A client asks, and gets one ``done`` or ``failed`` before it asks again; of a switch that is made, ``begun`` and each ``step`` before.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Request:
 class Answer:
     """What it is told."""
 
-    event: Literal["step", "done", "failed"]
+    event: Literal["begun", "step", "done", "failed"]
     text: str = ""
     """A step, or the reason of a failure."""
     step: str = ""

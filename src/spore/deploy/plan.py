@@ -98,9 +98,15 @@ class Plan:
     messages: tuple[str, ...]
     """What all processes have to mean alike: the messages of the modules that are named, and of the edges, each as
     ``package.module:Class``."""
+    apart: bool = False
+    """Whether bundles in ``shared_memory`` have processes of their own, too."""
     twins: Mapping[str, Twin] = attrs.field(factory=dict)
     """Of the bundles in shadow mode, by their names."""
     problems: tuple[str, ...] = ()
+
+    def bundle(self, name: str) -> BundleConfig:
+        """A bundle's configuration."""
+        return next(bundle for bundle in self.config.bundles if bundle.name == name)
 
     def unit_of(self, actor: str) -> Unit:
         """Where an actor runs."""
@@ -159,6 +165,7 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
         units=_in_order(units, edges),
         relay=relayed,
         messages=_messages(config, actors),
+        apart=apart,
         twins=twins,
         problems=said(found),
     )

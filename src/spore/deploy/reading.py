@@ -11,8 +11,9 @@ from time import monotonic_ns
 import attrs
 
 from spore.deploy.config import Mode
+from spore.deploy.ground import RELAY
 from spore.deploy.plan import Plan
-from spore.deploy.system import RELAY, SystemStatistics
+from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import UnitStatistics
 from spore.nursery_bundle.statistics import ActorStatistics, Sampled
 from spore.relay.statistics import OutgoingStatistics

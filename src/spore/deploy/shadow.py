@@ -84,10 +84,23 @@ class Shadow:
             yield
             self._nursery.cancel_scope.cancel()
 
-    def start(self, bundle: Bundle) -> None:
-        """The bundle's actors have started, with the taps built in."""
+    def start(self, bundle: Bundle, *, afresh: bool = True) -> None:
+        """The bundle's actors have started, with the taps built in; not afresh, if they have taken over from others."""
         self._bundle = bundle
-        self._nursery.start_soon(self._run, bundle)
+        if not afresh:
+            self.taps.forget()
+        self._nursery.start_soon(self._run, bundle, afresh)
+
+    async def retire(self) -> None:
+        """The bundle's actors live elsewhere now, and it is quiet: let the twin handle what it was to have, and no more.
+
+        Cancellation: a checkpoint; what is left is not compared.
+        """
+        self._ended = True
+        self._between.cancel()
+        if self._follower is not None:
+            self._follower.window = 0
+        await self._over.wait()
 
     async def finish(self) -> None:
         """The bundle has ended: let the twin handle what it was to have, but for no longer than the bundle's own end may take.
@@ -125,9 +138,9 @@ class Shadow:
 
     # From one twin to the next
 
-    async def _run(self, bundle: Bundle) -> None:
+    async def _run(self, bundle: Bundle, afresh: bool) -> None:
         try:
-            await self._run_twins(bundle)
+            await self._run_twins(bundle, afresh)
         except Paused as paused:
             self._enter(ShadowState.PAUSED, str(paused))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not the bundle's
@@ -136,10 +149,13 @@ class Shadow:
             self.taps.forget()
             self._over.set()
 
-    async def _run_twins(self, bundle: Bundle) -> None:
-        states: Mapping[str, Any] = {}
+    async def _run_twins(self, bundle: Bundle, afresh: bool) -> None:
         attempt, chance = 0, chances(None)
-        while True:
+        states: Mapping[str, Any] = {}
+        if not afresh:
+            with trio.CancelScope() as self._between:
+                states = await self._take_over(bundle)
+        while not self._ended:
             began = trio.current_time()
             lost = await self._follow(bundle, states)
             if self._ended:
@@ -151,8 +167,6 @@ class Shadow:
                 else:
                     await self._rest()
                 states = await self._take_over(bundle)
-            if self._ended:
-                return
 
     async def _follow(self, bundle: Bundle, states: Mapping[str, Any]) -> str:
         """Run one twin to its end; return why it is out of step, empty if it is not."""
@@ -201,7 +215,7 @@ class Shadow:
                 states[name_of_twin(name)] = bundle.snapshot(name)
             except NotImplementedError:
                 reason = f"actor {name!r} has no snapshot, so that no twin can take over where it stands"
-                raise Paused(f"{self._reason}; {reason}") from None
+                raise Paused("; ".join(filter(None, (self._reason, reason)))) from None
         self.taps.begin()
         return states
 

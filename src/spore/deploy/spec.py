@@ -91,6 +91,8 @@ class UnitSpec:
     """Those of the whole system that are measured."""
     twin: Twin | None = None
     """What runs beside it in shadow mode."""
+    heir: bool = False
+    """Whether it waits, ready, until it takes over from units that run."""
 
 
 @attrs.frozen(kw_only=True)
@@ -220,7 +222,7 @@ def _tagged(value: object) -> dict[str, str]:
             return {"$date": value.isoformat()}
         case time():
             return {"$time": value.isoformat()}
-    raise UsageError(f"a configuration cannot hold {value!r} where another process is to read it")
+    raise UsageError(f"neither a configuration nor a snapshot can hold {value!r} where another process is to read it")
 
 
 def _untagged(found: dict[str, Any]) -> Any:

@@ -12,14 +12,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
 import cattrs
 import trio
 
-from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, to_json
+from spore.deploy.handover import Handover
+from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.unit import UnitStatistics
 from spore.errors import RestartLimit, UnitFailed
 from spore.nursery_bundle.chance import chances
@@ -45,7 +46,8 @@ class Child:
     Args:
         spec: what it runs.
         say: told in one line whatever a person may want to know.
-        outlives: when all are killed, those that go first. Without it they would have time to complain that it has gone.
+        outlives: when all are killed, those that go first, as they are then. Without it they would have time to complain that it
+            has gone.
         restarts: whether it is started again at all.
     """
 
@@ -53,7 +55,7 @@ class Child:
         self,
         spec: UnitSpec | FeedSpec | RelaySpec,
         say: Callable[[str], None],
-        outlives: Iterable[Child] = (),
+        outlives: Collection[Child] = (),
         *,
         restarts: bool = True,
     ) -> None:
@@ -65,7 +67,7 @@ class Child:
         """Set when it has left, and will not come back."""
         self._job = to_json(_job(spec)).encode()
         self._say = say
-        self._outlives = tuple(outlives)
+        self._outlives = outlives
         self._gone = trio.Event()
         """Set while there is no process."""
         self._gone.set()
@@ -151,7 +153,7 @@ class Child:
             self._answers.clear()
             with trio.CancelScope(shield=True):
                 if process.returncode is None:
-                    for other in self._outlives:
+                    for other in tuple(self._outlives):
                         await other._gone.wait()
                     process.kill()
                     await process.wait()
@@ -208,6 +210,7 @@ class Child:
         """
         await self._ready.wait()
         if self._commands is None:
+            await trio.lowlevel.checkpoint()  # whoever asks again and again is to notice what happens meanwhile
             raise Died(self.label)
         self._numbers += 1
         answer = self._answers[self._numbers] = Answer()
@@ -248,6 +251,55 @@ class Child:
         """As `spore.deploy.unit.RunningUnit.finish`; see `ask`."""
         await self.ask("finish")
         self._finished = True
+
+    # In a switch; see `spore.deploy.unit.RunningUnit` for what each does, and `ask` for cancellation and errors
+
+    async def pause(self, inside: tuple[str, ...], merging: tuple[str, ...] = ()) -> None:
+        """Take nothing more, but from these senders."""
+        await self.ask("pause", inside=inside, merging=merging)
+
+    async def resume(self) -> None:
+        """Nobody takes over: go on."""
+        await self.ask("resume")
+
+    async def quiet(self, receivers: tuple[str, ...]) -> tuple[int, int]:
+        """Wait until nothing is in hand, and nothing under way to these receivers."""
+        return self.restarts, await self.ask("quiet", receivers=receivers)
+
+    async def hand_over(self, *, cold: bool) -> Handover:
+        """Where its actors stand."""
+        return from_json(await self.ask("hand_over", cold=cold), Handover)
+
+    async def take_over(self, handover: Handover) -> str:
+        """Start its actors from there; return why not, if it cannot.
+
+        Raises:
+            UsageError: if a state has no form in JSON.
+        """
+        return str(await self.ask("take_over", handover=to_json(handover)))
+
+    async def go_on(self) -> None:
+        """Be reached from now on."""
+        await self.ask("go_on")
+
+    async def let_go(self) -> None:
+        """Be reached no more."""
+        await self.ask("let_go")
+
+    async def retire(self) -> None:
+        """Say goodbye and leave. It is not started again, whatever happens."""
+        with suppress(Died):
+            await self.ask("retire")
+        await self.ended.wait()
+
+    def remain(self, spec: UnitSpec, *, restarts: bool) -> None:
+        """It was to take over, and has: if it dies, it is started again like any other, or not."""
+        self._job = to_json(_job(spec)).encode()
+        self._restartable = restarts
+
+    def depart(self) -> None:
+        """Others have taken over: whatever becomes of it, it is not started again."""
+        self._leaving = True
 
     async def leave(self) -> None:
         """Have it go, and wait until it has.

@@ -9,27 +9,28 @@ from __future__ import annotations
 import logging
 import math
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
-from spore.deploy.config import SystemConfig
+from spore.deploy.config import Mode, SystemConfig
+from spore.deploy.ground import RELAY, Ground, Running
 from spore.deploy.hops import Hop
 from spore.deploy.load import load_config
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
-from spore.deploy.shadow import Shadow
 from spore.deploy.shadow_statistics import ShadowStatistics
-from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec, spec_of, target_of
+from spore.deploy.spec import spec_of, target_of
+from spore.deploy.standing import StandingRef
 from spore.deploy.strict import among
 from spore.deploy.supervise import Child, Died
-from spore.deploy.unit import RunningUnit, UnitStatistics, open_link, remote_ref
-from spore.errors import UsageError
+from spore.deploy.switching import PLAN, Switch, Switched
+from spore.deploy.unit import RunningUnit, UnitStatistics, remote_ref
+from spore.errors import SwitchFailed, UsageError
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import groups_in_order
@@ -39,8 +40,6 @@ from spore.relay.statistics import ClientStatistics
 __all__ = ["System", "SystemStatistics", "open_system", "run_plan"]
 
 _log = logging.getLogger("spore.deploy")
-RELAY = "relay"
-Running = RunningUnit | Child
 
 
 @attrs.frozen
@@ -67,13 +66,15 @@ class SystemStatistics:
 class System:
     """A running system. Made by `open_system`."""
 
-    def __init__(self, plan: Plan, client: Client | None, running: dict[str, Running], relay: Child | None) -> None:
+    def __init__(self, plan: Plan, running: dict[str, Running], ground: Ground) -> None:
         self.plan = plan
-        self._client = client
-        self._running = running
-        """By label, senders before receivers."""
-        self._relay = relay
-        self._refs: dict[str, ActorRef[Any]] = {}
+        """After a switch the one that it has led to."""
+        self.running = running
+        """By label, senders before receivers. For Spore's own use."""
+        self._ground = ground
+        self._refs: dict[str, StandingRef[Any]] = {}
+        self._switching = trio.Lock()
+        self._ends = False
 
     def ref(self, name: str) -> ActorRef[Any]:
         """A reference from here to an actor: by reference where it runs in this process, and else through the relay.
@@ -85,17 +86,63 @@ class System:
             raise UsageError(f"there is no actor {name!r} in this system; {among(name, self.plan.actors)}")
         found = self._refs.get(name)
         if found is None:
-            found = self._refs[name] = self._new_ref(name)
+            found = self._refs[name] = StandingRef(self.way_to(name))
         return found
 
-    def _new_ref(self, name: str) -> ActorRef[Any]:
-        running = self._running[self.plan.unit_of(name).label]
+    def standing(self, name: str) -> StandingRef[Any]:
+        """The same. For Spore's own use."""
+        self.ref(name)
+        return self._refs[name]
+
+    def take_on(self, plan: Plan, running: dict[str, Running]) -> None:
+        """What runs from now on. For Spore's own use."""
+        self.plan, self.running = plan, running
+
+    def way_to(self, name: str) -> ActorRef[Any]:
+        """The way to an actor where it is now. For Spore's own use."""
+        running = self.running[self.plan.unit_of(name).label]
         if isinstance(running, RunningUnit):
             assert running.bundle is not None  # noqa: S101 - it has started
             return running.bundle.ref(name)
         if self._client is None:
             raise UsageError(f"actor {name!r} runs in a process of its own, and without a relay it cannot be reached")
         return remote_ref(self._client, target_of(self.plan, name, remote=True))
+
+    @property
+    def _client(self) -> Client | None:
+        return self._ground.client
+
+    async def switch(
+        self, bundle: str, to: Mode, *, cold: bool = False, watch: Callable[[str], None] | None = None
+    ) -> Switched:
+        """Run a bundle in the other mode from now on, without losing or repeating a message.
+
+        Its actors stop taking, handle what they have, and hand over to others, which go on where they stood. Senders wait
+        meanwhile, as they do for a busy actor. References that were given out before stay valid.
+
+        Args:
+            bundle: its name.
+            to: ``shared_memory`` or ``relay``.
+            cold: an actor that has no `spore.Actor.snapshot` begins anew; without this it is a reason not to switch.
+            watch: told the name of each step, of `spore.deploy.STEPS`, when it begins.
+
+        Cancellation: a checkpoint. Until the last step but one has begun, the old mode then goes on; after that it is done before
+        cancellation is delivered.
+
+        Raises:
+            SwitchFailed: with the step and the reason. The system is as it was.
+        """
+        await trio.lowlevel.checkpoint()
+        if self._ends:
+            raise SwitchFailed(bundle, PLAN, "the system is about to end")
+        try:
+            self._switching.acquire_nowait()
+        except trio.WouldBlock:
+            raise SwitchFailed(bundle, PLAN, "another switch is under way; wait until it is done") from None
+        try:
+            return await Switch(self, self._ground, bundle, to, cold=cold, watch=watch).run()
+        finally:
+            self._switching.release()
 
     async def statistics(self, *, patience_s: float = math.inf) -> SystemStatistics:
         """Counts of everything, as each process tells them.
@@ -105,29 +152,40 @@ class System:
 
         Cancellation: a checkpoint.
         """
-        running = dict(self._running)
+        running = dict(self.running)
         units: dict[str, UnitStatistics] = {}
 
         async def ask(label: str) -> None:
             with trio.move_on_after(patience_s):
-                units[label] = await _persist(running[label].statistics)
+                if (found := await self._statistics_of(label)) is not None:
+                    units[label] = found
 
         async with trio.open_nursery() as nursery:
             for label in running:
                 nursery.start_soon(ask, label)
+        relay = self._ground.relay
         processes = {label: units[label].pid if label in units else _pid(each) for label, each in running.items()}
         processes[OUTSIDE] = os.getpid()
-        if self._relay is not None:
-            processes[RELAY] = self._relay.pid
+        if relay is not None:
+            processes[RELAY] = relay.pid
         client = self._client.statistics() if self._client is not None else None
         answered = {label: units[label] for label in running if label in units}
         return SystemStatistics(
             units=answered,
             processes=processes,
             client=client,
-            relay_restarts=self._relay.restarts if self._relay is not None else 0,
-            silent=tuple(label for label in running if label not in units),
+            relay_restarts=relay.restarts if relay is not None else 0,
+            silent=tuple(label for label in running if label not in units and label in self.running),
         )
+
+    async def _statistics_of(self, label: str) -> UnitStatistics | None:
+        """Of a unit, whichever incarnation of it answers; None if a switch has ended it."""
+        while (running := self.running.get(label)) is not None:
+            try:
+                return await running.statistics()
+            except Died:
+                continue
+        return None
 
     async def wait_idle(self) -> None:
         """Wait until everything that was sent has been handled, everywhere.
@@ -139,7 +197,7 @@ class System:
 
         Cancellation: always a checkpoint.
         """
-        await self._settled(self._running.values(), self._running.values(), ())
+        await self._settled(self.running.values, self.running.values, ())
 
     async def wait_feeds(self) -> None:
         """Wait until every feed of the configuration has been read to its end, and all of it was sent.
@@ -157,34 +215,39 @@ class System:
 
     async def _ask_feeds(self, do: str) -> None:
         for unit in self._units():
-            running = self._running[unit.label]
+            running = self.running[unit.label]
             if unit.kind is UnitKind.FEED and isinstance(running, Child):
                 await _persist(running.ask, do)
 
     def _units(self) -> Iterable[Unit]:
         return (unit for group in self.plan.units for unit in group)
 
-    async def _settled(self, running: Iterable[Running], idle: Iterable[Running], receivers: tuple[str, ...]) -> None:
+    async def _settled(
+        self,
+        running: Callable[[], Iterable[Running]],
+        idle: Callable[[], Iterable[Running]],
+        receivers: tuple[str, ...],
+    ) -> None:
         """Wait until all is quiet that leads to some actors, or to any if none are named, among some processes.
 
         Args:
-            running: the processes that may have sent something.
+            running: the processes that may have sent something. A switch may change them.
             idle: those that have to be idle themselves, too.
             receivers: the actors.
         """
-        every, idle = tuple(running), tuple(idle)
         before: list[object] | None = None
         while True:
             if self._client is not None:
                 await self._client.drain(*receivers)
-            now: list[object] = [self._sent()]
+            every = tuple(running())
+            now: list[object] = [every, self._sent()]
             try:
                 for each in every:
-                    now.append(await each.settle(receivers, idle=each in idle))  # noqa: PERF401 - what was asked stays
+                    now.append(await each.settle(receivers, idle=each in idle()))  # noqa: PERF401 - what was asked stays
             except Died:
                 before = None  # it is being started again, and its senders send again
                 continue
-            if now == before:
+            if now == before and every == tuple(running()):
                 return
             before = now
 
@@ -199,16 +262,19 @@ class System:
 
         Cancellation: always a checkpoint; what has not left is still to be stopped.
         """
+        self._ends = True
+        async with self._switching:
+            pass
         config = self.plan.config
         with trio.move_on_after(max(bundle.drain_timeout_s for bundle in config.bundles)) as deadline:
             await self._stop_actors()
         if deadline.cancelled_caught:
             _log.warning("not all was handled in time; the bundles end with what they have")
         async with trio.open_nursery() as nursery:
-            for running in self._running.values():
+            for running in self.running.values():
                 nursery.start_soon(_persist, running.finish)
         async with trio.open_nursery() as nursery:
-            for running in self._running.values():
+            for running in self.running.values():
                 if isinstance(running, Child):
                     nursery.start_soon(running.leave)
                 else:
@@ -218,16 +284,20 @@ class System:
         """Stop all actors, senders before receivers. Who has stopped says on every port that it is idle."""
         if self._client is not None:
             self._client.lift_bounds()
-        for running in self._running.values():
+        for running in self.running.values():
             await _persist(running.lift_bounds)
         for unit in self._units():
             if unit.kind is UnitKind.FEED:
-                await _persist(self._running[unit.label].finish)
+                await _persist(self.running[unit.label].finish)
         for ref in self._refs.values():
-            if not isinstance(ref, RemoteRef) or any(link.counts.sent for link in ref.links()):
+            if (
+                ref.moved
+                or not isinstance(ref.behind, RemoteRef)
+                or any(link.counts.sent for link in ref.behind.links())
+            ):
                 ref.idle()
-        homes = {name: self._running[unit.label] for unit in self._units() for name in unit.actors}
-        feeds = [self._running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
+        homes = {name: self.running[unit.label] for unit in self._units() for name in unit.actors}
+        feeds = [self.running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
         following: dict[str, list[str]] = {name: [] for name in homes}
         leading: dict[str, list[Running]] = {name: [*feeds] for name in homes}
         for edge in self.plan.edges:
@@ -238,7 +308,7 @@ class System:
         for group in groups_in_order(tuple(homes), following.__getitem__):
             senders = dict.fromkeys(running for name in group for running in leading[name])
             members = dict.fromkeys(homes[name] for name in group) if len(group) > 1 else {}
-            await self._settled({**senders, **members}, members, tuple(group))
+            await self._settled({**senders, **members}.keys, members.keys, tuple(group))
             for name in group:
                 await _persist(homes[name].stop, name)
 
@@ -308,41 +378,22 @@ async def run_plan(
 
     Cancellation: as `open_system`.
     """
-    async with AsyncExitStack() as stack:
-        link, relay_spec = _link(plan, stack) if plan.relay else (None, None)
-        running: dict[str, Running] = {}
-        for unit in (unit for group in plan.units for unit in group):
-            spec = spec_of(plan, unit, link, hops, states)
-            if unit.here and isinstance(spec, UnitSpec):
-                shadow = Shadow(spec.twin, run_plan, say) if spec.twin is not None else None
-                running[unit.label] = RunningUnit(spec, local, shadow)
-            else:
-                running[unit.label] = Child(spec, say, restarts=restarts)
-        children = [each for each in running.values() if isinstance(each, Child)]
-        relay = Child(relay_spec, say, outlives=children, restarts=restarts) if relay_spec is not None else None
+    with ExitStack() as folder:
         async with trio.open_nursery() as nursery:
-            if relay is not None:
-                nursery.start_soon(relay.keep)
-                await relay.started.wait()
-            async with open_link(link, OUTSIDE) as client:
-                for each in running.values():
-                    nursery.start_soon(each.keep if isinstance(each, Child) else each.run)
-                for each in running.values():
-                    await each.started.wait()
-                system = System(plan, client, running, relay)
-                await system.read_feeds()
-                yield system
-                await system.end()
-            if relay is not None:
-                await relay.leave()
-
-
-def _link(plan: Plan, stack: AsyncExitStack) -> tuple[LinkSpec, RelaySpec]:
-    """Where the relay listens: where the configuration says, or in a directory for this user and this run alone."""
-    config = plan.config.relay
-    socket = config.socket
-    if socket is None:
-        socket = str(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
-    address = f"unix:{socket}"
-    link = LinkSpec(address=address, heartbeat_s=config.heartbeat_s, messages=plan.messages)
-    return link, RelaySpec(label=RELAY, address=address, heartbeat_s=config.heartbeat_s)
+            ground = Ground(
+                plan, nursery, folder, local=local, say=say, hops=hops, restarts=restarts, open_twin=run_plan
+            )
+            if plan.relay:
+                await ground.need_relay(plan)
+            running: dict[str, Running] = {}
+            for unit in (unit for group in plan.units for unit in group):
+                running[unit.label] = ground.unit(unit, spec_of(plan, unit, ground.link, hops, states))
+            for each in running.values():
+                ground.start(each)
+            for each in running.values():
+                await each.started.wait()
+            system = System(plan, running, ground)
+            await system.read_feeds()
+            yield system
+            await system.end()
+            await ground.leave()

@@ -2,6 +2,9 @@
 
 Its life: started → `lift_bounds` → `stop` of each actor, in the order of the whole system → `finish`, which ends the bundle
 → `leave`. Until it leaves it keeps what it has sent, and others have not handled, for them.
+
+In a switch an heir is made ready → `take_over` → `go_on`, while its predecessors `pause` → are `quiet` → `hand_over`, and after
+that either `resume`, or `let_go` → `retire`.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import attrs
 import trio
 
 from spore.codec import wire_difference
+from spore.deploy.handover import Handover, hand_over, send_again
 from spore.deploy.hops import Hop, HopTimes, Probe
 from spore.deploy.kinds import find_kind
 from spore.deploy.place import Local
@@ -29,6 +33,7 @@ from spore.message import Schema, message_type
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
 from spore.nursery_bundle.ref import OUTSIDE
+from spore.nursery_bundle.supervision import AS_IT_IS
 from spore.relay import Client, RemoteRef, open_client
 from spore.relay.session import Session
 from spore.relay.statistics import ClientStatistics
@@ -72,13 +77,17 @@ class RunningUnit:
         self.spec = spec
         self.label = spec.label
         self.started = trio.Event()
-        """Set when its actors have started, and others can reach them."""
+        """Set when its actors have started, and others can reach them; of an heir, when it is ready to take over."""
         self.finished = trio.Event()
         """Set when its bundle has ended."""
         self.bundle: Bundle | None = None
         self.client: Client | None = None
         self._local = local or {}
         self._shadow = shadow
+        self._gone_on = trio.Event()
+        """Set when it has taken over and runs; of no use to one that is no heir."""
+        self._handover = Handover()
+        """What it has taken over."""
         self._to_finish = trio.Event()
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
@@ -104,17 +113,9 @@ class RunningUnit:
                 verifier=wire_difference,
             ) as bundle:
                 self.bundle = bundle
-                for actor in spec.actors:
-                    await self._start(bundle, actor)
-                if self.client is not None:
-                    for name in spec.attached:
-                        self.client.attach(bundle.ref(name))
-                    await self.client.wait_connected()
-                    # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
-                    await self.client.wait_open()
-                self.started.set()
+                await (self._wait_to_go_on() if spec.heir else self._begin(bundle))
                 if self._shadow is not None:
-                    self._shadow.start(bundle)
+                    self._shadow.start(bundle, afresh=not spec.heir)
                 await self._to_finish.wait()
             self._last = bundle.statistics()
             if self._shadow is not None:
@@ -122,7 +123,30 @@ class RunningUnit:
             self.finished.set()
             await self._to_leave.wait()
 
-    async def _start(self, bundle: Bundle, spec: ActorSpec) -> None:
+    async def _begin(self, bundle: Bundle) -> None:
+        for actor in self.spec.actors:
+            await self._start(bundle, actor, actor.state)
+        if self.client is not None:
+            self._attach(self.client, bundle)
+            await self.client.wait_connected()
+            # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
+            await self.client.wait_open()
+        self.started.set()
+
+    async def _wait_to_go_on(self) -> None:
+        for actor in self.spec.actors:
+            if actor.type:
+                find_kind(actor.type)  # which imports what it needs
+        if self.client is not None:
+            await self.client.wait_connected()
+        self.started.set()
+        await self._gone_on.wait()
+
+    def _attach(self, client: Client, bundle: Bundle) -> None:
+        for name in self.spec.attached:
+            client.attach(bundle.ref(name))
+
+    async def _start(self, bundle: Bundle, spec: ActorSpec, state: Any, moved: Actor[Any] | None = None) -> None:
         options = spec.options
         fields: dict[str, Any]
         factory: Callable[..., Actor[Any]]
@@ -139,6 +163,8 @@ class RunningUnit:
         else:
             factory, given = self._local[spec.name]
             fields = dict(given)
+            if moved is not None:
+                factory = _first(moved, factory)
         for hop in self.spec.hops:
             if hop.receiver == spec.name:
                 factory = watched(factory, self._probe(hop, sent=False))
@@ -152,7 +178,7 @@ class RunningUnit:
             merge=options.merge,
             verify=options.verify,
             supervision=options.supervision,
-            state=spec.state,
+            state=state,
             **fields,
         )
 
@@ -255,6 +281,144 @@ class RunningUnit:
         self._to_finish.set()
         self._to_leave.set()
 
+    # In a switch: what is asked of those from which others take over
+
+    async def pause(self, inside: tuple[str, ...], merging: tuple[str, ...] = ()) -> None:
+        """Take nothing more, but from these senders. What comes from others stays with them, as if the actors here were busy.
+
+        Args:
+            inside: the senders.
+            merging: receivers that may hold what is sent to them until somebody goes on who is paused. Nobody waits for room there.
+
+        Cancellation: a checkpoint; it is paused all the same.
+        """
+        await trio.lowlevel.checkpoint()
+        if self.bundle is not None:
+            self.bundle.moving.lift_bounds()
+        if self.client is not None:
+            self.client.pause(inside)
+            for link in self.client.session.outgoing.values():
+                if link.members.keys() <= set(merging):
+                    link.lift_bound()
+            while self.client.busy:  # noqa: ASYNC110 - what has been stopped has gone after a pass or two
+                await trio.lowlevel.checkpoint()
+
+    async def resume(self) -> None:
+        """Nobody takes over: go on.
+
+        Cancellation: a checkpoint; it goes on all the same.
+        """
+        await trio.lowlevel.checkpoint()
+        if self.bundle is not None:
+            self.bundle.moving.restore_bounds()
+            for name in self._local.keys() & {actor.name for actor in self.spec.actors}:
+                self.bundle.moving.rewire(name)
+        if self.client is not None:
+            for link in self.client.session.outgoing.values():
+                link.restore_bound()
+            self.client.resume()
+
+    async def quiet(self, receivers: tuple[str, ...]) -> int:
+        """Wait until nothing here is queued or in hand, and these receivers have handled all that was sent to them from here.
+
+        Returns:
+            As `settle`.
+
+        Cancellation: always a checkpoint.
+        """
+        while True:
+            await trio.lowlevel.checkpoint()
+            before = self._activity()
+            if self.client is not None and receivers:
+                await self.client.drain(*receivers)
+            if self.bundle is not None:
+                await self.bundle.wait_idle()
+            if self._activity() == before:
+                return before
+
+    async def hand_over(self, *, cold: bool) -> Handover:
+        """Where the actors stand, once they are quiet and nothing more is taken; see `spore.deploy.handover`.
+
+        Args:
+            cold: an actor without a snapshot does not matter.
+
+        Cancellation: a checkpoint.
+        """
+        await trio.lowlevel.checkpoint()
+        assert self.bundle is not None  # noqa: S101 - it has started
+        return hand_over(self.bundle, self.client, [actor.name for actor in self.spec.actors if actor.type], cold=cold)
+
+    def moved(self) -> dict[str, Actor[Any]]:
+        """The caller's own actors, which move as they are: they do not leave the process."""
+        assert self.bundle is not None  # noqa: S101 - it has started
+        return {actor.name: self.bundle.moving.actor(actor.name) for actor in self.spec.actors if not actor.type}
+
+    async def let_go(self) -> None:
+        """Others have taken over, and are to be reached under the names of the actors here.
+
+        Cancellation: a checkpoint if it waits.
+        """
+        assert self.bundle is not None  # noqa: S101 - it has started
+        self.bundle.moving.halt()
+        if self.client is not None:
+            for name in self.spec.attached:
+                self.client.detach(name)
+            await self.client.wait_detached()
+
+    async def retire(self) -> None:
+        """Others have taken over: have each actor say goodbye, and leave.
+
+        Cancellation: as the actors' `spore.Actor.on_stop`.
+        """
+        assert self.bundle is not None  # noqa: S101 - it has started
+        if self._shadow is not None:
+            await self._shadow.retire()
+        if self.client is not None:
+            for link in tuple(self.client.session.outgoing.values()):
+                self.client.session.close(link)
+                link.end("its sender runs elsewhere now")
+        await self.bundle.moving.leave(kept=self.moved().values())
+        self.leave()
+
+    # … and of those that take over
+
+    async def take_over(self, handover: Handover, moved: Mapping[str, Actor[Any]] | None = None) -> str:
+        """Start the actors from where their predecessors stand. They are not reached yet.
+
+        Returns:
+            What has kept one from starting; empty if nothing has.
+
+        Cancellation: as the actors' `spore.Actor.on_start`.
+        """
+        assert self.bundle is not None  # noqa: S101 - it has started
+        self._handover, moved = handover, moved or {}
+        if self.client is not None:
+            self.client.session.take_over(handover.links)
+        positions = {each.actor: each.positions for each in handover.merging}
+        for actor in self.spec.actors:
+            state = AS_IT_IS if actor.name in moved else handover.states.get(actor.name)
+            try:
+                await self._start(self.bundle, actor, state, moved.get(actor.name))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the predecessor goes on
+                return f"actor {actor.name!r} cannot take over: {type(error).__name__}: {error}"
+            self.bundle.moving.resume(actor.name, positions.get(actor.name, ()))
+        return ""
+
+    async def go_on(self) -> None:
+        """Be reached from now on, and send again what the predecessors had under way.
+
+        Cancellation: a checkpoint before anything is done.
+        """
+        await trio.lowlevel.checkpoint()
+        assert self.bundle is not None  # noqa: S101 - it has started
+        for each in self._handover.under_way:
+            ref = self.bundle.moving.port(each.sender, each.port, each.receiver)
+            if ref is not None:
+                send_again(each, ref)
+        if self.client is not None:
+            self._attach(self.client, self.bundle)
+        self._gone_on.set()
+
 
 @asynccontextmanager
 async def open_link(spec: LinkSpec | None, name: str) -> AsyncIterator[Client | None]:
@@ -288,6 +452,16 @@ def key_of(fields: tuple[str, ...]) -> Callable[[Any], Hashable] | None:
         return message.__class__, values(message)
 
     return of
+
+
+def _first(actor: Actor[Any], factory: Callable[..., Actor[Any]]) -> Callable[..., Actor[Any]]:
+    """A factory that returns this actor first, and then those of another one."""
+    first = [actor]
+
+    def make(**fields: Any) -> Actor[Any]:
+        return first.pop() if first else factory(**fields)
+
+    return make
 
 
 def _class(path: str) -> type:

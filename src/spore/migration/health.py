@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import attrs
 
 from spore.deploy.config import MonitorConfig
+from spore.deploy.ground import RELAY
 from spore.deploy.reading import ActorReading, ProcessReading, Reading, ShadowReading
-from spore.deploy.system import RELAY
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ref import OUTSIDE
 

@@ -175,7 +175,8 @@ async def _switch_and_put(
         say(f"the system runs bundle {change.bundle!r} in {before} already")
         _put(change, successor, say)
         return
-    switched = await control.switch(change.bundle, change.mode, cold=cold, watch=say)
+    say(f"switching bundle {change.bundle!r} to {change.mode}")
+    switched = await control.switch(change.bundle, change.mode, cold=cold, watch=lambda step: say(f"  {step}"))
     say(f"bundle {change.bundle!r} runs in {change.mode} now, after a pause of {switched.pause_s * 1e3:.1f} ms")
     try:
         _put(change, successor, say)
@@ -187,7 +188,7 @@ async def _switch_and_put(
         return
     say(f"{change.path} cannot be replaced, so bundle {change.bundle!r} is switched back: {failure.strerror}")
     try:
-        await control.switch(change.bundle, before, cold=cold, watch=say)
+        await control.switch(change.bundle, before, cold=cold, watch=lambda step: say(f"  {step}"))
     except SporeError as error:
         reason = f"it runs in {change.mode} and {change.path} says {before}, because {failure.strerror}"
         raise RollbackFailed(change.bundle, f"{reason}; it could not be switched back: {error}") from failure

@@ -26,6 +26,7 @@ from spore.nursery_bundle.guards import Defect, Guards, Verifier
 from spore.nursery_bundle.letters import DeadLetters
 from spore.nursery_bundle.mailbox import Mailbox
 from spore.nursery_bundle.merge import Merge
+from spore.nursery_bundle.moving import Moving
 from spore.nursery_bundle.overseer import Overseer
 from spore.nursery_bundle.policy import Directive, Dispatch, Overflow, Supervision
 from spore.nursery_bundle.ports import check_ports, unbind_ports
@@ -75,6 +76,8 @@ class Bundle:
             keep_letters=keep_letters,
         )
         self._ending = Ending(name, self._roster.cells, self._dispatcher, self._overseer)
+        self.moving = Moving(self._roster)
+        """How its actors move to another bundle. For Spore's own use."""
 
     def __repr__(self) -> str:
         return f"<Bundle {self.name}: {len(self._roster.cells)} actors>"

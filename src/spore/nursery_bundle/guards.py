@@ -116,7 +116,7 @@ class GuardedRef(LocalRef[M]):
         self._turn = Fraction(0)
         self._place: Place | None = None
         if cell.merge is not None:
-            self._place = cell.merge.join(self.sender, port, self._release)
+            self._place = cell.merge.join(self.sender, port, self.release)
             if self.sender == OUTSIDE and not self._place.sequence:
                 self._place.past_ns = FOREVER  # nobody waits for the outside until something comes from there
 
@@ -234,7 +234,7 @@ class GuardedRef(LocalRef[M]):
         else:
             self._hand_over(message, high)
 
-    def _release(self, message: Any, high: bool) -> None:
+    def release(self, message: Any, high: bool) -> None:
         """Hand over a message that was held; its sender has gone on long ago and cannot be told that it is too late."""
         if self._cell.mailbox.closed:
             self.count()

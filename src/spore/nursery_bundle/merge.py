@@ -8,7 +8,7 @@ are compared by name and port, which are the same in every mode and every run.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -18,10 +18,20 @@ from spore.errors import MailboxFull, UsageError
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.mailbox import Mailbox
 
-__all__ = ["FOREVER", "Merge", "Place"]
+__all__ = ["FOREVER", "Merge", "Place", "Position"]
 
 FOREVER = 2**64
 """Later than any u64: how far a sender has come that is idle."""
+
+
+@attrs.frozen(kw_only=True)
+class Position:
+    """How far one sender has come with what was released: where a successor of the receiver is to wait for it."""
+
+    sender: str
+    port: str
+    past_ns: int
+    sequence: int
 
 
 @attrs.define(eq=False)
@@ -35,6 +45,8 @@ class Place:
     """Nothing earlier than this will come from it."""
     sequence: int = 0
     held: int = 0
+    expected: bool = False
+    """Whether a predecessor of the receiver knew it, and it has not joined here yet."""
 
 
 class Merge:
@@ -54,7 +66,10 @@ class Merge:
 
     def join(self, sender: str, port: str, deliver: Callable[[Any, bool], None]) -> Place:
         """Another sender, for which all others will wait from now on. Two with the same name and port are one."""
-        return self._places.setdefault((sender, port), Place((sender, port), deliver))
+        place = self._places.setdefault((sender, port), Place((sender, port), deliver))
+        if place.expected:
+            place.deliver, place.expected = deliver, False
+        return place
 
     def offer(self, place: Place, message: Any, high: bool) -> None:
         """Take a message from a sender. One that is earlier than what it sent before keeps its place behind that.
@@ -99,6 +114,10 @@ class Merge:
         until it is stopped; and what is still to come has an end."""
         self._bounded = False
         self.relieve()
+
+    def restore_bound(self) -> None:
+        """It was lifted for a time only."""
+        self._bounded = True
 
     def relieve(self) -> None:
         """There is room again, perhaps: let those look who wait for it."""
@@ -147,9 +166,50 @@ class Merge:
             place.past_ns = FOREVER
         self.release()
 
+    # Handing over to a successor
+
+    def held(self) -> list[tuple[Place, list[tuple[Any, bool]]]]:
+        """What is held of each sender, in order, each message with whether it is of high priority."""
+        entries = sorted(self._heap, key=_order)
+        return [
+            (place, [(message, high) for *_, message, high, of in entries if of is place])
+            for place in self._places.values()
+            if place.held
+        ]
+
+    def positions(self) -> tuple[Position, ...]:
+        """How far each sender has come, without what is held of it: that is sent again to the successor."""
+        first: dict[tuple[str, str], int] = {}
+        for time_ns, key, *_ in sorted(self._heap, key=_order):
+            first.setdefault(key, time_ns)
+        return tuple(
+            Position(sender=key[0], port=key[1], past_ns=first.get(key, place.past_ns), sequence=place.sequence)
+            for key, place in self._places.items()
+        )
+
+    def resume(self, positions: Iterable[Position], deliver: Callable[[Any, bool], None]) -> None:
+        """Wait for the senders that a predecessor knew, each from where it stood. To be called before anything is offered.
+
+        Args:
+            positions: where they stood.
+            deliver: for those that have not joined by the time when something of theirs is released.
+        """
+        for each in positions:
+            place = self.join(each.sender, each.port, deliver)
+            place.expected = place.deliver is deliver
+            place.past_ns, place.sequence = each.past_ns, each.sequence
+
+    def clear(self) -> None:
+        """Forget what is held: it is a successor's."""
+        self._heap.clear()
+
     def _is_next(self, entry: tuple[int, tuple[str, str], int, Any, bool, Place]) -> bool:
         time_ns, key = entry[0], entry[1]
         return all(
             place.past_ns > time_ns or (place.past_ns == time_ns and place.key >= key)
             for place in self._places.values()
         )
+
+
+def _order(entry: tuple[int, tuple[str, str], int, Any, bool, Place]) -> tuple[int, tuple[str, str], int]:
+    return entry[:3]

@@ -61,6 +61,12 @@ class Roster:
         guarded = options.verify or options.portable or options.guards.watches or cell.merge is not None
         return (GuardedRef if guarded else LocalRef)(cell)
 
+    def merging_ref(self, cell: Cell) -> GuardedRef[Any]:
+        """The same, of an actor that merges."""
+        ref = self.ref_to(cell)
+        assert isinstance(ref, GuardedRef)  # noqa: S101 - every edge of an actor that merges has a guard
+        return ref
+
     def free_name(self, factory: Callable[..., Actor[Any]]) -> str:
         """A name for an actor that was given none: its class's, and the first number that is free."""
         base = getattr(factory, "__name__", type(factory).__name__)

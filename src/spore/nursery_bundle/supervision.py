@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["begin", "call", "decide", "next_wait", "restart", "say_goodbye"]
+__all__ = ["AS_IT_IS", "begin", "call", "decide", "next_wait", "restart", "say_goodbye"]
 
 _log = logging.getLogger("spore.supervision")
+AS_IT_IS: Final = object()
+"""In place of an actor's state; see `begin`."""
 
 
 def decide(cell: Cell, error: Exception, message: Any) -> Directive:
@@ -77,6 +79,11 @@ async def say_goodbye(cell: Cell) -> None:
 async def begin(cell: Cell, state: Any = None) -> None:
     """Build an actor and put it in its place. It handles nothing yet; whoever would stop it waits until it has begun.
 
+    Args:
+        cell: the place.
+        state: what `Actor.snapshot` of a predecessor returned; None for an actor that begins anew, and `AS_IT_IS` for one that is
+            built already and has moved here in the midst of its life.
+
     Cancellation: as the actor's `on_start`.
 
     Raises:
@@ -85,9 +92,10 @@ async def begin(cell: Cell, state: Any = None) -> None:
     cell.beginning = True
     try:
         cell.install(cell.build())
-        if state is not None:
-            cell.actor.restore(state)
-        await call(cell.actor.on_start)
+        if state is not AS_IT_IS:
+            if state is not None:
+                cell.actor.restore(state)
+            await call(cell.actor.on_start)
         cell.living = True
     finally:
         cell.beginning = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable
 from contextlib import asynccontextmanager
 from time import perf_counter_ns
 from typing import Any, NoReturn
@@ -27,7 +27,7 @@ from spore.relay.carrier import CERTIFICATE, Carrier
 from spore.relay.control import STREAM, Policy, Reason
 from spore.relay.delivery import Delivery
 from spore.relay.incoming import Incoming
-from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions
+from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions, Outgoing
 from spore.relay.remote import RemoteRef
 from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
 from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing
@@ -166,6 +166,28 @@ class Client:
         self._delivery.forget(name)
         self.session.detach(name, leave=leave)
 
+    async def wait_detached(self) -> None:
+        """Wait until somebody else can have the names of the receivers that were detached.
+
+        Cancellation: a checkpoint if it waits.
+        """
+        while self.session.detaching:
+            await self._changed.park()
+
+    def pause(self, inside: Collection[str] = ()) -> None:
+        """Hand nothing more to the actors here than what these senders send. What comes from others waits in its link, as if the
+        actors were busy."""
+        self._delivery.pause(frozenset(inside))
+
+    def resume(self) -> None:
+        """Hand over what has come since, and everything from now on."""
+        self._delivery.resume()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being handed over that is to wait; it is not for long."""
+        return self._delivery.busy
+
     async def wait_connected(self) -> None:
         """Wait until the relay has welcomed this client.
 
@@ -202,6 +224,15 @@ class Client:
             and (not receivers or not link.members.keys().isdisjoint(receivers))
             for link in self.session.outgoing.values()
         ):
+            await self._changed.park()
+
+    async def wait_answered(self, links: Iterable[Outgoing]) -> None:
+        """Wait until nobody waits for an answer over these links.
+
+        Cancellation: a checkpoint if it waits.
+        """
+        links = tuple(links)
+        while any(link.asks for link in links):
             await self._changed.park()
 
     def lift_bounds(self) -> None:

@@ -170,7 +170,10 @@ class Attach:
 
 @message(type_id=206, domain=Domain.SYSTEM, registry=CONTROL)
 class Detach:
-    """The client has it no longer. Senders keep what it has not acknowledged for its successor, unless it leaves."""
+    """The client has it no longer. Senders keep what it has not acknowledged for its successor, unless it leaves.
+
+    The relay says the same when it is done, so that the client knows when somebody else can have the name.
+    """
 
     receiver: Str
     leave: Bool
@@ -216,7 +219,8 @@ class Accept:
     """The relay's number, on this channel, for the receiver; 0 on the way from it."""
     receiver: Str
     incarnation: U64
-    """The client of the receiver. Another one than before is a successor, which knows nothing of what was handled."""
+    """The client of the receiver, or of the one from which it has taken over where it stands. Another one than before is a
+    successor of somebody who has died, and knows nothing of what was handled."""
     known: Bool
     """Whether it has had anything from this link."""
     received: U64

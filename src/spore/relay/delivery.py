@@ -56,7 +56,9 @@ class Delivery:
         self._nursery = nursery
         self._handled = handled
         self._inbound: dict[Incoming, Inbound] = {}
-        self._pumps: set[Incoming] = set()
+        self._pumps: dict[Incoming, trio.CancelScope] = {}
+        self._inside: frozenset[str] | None = None
+        """The only senders whose messages are handed over; None: all."""
         session.on_announced = self.announced
         session.on_closed = self.closed
         session.leads_to = self._leads_to
@@ -67,6 +69,27 @@ class Delivery:
         for link in self._inbound:
             if link.receiver == name:
                 link.arrived.clear()
+
+    def pause(self, inside: frozenset[str]) -> None:
+        """Hand over only what comes from these senders."""
+        self._inside = inside
+        for link, pump in self._pumps.items():
+            if self._waits(link):
+                pump.cancel()
+
+    def resume(self) -> None:
+        """Hand over everything again, and what has come since."""
+        self._inside = None
+        for link in tuple(self._inbound):
+            self.deliver(link)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something of a link that is to wait is still being handed over."""
+        return any(self._waits(link) for link in self._pumps)
+
+    def _waits(self, link: Incoming) -> bool:
+        return self._inside is not None and link.sender not in self._inside
 
     def announced(self, link: Incoming) -> None:
         """A link was opened to this client, or opened again."""
@@ -95,10 +118,10 @@ class Delivery:
     def deliver(self, link: Incoming) -> None:
         """Hand over what has arrived; where that has to wait, a task of its own goes on."""
         inbound = self._inbound.get(link)
-        if inbound is None or link in self._pumps:
+        if inbound is None or link in self._pumps or self._waits(link):
             return
         if not self._hand_over_all(link, inbound):
-            self._pumps.add(link)
+            self._pumps[link] = trio.CancelScope()
             self._nursery.start_soon(self._pump, link, inbound)
 
     def _hand_over_all(self, link: Incoming, inbound: Inbound) -> bool:
@@ -135,20 +158,26 @@ class Delivery:
     async def _pump(self, link: Incoming, inbound: Inbound) -> None:
         """Hand over the rest, giving way and waiting for room."""
         try:
-            await self._turns.give_way()
-            while not self._hand_over_all(link, inbound):
-                arrival = link.arrived[0]
-                enclosed = self._enclosed(link, inbound, arrival)
-                if enclosed is not None:
-                    try:
-                        await inbound.take_when_room(enclosed, link.high)
-                    except (MailboxFull, ActorStopped) as error:
-                        self._refuse(link, enclosed, error)
-                if link.arrived and link.arrived[0] is arrival:  # else it was given to somebody else meanwhile
-                    link.arrived.popleft()
-                self._turns.new_slice()  # because it has just given way
+            with self._pumps[link]:
+                await self._turns.give_way()
+                while not self._hand_over_all(link, inbound):
+                    await self._hand_over_first(link, inbound)
         finally:
-            self._pumps.discard(link)
+            del self._pumps[link]
+        if link.arrived:  # it was paused; perhaps it is no longer
+            self.deliver(link)
+
+    async def _hand_over_first(self, link: Incoming, inbound: Inbound) -> None:
+        arrival = link.arrived[0]
+        enclosed = self._enclosed(link, inbound, arrival)
+        if enclosed is not None:
+            try:
+                await inbound.take_when_room(enclosed, link.high)
+            except (MailboxFull, ActorStopped) as error:
+                self._refuse(link, enclosed, error)
+        if link.arrived and link.arrived[0] is arrival:  # else it was given to somebody else meanwhile
+            link.arrived.popleft()
+        self._turns.new_slice()  # because it has just given way
 
     def _enclosed(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> Envelope | None:
         """A message with its receipt; None for what is no message, and is dealt with here."""

@@ -82,6 +82,8 @@ class Incoming:
         """Whether the sender has said, on this connection, with what it goes on."""
         self.known = False
         """Whether the sender has ever said with what it begins."""
+        self.incarnation = 0
+        """The client of the predecessor from which this end was taken over; 0 where it is this process's own."""
         self._acked = 0
         self._asked_again = False
         self._damaged_after = -1
@@ -122,7 +124,7 @@ class Incoming:
         """Where this end stands.
 
         Args:
-            incarnation: the number of this process.
+            incarnation: the number of this process. A predecessor's stays, because what it knew is known here.
             handled: as much as is to be acknowledged, if that is not everything.
         """
         self._acked = self.handled if handled is None else handled
@@ -130,7 +132,7 @@ class Incoming:
             self.channel,
             0,
             self.receiver,
-            incarnation,
+            self.incarnation or incarnation,
             self.known,
             self.received,
             self._acked,

@@ -209,6 +209,37 @@ class Outgoing:
         self._unbounded = True
         self.on_change()
 
+    def restore_bound(self) -> None:
+        """It was for a time only."""
+        self._unbounded = False
+
+    def unacknowledged(self) -> list[tuple[int, bytes, Receipt | None]]:
+        """What was accepted and not acknowledged, in order: the number of each frame, or the one that it would get next, and where
+        its answer goes if somebody waits for one."""
+        numbered = enumerate(self._kept, self._base + 1)
+        kept = [(number, frame, self.asks.get(number)) for number, frame in numbered]
+        waiting = enumerate(self.waiting, self._last + 1)
+        return kept + [(number, each.frame, each.ask) for number, each in waiting]
+
+    def cut(self, handled: int) -> list[tuple[bytes, Receipt | None]]:
+        """Nothing more goes out: the receiver has moved to where this link is not needed.
+
+        Args:
+            handled: what it has handled. The answers to that are still to come.
+
+        Returns:
+            All that it has not, in order, each with where the answer goes if somebody waits for one.
+        """
+        left = [(frame, ask) for number, frame, ask in self.unacknowledged() if number > handled]
+        self.asks = {number: ask for number, ask in self.asks.items() if number <= handled}
+        self.waiting.clear()
+        self.to_send.clear()
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._base = self._last
+        self.denied = LinkDenied(self.name, "it has moved")
+        return left
+
     def queue(self, message: Any, *, ask: Receipt | None = None) -> None:
         """Take a message; it is written when the connection allows.
 

@@ -101,6 +101,11 @@ class RemoteRef(ActorRef[M]):
         first = self._link or self._open(False)
         return (first,) if self._high is None else (first, self._high)
 
+    @property
+    def opened(self) -> tuple[Outgoing, ...]:
+        """The links that there are already."""
+        return tuple(link for link in (self._link, self._high) if link is not None)
+
     def close(self) -> None:
         """Be done with it. What was not delivered is given up; see `Client.drain`."""
         for link in (self._link, self._high):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import time_ns
 from typing import Any
 
@@ -55,7 +55,7 @@ from spore.relay.framing import FrameSplitter
 from spore.relay.incoming import Incoming
 from spore.relay.outgoing import LinkOptions, Outgoing
 
-__all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "Session"]
+__all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "LinkPosition", "Session"]
 
 DEFAULT_HEARTBEAT_S = 2.0
 SILENT_BEATS = 3
@@ -72,6 +72,20 @@ class Attached:
     topics: tuple[str, ...]
     window: int
     policy: Policy
+
+
+@attrs.frozen(kw_only=True)
+class LinkPosition:
+    """Where a receiver stands with one link, for a successor that is to go on there."""
+
+    client: int
+    """The sender's."""
+    link: int
+    receiver: str
+    incarnation: int
+    """By which the sender knows the receiver."""
+    handled: int
+    """Everything up to this number was handled, and nothing after it."""
 
 
 class Session:
@@ -138,6 +152,10 @@ class Session:
         self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
         """All links to this client, by the sender's client and link, and the receiver."""
         self._announced: dict[int, Incoming] = {}
+        self._taken_over: dict[tuple[int, int, str], LinkPosition] = {}
+        """Links that a predecessor had, and that have not been announced here yet."""
+        self.detaching: set[str] = set()
+        """The receivers of which the relay has not said yet that they are detached."""
         self._to_close: list[Open] = []
         """Links that were closed while there was no connection: receivers that know them are to be told."""
         self._touched: dict[Incoming, None] = {}
@@ -145,8 +163,7 @@ class Session:
         self._acks_held: frozenset[Incoming] = frozenset()
         """The links whose acknowledgements wait until something has been written."""
         self._silent_after_s = heartbeat_s * SILENT_BEATS
-        self._heard_at = 0.0
-        self._spoke_at = 0.0
+        self._heard_at = self._spoke_at = 0.0
 
     # For the application
 
@@ -199,10 +216,29 @@ class Session:
         if self.ready:
             self._say(Attach(name, topics))
 
+    def positions(self, name: str) -> list[LinkPosition]:
+        """Where a receiver stands with each of its links. Exact once it handles nothing any more."""
+        return [
+            LinkPosition(
+                client=link.client,
+                link=link.link,
+                receiver=name,
+                incarnation=link.incarnation or self.client,
+                handled=link.handled,
+            )
+            for link in self._links.values()
+            if link.receiver == name and link.known and not link.plain
+        ]
+
+    def take_over(self, positions: Iterable[LinkPosition]) -> None:
+        """Go on where a predecessor stands. To be called before its receivers are attached here."""
+        self._taken_over |= {(each.client, each.link, each.receiver): each for each in positions}
+
     def detach(self, name: str, *, leave: bool = False) -> None:
         """Take no more for a receiver. Its senders keep what is not acknowledged, for whoever has the name next."""
         if self.attached.pop(name, None) is not None and self.ready:
             self.acknowledge()
+            self.detaching.add(name)
             self._say(Detach(name, leave))
         for channel, link in list(self._announced.items()):
             if link.receiver == name:
@@ -290,6 +326,7 @@ class Session:
             if link.plain:  # which has no name by which it could be known again
                 self._forget(link)
         self._announced.clear()
+        self.detaching.clear()
         self._sending_over = 0
         self._receiving_over = None
         for outgoing in self.outgoing.values():
@@ -432,6 +469,9 @@ class Session:
         link = self._links.get(key)
         if link is None or link.plain:
             link = self._links[key] = Incoming(announce, window=attached.window, policy=attached.policy)
+            if (position := self._taken_over.pop(key, None)) is not None:
+                link.resume(position.handled)
+                link.incarnation = position.incarnation
         self._links.move_to_end(key)
         self._forget_old_links()
         link.announced(announce)
@@ -461,6 +501,9 @@ class Session:
     def _began(self, link: Incoming, begin: Begin) -> None:
         for answer in link.begin(begin):
             self._reply(link, answer)
+
+    def _detached(self, detach: Detach) -> None:
+        self.detaching.discard(detach.receiver)
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:
@@ -547,6 +590,7 @@ _HANDLERS: dict[type, Callable[[Any, Any], None]] = {
     Resend: Session._resend,
     Gone: Session._gone,
     Deny: Session._deny,
+    Detach: Session._detached,
 }
 
 

@@ -323,6 +323,7 @@ class Switchboard:
                 if keeper is not None and topic.startswith(STREAM):
                     keeper.left(topic, detach.receiver)
             self._detach(peer, detach.receiver, leave=detach.leave)
+        self._say(peer, detach)
 
     def _detach(self, peer: Peer, name: str, *, leave: bool) -> None:
         topics = peer.receivers.pop(name)
@@ -445,7 +446,7 @@ class Switchboard:
                     link.opening.channel,
                     member.index,
                     member.receiver,
-                    peer.client,
+                    accept.incarnation,
                     accept.known,
                     accept.received,
                     accept.handled,

@@ -6,7 +6,7 @@ policy gives up leaves no gap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import attrs
@@ -49,6 +49,10 @@ class WaitingRoom:
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        """What waits, in order."""
+        return iter(self._queue.values())
 
     @property
     def asks(self) -> tuple[Any, ...]:

@@ -1,0 +1,183 @@
+"""What a running system stands on: the nursery that owns all of it, the relay, and this process's own end of that.
+
+The relay and the link to it are there from the beginning if the plan needs them, or from the first switch that does; then they stay.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from spore.deploy.hops import Hop
+from spore.deploy.place import Local
+from spore.deploy.plan import Plan, Unit
+from spore.deploy.shadow import Shadow
+from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec
+from spore.deploy.supervise import Child
+from spore.deploy.unit import RunningUnit, open_link
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.relay import Client
+
+if TYPE_CHECKING:
+    from spore.deploy.follower import OpenTwin
+    from spore.deploy.spec import FeedSpec
+
+__all__ = ["RELAY", "Ground", "Running"]
+
+RELAY = "relay"
+Running = RunningUnit | Child
+
+
+@attrs.define(eq=False)
+class Life:
+    """A unit that runs."""
+
+    failed: Callable[[Exception], None] | None
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    ended: trio.Event = attrs.field(factory=trio.Event)
+
+
+class Ground:
+    """See above.
+
+    Args:
+        plan: what runs at first.
+        nursery: owns all tasks of the system.
+        folder: is closed when all has ended.
+        local: the factories and fields of actors that the caller has brought.
+        say: told in one line whatever a person may want to know.
+        hops: those that are measured.
+        restarts: whether a process that dies is started again.
+        open_twin: runs what is beside a bundle in shadow mode.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        nursery: trio.Nursery,
+        folder: ExitStack,
+        *,
+        local: Local | None,
+        say: Callable[[str], None],
+        hops: tuple[Hop, ...],
+        restarts: bool,
+        open_twin: OpenTwin,
+    ) -> None:
+        self.described = plan.config
+        """The configuration as it was at first."""
+        self._nursery = nursery
+        self.local = local
+        self.say = say
+        self.hops = hops
+        self.restarts = restarts
+        self.link: LinkSpec | None = None
+        """How to talk to the relay; None while there is none."""
+        self.relay: Child | None = None
+        self.client: Client | None = None
+        self._folder = folder
+        self._open_twin = open_twin
+        self._children: set[Child] = set()
+        self._lives: dict[Running, Life] = {}
+        self._linked = trio.Event()
+        self._to_unlink = trio.Event()
+        self._unlinked = trio.Event()
+
+    async def need_relay(self, plan: Plan) -> None:
+        """Have a relay, unless there is one.
+
+        Cancellation: a checkpoint if there is none. What was started is the nursery's.
+        """
+        if self.relay is not None:
+            await self._linked.wait()
+            return
+        self.link, spec = self._addresses(plan)
+        self.relay = Child(spec, self.say, outlives=self._children, restarts=self.restarts)
+        self._nursery.start_soon(self.relay.keep)
+        self._nursery.start_soon(self._keep_link, self.relay, self.link)
+        await self._linked.wait()
+
+    def unit(self, unit: Unit, spec: UnitSpec | FeedSpec, *, restarts: bool | None = None) -> Running:
+        """What is to run a unit; see `start`."""
+        if unit.here and isinstance(spec, UnitSpec):
+            shadow = Shadow(spec.twin, self._open_twin, self.say) if spec.twin is not None else None
+            return RunningUnit(spec, self.local, shadow)
+        child = Child(spec, self.say, restarts=self.restarts if restarts is None else restarts)
+        self._children.add(child)
+        return child
+
+    def start(self, running: Running, *, failed: Callable[[Exception], None] | None = None) -> None:
+        """Run a unit, as one of the system's, to its end.
+
+        Args:
+            running: the unit.
+            failed: told if it fails; by default it ends the system, with everything that its failure says.
+        """
+        life = self._lives[running] = Life(failed)
+        self._nursery.start_soon(self._live, running, life)
+
+    def adopt(self, running: Running) -> None:
+        """From now on it ends the system if it fails."""
+        if running in self._lives:
+            self._lives[running].failed = None
+
+    async def end(self, running: Running) -> None:
+        """End a unit at once, if it has not ended yet.
+
+        Cancellation: a checkpoint if it waits; it ends all the same.
+        """
+        life = self._lives.get(running)
+        if life is not None:
+            life.failed = life.failed or _ignore
+            life.scope.cancel()
+            await life.ended.wait()
+
+    async def _live(self, running: Running, life: Life) -> None:
+        try:
+            with life.scope:
+                await (running.keep() if isinstance(running, Child) else running.run())
+        except Exception as error:
+            if life.failed is None:
+                raise
+            life.failed(error)
+        finally:
+            del self._lives[running]
+            if isinstance(running, Child):
+                self._children.discard(running)
+            life.ended.set()
+
+    async def leave(self) -> None:
+        """All units have left: leave the relay, and have it leave.
+
+        Cancellation: a checkpoint if there is a relay; it is killed with the nursery then.
+        """
+        if self.relay is not None:
+            self._to_unlink.set()
+            await self._unlinked.wait()
+            await self.relay.leave()
+
+    async def _keep_link(self, relay: Child, link: LinkSpec) -> None:
+        await relay.started.wait()
+        async with open_link(link, OUTSIDE) as self.client:
+            self._linked.set()
+            await self._to_unlink.wait()
+        self._unlinked.set()
+
+    def _addresses(self, plan: Plan) -> tuple[LinkSpec, RelaySpec]:
+        """Where the relay listens: where the configuration says, or in a directory for this user and this run alone."""
+        config = plan.config.relay
+        socket = config.socket
+        if socket is None:
+            socket = str(Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
+        address = f"unix:{socket}"
+        link = LinkSpec(address=address, heartbeat_s=config.heartbeat_s, messages=plan.messages)
+        return link, RelaySpec(label=RELAY, address=address, heartbeat_s=config.heartbeat_s)
+
+
+def _ignore(_: Exception) -> None:
+    """It is being ended anyway."""

@@ -1,0 +1,231 @@
+"""Bundles that are switched while they run, with the processes that this takes: nothing is lost, repeated or changed."""
+
+import os
+import signal
+from itertools import cycle, islice
+
+import psutil
+import pytest
+import trio
+from tests.pipeline_actors import Tick
+
+import spore
+from spore.deploy import Mode, load_config, make_plan, run_plan
+from spore.errors import SwitchFailed
+from spore.feeds.simulator import SimFeed
+from spore.migration import Recorder, Recording, digest, entries, tapped
+from spore.migration.tap import RECORDER
+from spore.samples import PIPELINE
+
+BUNDLED, RELAYED = Mode.SHARED_MEMORY, Mode.RELAY
+RATE = 10_000
+"""Messages a second."""
+SMALL = """
+[[bundles]]
+name = "core"
+mode = "{mode}"
+
+[bundles.actors.detector]
+type = "tests.switch_actors:Summing"
+config = {{ every = 10, who = "d" }}
+wire = {{ signals = "writer", recorder = [] }}
+{more}
+[[bundles]]
+name = "back"
+mode = "shared_memory"
+actors.writer = {{ type = "tests.pipeline_actors:Writer", config = {{ path = "{path}" }} }}
+"""
+SOURCE = """
+[bundles.actors.source]
+type = "tests.switch_actors:Passing"
+wire = { out = "detector" }
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A bundle that is switched, and one behind it that is not, which writes what it gets."""
+
+    class Small:
+        path = tmp_path / "system.toml"
+        out = tmp_path / "out"
+
+        def write(self, mode, more=""):
+            self.path.write_text(SMALL.format(mode=mode, path=self.out, more=more))
+            return self.path
+
+        def signals(self):
+            return [line for line in self.out.read_text().splitlines() if not line.startswith(("start", "stop"))]
+
+    return Small()
+
+
+def expected(count):
+    total, lines = 0, []
+    for number in range(count):
+        total += number
+        if number % 10 == 0:
+            lines.append(f"{number} {total} d")
+    return lines
+
+
+def other(mode):
+    return RELAYED if mode is BUNDLED else BUNDLED
+
+
+class Load:
+    """Sends ticks, at a steady rate, until it is to end."""
+
+    def __init__(self, system, to):
+        self.sent = 0
+        self._ref = system.ref(to)
+        self._ends = False
+
+    async def run(self, task_status):
+        task_status.started()
+        began = trio.current_time()
+        while not self._ends:
+            batch = [Tick(number, number) for number in range(self.sent, self.sent + RATE // 100)]
+            await self._ref.send_many(batch)
+            self.sent += len(batch)
+            await trio.sleep_until(began + self.sent / RATE)
+
+    def end(self):
+        self._ends = True
+
+
+def redelivered(statistics):
+    """How many messages each client has got that may have been handled before."""
+    return [unit.client.redelivered for unit in statistics.units.values() if unit.client is not None]
+
+
+def children():
+    """The processes that this one has started, by number."""
+    return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
+
+
+async def test_ten_times_there_and_back_at_10000_messages_a_second(small):
+    """Nothing is lost, nothing repeated, and the signals are those of a run without a switch."""
+    async with spore.open_system(small.write(BUNDLED)) as system, trio.open_nursery() as nursery:
+        load = Load(system, "detector")
+        await nursery.start(load.run)
+        for mode in islice(cycle([RELAYED, BUNDLED]), 20):
+            switched = await system.switch("core", mode)
+            assert (switched.mode_before, switched.mode) == (other(mode), mode)
+        load.end()
+        await system.wait_idle()
+        assert not any(redelivered(await system.statistics()))
+    assert load.sent > RATE
+    assert small.signals() == expected(load.sent)
+
+
+async def test_the_reference_pipeline_gives_the_same_signals():
+    """Signals, orders and reports, to the last bit, when it is switched and switched back in the midst of them."""
+    events = list(SimFeed.from_spec("seed=3,events=3000,pools=20", {}).messages())
+    config = load_config(PIPELINE)
+
+    async def play(*switches):
+        recording = Recording()
+        local = {RECORDER: (Recorder, {"recording": recording})}
+        async with spore.open_system(tapped(config), local=local) as system, trio.open_nursery() as nursery:
+            await nursery.start(feed, system.ref(*entries(config)))
+            for mode in switches:
+                await system.switch("trading_core", mode)
+        assert recording.signals
+        return digest(recording.signals), digest(recording.executed())
+
+    async def feed(ref, task_status):
+        task_status.started()
+        for at in range(0, len(events), 20):
+            await ref.send_many(events[at : at + 20])
+            await trio.sleep(0.01)
+
+    assert await play(RELAYED, BUNDLED) == await play()
+
+
+async def test_a_new_process_that_is_killed_leaves_the_old_mode_running(small):
+    """The error says so, no signal is other than without it, and nothing of the new mode is left."""
+    async with spore.open_system(small.write(BUNDLED, SOURCE)) as system, trio.open_nursery() as nursery:
+        load = Load(system, "source")
+        await nursery.start(load.run)
+        before = children()
+        for step in ("drain", "go on"):
+            watch = killing(step, lambda: children() - before)
+            with pytest.raises(SwitchFailed, match=r"killed by SIGKILL|the process of .* has died"):
+                await system.switch("core", RELAYED, watch=watch)
+            assert system.plan.bundle("core").mode is BUNDLED
+            assert children() == before
+            await until_sent(load, load.sent + 100)
+        load.end()
+    assert small.signals() == expected(load.sent)
+
+
+async def test_an_old_process_that_is_killed_is_started_again_in_the_old_mode(small):
+    """It is a crash as any other: the switch says so, and what was not acknowledged is handled by its successor."""
+    async with spore.open_system(small.write(RELAYED, SOURCE)) as system, trio.open_nursery() as nursery:
+        load = Load(system, "source")
+        await nursery.start(load.run)
+        for step in ("pause", "go on"):
+            pid = (await system.statistics()).processes["actor 'source'"]
+            with pytest.raises(SwitchFailed, match=r"actor 'source'|an old process"):
+                await system.switch("core", BUNDLED, watch=killing(step, lambda pid=pid: {pid}))
+            assert system.plan.bundle("core").mode is RELAYED
+            await until_sent(load, load.sent + 100)
+        load.end()
+        await system.wait_idle()
+        assert (await system.statistics()).units["actor 'source'"].restarts == 2
+    numbers = [int(line.split()[0]) for line in small.signals()]
+    assert sorted(set(numbers)) == list(range(0, load.sent, 10))
+
+
+async def test_a_system_that_is_cancelled_in_the_middle_leaves_no_process(small):
+    """Neither an old one nor a new one."""
+    before = children()
+    with trio.CancelScope() as scope:
+        async with spore.open_system(small.write(BUNDLED, SOURCE)) as system:
+            await system.switch("core", RELAYED, watch=lambda step: scope.cancel() if step == "hand over" else None)
+    assert scope.cancelled_caught
+    assert children() == before
+
+
+def killing(step, processes):
+    """Kills some processes when a step begins."""
+
+    def watch(at):
+        if at == step:
+            for pid in processes():
+                os.kill(pid, signal.SIGKILL)
+
+    return watch
+
+
+async def until_sent(load, count):
+    """Senders go on."""
+    with trio.fail_after(30):
+        while load.sent < count:  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(0.01)
+
+
+FED = """
+modules = ["tests.pipeline_feed"]
+[[bundles]]
+name = "fed"
+mode = "{mode}"
+actors.writer = {{ type = "tests.pipeline_feed:Syncs", config = {{ path = "{path}" }} }}
+[[feeds]]
+source = "count:3000"
+to = "writer"
+"""
+
+
+async def test_a_bundle_with_a_process_of_its_own_is_switched_under_its_feed(small):
+    """As `spore run` has it: the feed, in another process, sees nothing but a receiver that is busy."""
+    small.path.write_text(FED.format(mode=BUNDLED, path=small.out))
+    plan = make_plan(load_config(small.path), apart=True)
+    said = []
+    async with run_plan(plan, say=said.append) as system:
+        for mode in (RELAYED, BUNDLED):
+            await system.switch("fed", mode, cold=True)
+        await system.wait_feeds()
+    assert "actor 'writer' begins anew: it has no snapshot and restore" in said
+    assert small.out.read_text().splitlines() == [str(number) for number in range(3_000)]
