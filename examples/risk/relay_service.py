@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
-from examples.risk.positions import PositionKeeper
+from examples.risk.positions import PositionKeeper, PositionState
 
 import spore
 
@@ -25,3 +26,10 @@ class PositionService:
             for update in self.keeper.process(message):
                 self._sequence += 1
                 yield spore.codec.encode(update, sequence=self._sequence, timestamp_ns=update.event_time_ns)
+
+    def snapshot(self) -> Any:
+        return {"sequence": self._sequence, "keeper": spore.to_plain(self.keeper.state())}
+
+    def restore(self, state: Any) -> None:
+        self._sequence = state["sequence"]
+        self.keeper.restore(spore.from_plain(PositionState, state["keeper"]))
