@@ -30,9 +30,13 @@ class Step:
         return {0, 1} if self.command.startswith("spore loadtest ") else {0}
 
     def fits(self, printed: str) -> bool:
-        """Whether that is what the page shows, … standing for anything. Where it shows nothing, anything is."""
-        pattern = ".*?".join(map(re.escape, self.shown.split("…")))
-        return not self.shown or re.fullmatch(pattern, printed, re.DOTALL) is not None
+        """Whether that is what the page shows: … stands for anything within a line, and alone for any lines. Where it shows
+        nothing, anything is."""
+        lines = [
+            "(?:[^\n]*\n)*?" if line == "…" else "[^\n]*?".join(map(re.escape, line.split("…"))) + "\n"
+            for line in self.shown.splitlines()
+        ]
+        return not lines or re.fullmatch("".join(lines), f"{printed}\n") is not None
 
 
 def steps_of(page: str) -> list[Step]:

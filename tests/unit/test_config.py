@@ -105,6 +105,7 @@ def test_every_key_can_be_said(load):
         [[feeds]]
         source = "sim:seed=1"
         to = ["desk", "both"]
+        rate = 500
         """
     )
     desk = config.bundles[0].actors["desk"]
@@ -128,7 +129,7 @@ def test_every_key_can_be_said(load):
     assert desk.supervision == Supervision(
         on_failure=Directive.ESCALATE, max_restarts=3, within_s=9.0, backoff_s=0.5, backoff_max_s=4.0, jitter=0.0
     )
-    assert config.feeds == (FeedConfig(source=("sim:seed=1",), to=("desk", "both")),)
+    assert config.feeds == (FeedConfig(source=("sim:seed=1",), to=("desk", "both"), rate=500.0),)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from spore.migration.load_report import LoadTest, Sample
 from spore.nursery_bundle.statistics import ActorState, ActorStatistics, BundleStatistics, Sampled
 from spore.relay.statistics import ClientStatistics, IncomingStatistics, OutgoingStatistics
 from spore.samples import PIPELINE, UNISWAP_V2_SESSION
-from spore.services.messages import ExecutionReport, GasPrice, OrderStatus, PoolSync
+from spore.services.messages import ExecutionReport, GasPrice, GasPrice, OrderStatus, PoolSync
 
 MS = 1_000_000
 POOL, TX = b"\x01" * 20, b"\x02" * 32
@@ -120,6 +120,14 @@ def test_reports_are_counted_but_not_timed():
     output = Output()
     OutputCounter(output).handle(ExecutionReport(1, 1, OrderStatus.FILLED, 1, 1, 0, "", None))
     assert (output.reports, output.signals, output.orders, output.late.count) == (1, 0, 0, 0)
+
+
+def test_what_a_pipeline_calls_a_signal_is_one():
+    """A message of its own; it is timed if it has an event time."""
+    output = Output()
+    OutputCounter(output).handle(GasPrice(1, 2, 3, 4))
+    OutputCounter(output).handle("without one")
+    assert (output.signals, output.late.count) == (2, 1)
 
 
 def actor(name, queued):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import spore
+from spore.message import REGISTRY
 from spore.services.messages import (
     ArbitrageSignal,
     EventRef,
@@ -93,8 +94,10 @@ def line_of(message: object) -> dict[str, Any]:
                 "reason": message.reason,
                 "event_time_ns": str(message.event_time_ns),
             }
-        case _:
+        case _ if type(message) in REGISTRY:
             return {"kind": type(message).__name__, **spore.to_plain(message)}
+        case _:
+            raise TypeError(f"{type(message).__qualname__} is no message")
 
 
 def _arbitrage(signal: ArbitrageSignal) -> dict[str, Any]:
