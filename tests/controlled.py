@@ -6,15 +6,15 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import cast
 
 import attrs
 import trio
 import trio.testing
 
-from spore.deploy import Mode, SystemStatistics, load_config, make_plan
+from spore.deploy import Mode, Step, Switched, System, SystemStatistics, load_config, make_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
-from spore.deploy.control_words import Step, Switched
 from spore.errors import SwitchFailed
 
 __all__ = ["TEXT", "FakeSystem", "running", "short_folder"]
@@ -82,7 +82,7 @@ async def running(config: Path, said: list[str] | None = None) -> AsyncIterator[
     system = FakeSystem(config)
     path = socket_path(config, load_config(config).control.socket)
     async with claim(path, config) as sock, trio.open_nursery() as nursery:
-        nursery.start_soon(serve_control, sock, system, (said if said is not None else []).append)
+        nursery.start_soon(serve_control, sock, cast("System", system), (said if said is not None else []).append)
         yield system
         nursery.cancel_scope.cancel()
 
