@@ -11,6 +11,7 @@ which the bundle is switched are wherever the feed is then.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -44,6 +45,8 @@ class Sender:
         self.sent = 0
         self._events = iter(looped(recording, int(seconds * RATE) // len(recording) + 1))
         self._ref = system.ref("market_data")
+        gc.collect()
+        gc.freeze()  # the input is no part of what is measured
 
     async def run(self) -> None:
         """Send until the end."""

@@ -173,11 +173,15 @@ class Child:
 
     async def _listen(self, process: trio.Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for
-        rest = b""
+        rest = bytearray()
         async for data in process.stdout:
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._hear(line, process.pid)
+            if b"\n" in data:
+                *lines, begun = (bytes(rest) + data).split(b"\n")
+                for line in lines:
+                    self._hear(line, process.pid)
+                rest = bytearray(begun)
+            else:
+                rest += data
             if len(rest) > MAX_LINE_BYTES:
                 process.kill()
                 raise UnitFailed(self.label, f"its process said more than {MAX_LINE_BYTES} bytes in one line")
@@ -283,11 +287,7 @@ class Child:
         return from_json(await self._ask_now("hand_over", cold=cold), Handover)
 
     async def take_over(self, handover: Handover) -> str:
-        """Start its actors from there; return why not, if it cannot.
-
-        Raises:
-            UsageError: if a state has no form in JSON.
-        """
+        """Start its actors from there; return why not, if it cannot."""
         return str(await self._ask_now("take_over", handover=to_json(handover)))
 
     async def go_on(self) -> None:
