@@ -236,5 +236,5 @@ async def test_who_waits_for_feeds_does_not_mind_a_switch(small):
     small.path.write_text(FED.replace("count:3000", "count:10…").format(mode=BUNDLED, path=small.out))
     plan = make_plan(load_config(small.path), apart=True)
     async with trio.open_nursery() as nursery, run_plan(plan) as system:
-        nursery.start_soon(system.wait_feeds)
+        nursery.start_soon(system.wait_feeds)  # noqa: ASYNC111 - until the system has ended its feed
         await system.switch("fed", RELAYED, cold=True)
