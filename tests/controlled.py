@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ class FakeSystem:
         self.go.set()
         self.switching = trio.Event()
         self.failing: Callable[[Mode], Exception | None] = lambda to: None
+        self.switched = threading.Event()
+        """Set once a switch was made; for those in other threads."""
         self.asked: list[tuple[str, Mode, bool]] = []
 
     def mode(self, bundle: str) -> Mode:
@@ -68,6 +71,7 @@ class FakeSystem:
         config = self.plan.config
         bundles = tuple(attrs.evolve(each, mode=to) if each.name == bundle else each for each in config.bundles)
         self.plan = attrs.evolve(self.plan, config=attrs.evolve(config, bundles=bundles))
+        self.switched.set()
         steps = (Step(name="drain", seconds=0.01),)
         return Switched(bundle=bundle, mode_before=before, mode=to, pause_s=0.0125, steps=steps)
 
