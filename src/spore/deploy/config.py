@@ -139,6 +139,8 @@ class FeedConfig:
     """One or several sources, such as ``"evm-logs:FILE"``. Several are merged by event time."""
     to: Names
     """The actors that get every event."""
+    rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.gt(0)))
+    """Of a recorded feed: events a second; by default as fast as they are handled."""
 
 
 @attrs.frozen(kw_only=True)
