@@ -129,8 +129,11 @@ async def test_the_reference_pipeline_gives_the_same_signals():
         local = {RECORDER: (Recorder, {"recording": recording})}
         async with spore.open_system(tapped(config), local=local) as system, trio.open_nursery() as nursery:
             await nursery.start(feed, system.ref(*entries(config)))
-            for mode in switches:
-                await system.switch("trading_core", mode)
+            async with trio.open_nursery() as watching:
+                watching.start_soon(look, system)
+                for mode in switches:
+                    await system.switch("trading_core", mode)
+                watching.cancel_scope.cancel()
         assert recording.signals
         return digest(recording.signals), digest(recording.executed())
 
@@ -139,6 +142,12 @@ async def test_the_reference_pipeline_gives_the_same_signals():
         for at in range(0, len(events), 20):
             await ref.send_many(events[at : at + 20])
             await trio.sleep(0.01)
+
+    async def look(system):
+        while True:  # whatever is asked meanwhile is answered by those who run then
+            await system.statistics()
+            with trio.move_on_after(0.01):
+                await system.wait_idle()
 
     assert await play(RELAYED, BUNDLED) == await play()
 
