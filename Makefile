@@ -9,7 +9,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13; do \
 	$$p -c 'import venv, ensurepip' 2>/dev/null && { echo $$p; break; }; done)
 PYTEST_FLAGS ?=
-BENCHES ?= codec bundle relay journal pipeline shadow load
+BENCHES ?= codec bundle relay journal pipeline shadow switch load
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help

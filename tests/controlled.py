@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import cast
 
 import attrs
 import trio
 import trio.testing
 
-from spore.deploy import Mode, SystemStatistics, load_config, make_plan
+from spore.deploy import Mode, Step, Switched, System, SystemStatistics, load_config, make_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
-from spore.deploy.control_words import Step, Switched
 from spore.errors import SwitchFailed
 
 __all__ = ["TEXT", "FakeSystem", "running", "short_folder"]
@@ -42,6 +43,8 @@ class FakeSystem:
         self.go.set()
         self.switching = trio.Event()
         self.failing: Callable[[Mode], Exception | None] = lambda to: None
+        self.switched = threading.Event()
+        """Set once a switch was made; for those in other threads."""
         self.asked: list[tuple[str, Mode, bool]] = []
 
     def mode(self, bundle: str) -> Mode:
@@ -68,6 +71,7 @@ class FakeSystem:
         config = self.plan.config
         bundles = tuple(attrs.evolve(each, mode=to) if each.name == bundle else each for each in config.bundles)
         self.plan = attrs.evolve(self.plan, config=attrs.evolve(config, bundles=bundles))
+        self.switched.set()
         steps = (Step(name="drain", seconds=0.01),)
         return Switched(bundle=bundle, mode_before=before, mode=to, pause_s=0.0125, steps=steps)
 
@@ -82,7 +86,7 @@ async def running(config: Path, said: list[str] | None = None) -> AsyncIterator[
     system = FakeSystem(config)
     path = socket_path(config, load_config(config).control.socket)
     async with claim(path, config) as sock, trio.open_nursery() as nursery:
-        nursery.start_soon(serve_control, sock, system, (said if said is not None else []).append)
+        nursery.start_soon(serve_control, sock, cast("System", system), (said if said is not None else []).append)
         yield system
         nursery.cancel_scope.cancel()
 

@@ -105,7 +105,9 @@ class PositionKeeper:
         self._touched.clear()
         cause = EventRef(end.event_time_ns, end.block_number, end.tx_index, 0, end.tx_hash)
         return [
-            PositionUpdate(end.event_time_ns, held.token, amount, amount * held.coin_reserve // held.token_reserve, cause)
+            PositionUpdate(
+                end.event_time_ns, held.token, amount, amount * held.coin_reserve // held.token_reserve, cause
+            )
             for held in touched
             if held.token_reserve
             for amount in [self.amounts[held.token]]

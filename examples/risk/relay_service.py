@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from examples.risk.positions import PositionKeeper, PositionState
 
 import spore
+from spore.services.messages import MarketMessage
 
 __all__ = ["PositionService"]
 
@@ -23,7 +24,7 @@ class PositionService:
     def process_tlv(self, frame: bytes) -> Iterator[bytes]:
         """Handle the messages of a frame; each answer is a frame of its own."""
         for message in spore.codec.decode(frame).items:
-            for update in self.keeper.process(message):
+            for update in self.keeper.process(cast("MarketMessage", message)):
                 self._sequence += 1
                 yield spore.codec.encode(update, sequence=self._sequence, timestamp_ns=update.event_time_ns)
 

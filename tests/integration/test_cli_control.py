@@ -95,10 +95,10 @@ def system(text: str):
 
 
 def test_the_runbook_goes_back_to_the_relay_and_forth_again():
-    """The file follows the running system, one line of it; and a switch is no reason to be called unhealthy meanwhile."""
+    """The file follows the running system, one line of it; and a switch is no reason to be called unhealthy."""
     with system(MOVABLE) as run:
         config, before = str(run.config), run.config.read_text()
-        monitor = run.start(["scripts/monitor_health.sh", config, "--minutes", "0.1"])
+        monitor = run.start(["scripts/monitor_health.sh", config])
         code, lines, err = run.do("scripts/rollback_to_relay.sh", "core", config, "--minutes", "0")
         assert (code, err) == (0, "")
         assert any(line.startswith("bundle 'core' runs in relay now, after a pause of ") for line in lines)
@@ -106,7 +106,6 @@ def test_the_runbook_goes_back_to_the_relay_and_forth_again():
         assert lines[-1] == f"to undo this: spore rollback core {config} --restore {backup}"
         assert run.config.read_text() == before.replace('"shared_memory" ', '"relay" ')
         assert backup.read_text() == before
-        assert run.do("switch", "core", config, "--to", "relay")[:2] == (0, ["bundle 'core' runs in relay already"])
         code, lines, err = run.do("rollback", "core", config, "--minutes", "0", "--restore", str(backup))
         assert (code, err) == (0, "")
         assert any(line.startswith("bundle 'core' runs in shared_memory now, after a pause of ") for line in lines)

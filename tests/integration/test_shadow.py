@@ -13,7 +13,7 @@ import trio
 from tests.pipeline_actors import Tick, Turn
 
 import spore
-from spore.deploy import ShadowState, shadow
+from spore.deploy import Mode, ShadowState, shadow
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = """
@@ -131,3 +131,20 @@ def test_spore_run_says_the_first_difference_and_what_was_compared(tmp_path):
     found = re.fullmatch(r"(\d+) messages compared, (\d+) different; 0 of [\d,]+ inputs skipped; ended", lines[-1])
     assert found[1] == found[2] != "0"
     assert done.stdout.splitlines()[-1] == "ended"
+
+
+async def test_a_bundle_that_is_switched_away_and_back_has_a_twin_again(tmp_path):
+    """What is relayed has none. The next one takes over where the actors stand, and what an actor says when it moves is no difference."""
+    log = []
+    async with open_shadowed(tmp_path, log) as system:
+        ref = system.ref("sum")
+        await ref.send_many(ticks(300))
+        await system.switch("core", Mode.RELAY)
+        assert (await system.statistics()).shadows == {}
+        await ref.send_many(ticks(300, 300))
+        await system.switch("core", Mode.SHARED_MEMORY)
+        await until(system, lambda found: found.state is ShadowState.FOLLOWING)
+        await ref.send_many(ticks(300, 600))
+        found = await until(system, lambda found: found.compared >= 300)
+        assert (found.different, found.skipped) == (0, 0)
+    assert log == list(accumulate(range(900)))

@@ -129,8 +129,11 @@ async def test_the_reference_pipeline_gives_the_same_signals():
         local = {RECORDER: (Recorder, {"recording": recording})}
         async with spore.open_system(tapped(config), local=local) as system, trio.open_nursery() as nursery:
             await nursery.start(feed, system.ref(*entries(config)))
-            for mode in switches:
-                await system.switch("trading_core", mode)
+            async with trio.open_nursery() as watching:
+                watching.start_soon(look, system)
+                for mode in switches:
+                    await system.switch("trading_core", mode)
+                watching.cancel_scope.cancel()
         assert recording.signals
         return digest(recording.signals), digest(recording.executed())
 
@@ -139,6 +142,12 @@ async def test_the_reference_pipeline_gives_the_same_signals():
         for at in range(0, len(events), 20):
             await ref.send_many(events[at : at + 20])
             await trio.sleep(0.01)
+
+    async def look(system):
+        while True:  # whatever is asked meanwhile is answered by those who run then
+            await system.statistics()
+            with trio.move_on_after(0.01):
+                await system.wait_idle()
 
     assert await play(RELAYED, BUNDLED) == await play()
 
@@ -229,3 +238,12 @@ async def test_a_bundle_with_a_process_of_its_own_is_switched_under_its_feed(sma
         await system.wait_feeds()
     assert "actor 'writer' begins anew: it has no snapshot and restore" in said
     assert small.out.read_text().splitlines() == [str(number) for number in range(3_000)]
+
+
+async def test_who_waits_for_feeds_does_not_mind_a_switch(small):
+    """As `spore run` does all the time: what has moved meanwhile is no feed."""
+    small.path.write_text(FED.replace("count:3000", "count:10…").format(mode=BUNDLED, path=small.out))
+    plan = make_plan(load_config(small.path), apart=True)
+    async with trio.open_nursery() as nursery, run_plan(plan) as system:
+        nursery.start_soon(system.wait_feeds)  # noqa: ASYNC111 - until the system has ended its feed
+        await system.switch("fed", RELAYED, cold=True)

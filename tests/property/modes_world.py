@@ -108,12 +108,6 @@ class Plain(spore.Actor[Step]):
             _tell(self.out, told)
         self._fail(message, late=True)
 
-    def snapshot(self) -> int:
-        return self.total
-
-    def restore(self, state: int) -> None:
-        self.total = state
-
     def _take(self, message: Step) -> tuple[Step | None, Note]:
         self._fail(message, late=False)
         total = ((0 if self.forgetful else self.total) * 31 + message.value + message.number + 1) % MODULUS
@@ -139,6 +133,25 @@ class Waiting(Plain):
         if told is not None:
             await _send(self.out, told)
         self._fail(message, late=True)
+
+
+class Moving(Plain):
+    """One that hands over its state."""
+
+    __slots__ = ()
+
+    def snapshot(self) -> int:
+        return self.total
+
+    def restore(self, state: int) -> None:
+        self.total = state
+
+
+class MovingWaiting(Waiting):
+    """The same with waits."""
+
+    __slots__ = ()
+    snapshot, restore = Moving.snapshot, Moving.restore  # type: ignore[assignment]
 
 
 @attrs.define
@@ -218,7 +231,7 @@ def _actors(name: str, **options: Any) -> st.SearchStrategy[ActorConfig]:
 
     return st.builds(
         built,
-        kind=st.sampled_from(["Plain", "Plain", "Waiting"]),
+        kind=st.sampled_from(options.get("kinds", ["Plain", "Plain", "Waiting"])),
         late=st.booleans(),
         fail_at=st.one_of(st.just(-1), st.integers(1, 8)) if options.get("fails", True) else st.just(-1),
         directive=st.sampled_from([Directive.RESUME, Directive.RESTART, Directive.STOP]),
@@ -234,8 +247,14 @@ def system_of(actors: dict[str, ActorConfig]) -> SystemConfig:
 
 
 @st.composite
-def wirings(draw: st.DrawFn, *, fails: bool = True) -> SystemConfig:
-    """Up to five small actors without a cycle; ``a`` is the first. Who has several senders merges by event time."""
+def wirings(draw: st.DrawFn, *, moving: bool = False) -> SystemConfig:
+    """Up to five small actors without a cycle; ``a`` is the first. Who has several senders merges by event time.
+
+    Args:
+        draw: draws.
+        moving: whether they hand over their state.
+    """
+    kinds = ["Moving", "Moving", "MovingWaiting"] if moving else ["Plain", "Plain", "Waiting"]
     names = "abcde"[: draw(st.integers(1, 5))]
     outs: dict[str, list[str]] = {name: [] for name in names}
     merging = set()
@@ -255,7 +274,7 @@ def wirings(draw: st.DrawFn, *, fails: bool = True) -> SystemConfig:
                     wire={"out": tuple(outs[name]), "notes": (NOTES,)},
                     merge="event_time" if name in merging else None,
                     capacities=capacities,
-                    fails=fails,
+                    kinds=kinds,
                 )
             )
             for name in names

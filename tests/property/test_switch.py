@@ -115,7 +115,7 @@ def switched(
 
 
 @few
-@given(wirings(), steps(hops=st.integers(0, 4)), st.sampled_from(BOTH), planned(), SEEDS, faults())
+@given(wirings(moving=True), steps(hops=st.integers(0, 4)), st.sampled_from(BOTH), planned(), SEEDS, faults())
 def test_switches_change_no_answer(
     config: SystemConfig, batches: list[list[Step]], start: Mode, plans: list[Planned], seed: int, faults: Faults
 ) -> None:

@@ -215,7 +215,7 @@ async def test_a_switch_that_fails_says_in_which_step_and_why(config, path):
             await control.switch("core", Mode.RELAY)
         system.failing = lambda _: None
         await control.switch("core", Mode.RELAY)
-    assert said[0] == "not switched: bundle 'core' is as it was: drain: no"
+    assert said[0] == "bundle 'core' is as it was: drain: no"
 
 
 async def test_of_two_switches_at_once_the_second_is_refused(config, path):

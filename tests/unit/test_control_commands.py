@@ -139,6 +139,7 @@ def test_ctrl_c_of_a_switch_says_that_the_switch_goes_on(config, capsys):
 
         system.go = type("Go", (), {"wait": staticmethod(wait)})
         assert run(["switch", "core", str(config), "--to", "relay"]) == 130
+        assert system.switched.wait(20)
     assert capsys.readouterr().err == "spore: a switch that has begun goes on; spore monitor shows the mode\n"
     assert system.mode("core") is Mode.RELAY
 

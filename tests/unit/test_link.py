@@ -221,6 +221,29 @@ def test_a_receiver_that_is_attached_anew_gets_what_was_not_handled() -> None:
     assert new.counts.redelivered == 1
 
 
+def test_a_successor_goes_on_behind_what_was_handed_over() -> None:
+    """It gets each message that its predecessor has not handled, once, and not as one that may have been handled before."""
+    old, new, sender = session("old"), session("new"), session("sender")
+    old.attach("a", window=5)
+    wire = Wire(old, new, sender)
+    link = sender.open(receivers=("a",))
+    for number in range(7):
+        link.queue(Tick(number, 0))
+    wire.move()
+    (incoming,) = old.incoming
+    for number in (1, 2):
+        incoming.done(number)
+    new.take_over(old.positions("a"))
+    wire.lose(old)  # and with it the acknowledgement
+    old.detach("a")
+    new.attach("a", window=5)
+    wire.move()
+    assert wire.handle(new) == [Tick(number, 0) for number in range(2, 7)]
+    assert (link.counts.redelivered, new.incoming[0].counts.redelivered, link.outstanding) == (0, 0, 0)
+    (position,) = new.positions("a")
+    assert (position.incarnation, position.handled) == (old.client, 7)
+
+
 def test_when_the_last_subscriber_leaves_nothing_waits() -> None:
     """What was published for nobody is counted as unheard, and does not hold up who drains."""
     sender, receiver = session("sender"), session("receiver")

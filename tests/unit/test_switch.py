@@ -136,7 +136,12 @@ def test_actors_that_would_lose_their_state_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        ("snapshot", "actor 'one' gives no snapshot: OSError: no snapshot"),
+        ("snapshot", "actor 'one' gives no snapshot that can travel: OSError: no snapshot"),
+        (
+            "travel",
+            "actor 'one' gives no snapshot that can travel: neither a configuration nor a snapshot can hold {1, 2} where another "
+            "process is to read it",
+        ),
         ("restore", "actor 'one' cannot take over: OSError: no restore"),
         ("on_start", "actor 'one' cannot take over: OSError: no on_start"),
     ],

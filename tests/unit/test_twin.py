@@ -109,7 +109,7 @@ def test_the_process_of_a_bundle_is_told_of_its_twin():
             id="fail",
         ),
         pytest.param(
-            {"a": "o", "rate": 0.5},
+            {"a": {"type": "tests.shadow_actors:Forgetting", "wire": {"out": "o"}}, "rate": 0.5},
             "bundles[0].shadow.rate: below 1 needs a snapshot of every actor, and 'a' has none: a twin that begins in between "
             "takes over where each actor stands",
             id="no snapshot",

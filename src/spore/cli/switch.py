@@ -11,10 +11,9 @@ import cattrs
 import trio
 
 from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
-from spore.deploy import Mode, load_config
+from spore.deploy import Mode, Switched, load_config
 from spore.deploy.control_client import open_control
 from spore.deploy.control_socket import socket_path
-from spore.deploy.control_words import Switched
 from spore.deploy.strict import among
 from spore.errors import UsageError
 

@@ -28,7 +28,7 @@ from spore.deploy.shadow import Shadow
 from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.system import run_plan
 from spore.deploy.unit import RunningUnit
-from spore.errors import SporeError, first_cause
+from spore.errors import first_cause
 from spore.relay import Address, Switchboard, open_relay
 
 __all__ = ["FAILED", "GRACE_S", "Command", "Job", "first_cause", "main"]
@@ -191,7 +191,7 @@ async def _obey(running: Any, command: Command, say: Callable[..., None]) -> Non
         case "quiet":
             value = await running.quiet(command.receivers)
         case "hand_over":
-            value = _as_json(await running.hand_over(cold=command.cold))
+            value = to_json(await running.hand_over(cold=command.cold))
         case "take_over":
             value = await running.take_over(from_json(command.handover, Handover))
         case "go_on":
@@ -205,19 +205,16 @@ async def _obey(running: Any, command: Command, say: Callable[..., None]) -> Non
     say(event="answer", id=command.id, value=value)
 
 
-def _as_json(handover: Handover) -> str:
-    try:
-        return to_json(handover)
-    except (SporeError, TypeError, ValueError) as error:  # an actor's own state, and no fault of this process
-        return to_json(Handover(refusal=f"a snapshot cannot travel: {error}"))
-
-
 def _lines() -> Iterator[bytes]:
     """The lines of stdin. Not by its own buffer, which a thread that waits there would hold at the interpreter's end."""
-    rest = b""
+    rest = bytearray()
     while data := os.read(0, 1 << 16):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
+        if b"\n" in data:
+            *lines, begun = (bytes(rest) + data).split(b"\n")
+            yield from lines
+            rest = bytearray(begun)
+        else:
+            rest += data
 
 
 def _listen(

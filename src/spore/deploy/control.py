@@ -13,16 +13,15 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import cattrs
 import trio
 
 from spore.deploy.config import Mode
 from spore.deploy.control_words import MAX_REQUEST_BYTES, Answer, BundleStatus, Conversation, Request, Status, read
-from spore.deploy.plan import Plan
 from spore.deploy.reading import reading_of
-from spore.deploy.system import SystemStatistics
+from spore.deploy.system import System
 from spore.errors import SporeError, SwitchFailed
 
 __all__ = ["MAX_CLIENTS", "serve_control"]
@@ -35,20 +34,7 @@ PATIENCE_S = 2.0
 """So long a process of the system may take to say what it has counted."""
 
 
-class Controlled(Protocol):
-    """What is controlled: a `spore.deploy.System`."""
-
-    @property
-    def plan(self) -> Plan: ...
-
-    async def statistics(self, *, patience_s: float = math.inf) -> SystemStatistics: ...
-
-    async def switch(
-        self, bundle: str, to: Mode, *, cold: bool = False, watch: Callable[[str], None] | None = None
-    ) -> Any: ...
-
-
-async def serve_control(sock: socket.socket, system: Controlled, say: Callable[[str], None]) -> None:
+async def serve_control(sock: socket.socket, system: System, say: Callable[[str], None]) -> None:
     """Answer whoever comes to a socket that listens.
 
     Args:
@@ -73,7 +59,7 @@ class Desk:
         nursery: where what it has begun goes on without its client.
     """
 
-    def __init__(self, system: Controlled, say: Callable[[str], None], nursery: trio.Nursery) -> None:
+    def __init__(self, system: System, say: Callable[[str], None], nursery: trio.Nursery) -> None:
         self._system = system
         self._say = say
         self._nursery = nursery
@@ -167,7 +153,7 @@ class Desk:
                     watch=lambda step: answer(Answer(event="step", text=step)),
                 )
             except SwitchFailed as error:
-                self._say(f"not switched: {error}")
+                self._say(str(error))
                 answer(_failed(error.reason, step=error.step))
             except SporeError as error:
                 answer(_failed(str(error)))

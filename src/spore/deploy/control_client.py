@@ -12,9 +12,10 @@ import trio
 
 from spore.deploy.config import Mode
 from spore.deploy.control_socket import runner_of
-from spore.deploy.control_words import MAX_ANSWER_BYTES, Answer, Conversation, Request, Status, Switched, read
+from spore.deploy.control_words import MAX_ANSWER_BYTES, Answer, Conversation, Request, Status, read
 from spore.deploy.reading import Reading
 from spore.deploy.strict import Problem, structure
+from spore.deploy.switching import Switched
 from spore.errors import ControlError, NothingRuns, SwitchFailed
 
 __all__ = ["PATIENCE_S", "Control", "open_control"]

@@ -119,9 +119,7 @@ async def _locked(path: Path, what: str | Path) -> int:
             lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise UsageError(f"cannot listen for commands: {file}: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(lock):
             number = _number_in(lock)
             os.close(lock)
             if trio.current_time() < patience:
@@ -129,12 +127,20 @@ async def _locked(path: Path, what: str | Path) -> int:
                 continue
             raise UsageError(
                 f"{what} is run already, by process {number or '…'}; end that one first, or run a copy of the file"
-            ) from None
+            )
         if _is_at(lock, file):
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
             return lock
         os.close(lock)  # whoever had it has just removed it
+
+
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(lock: int, file: Path) -> bool:

@@ -24,8 +24,6 @@ __all__ = [
     "Conversation",
     "Request",
     "Status",
-    "Step",
-    "Switched",
     "TooLong",
     "read",
 ]
@@ -84,25 +82,6 @@ class Status:
     pid: int
     since: str
     bundles: tuple[BundleStatus, ...]
-
-
-@attrs.frozen(kw_only=True)
-class Step:
-    """A step of a switch."""
-
-    name: str
-    seconds: float
-
-
-@attrs.frozen(kw_only=True)
-class Switched:
-    """A switch that was made."""
-
-    bundle: str
-    mode_before: Mode
-    mode: Mode
-    pause_s: float
-    steps: tuple[Step, ...]
 
 
 class Conversation:

@@ -66,7 +66,7 @@ class RunningFeed:
 
     def _batches(self) -> AsyncGenerator[Sequence[Any], None]:
         rate = self.spec.feed.rate
-        return self._feed.batches() if rate is None else feeds.at_rate(self._feed, rate)  # type: ignore[no-any-return]
+        return self._feed.batches() if rate is None else feeds.at_rate(self._feed, rate)
 
     async def read(self) -> None:
         """Begin to read. An actor that merges has to know every feed before the first of them sends.

@@ -16,7 +16,8 @@ from typing import Any
 import attrs
 
 from spore.codec import Flags, UnknownTlv, decode, encode
-from spore.errors import ActorError
+from spore.deploy.spec import dump_plain
+from spore.errors import ActorError, SporeError
 from spore.nursery_bundle import ActorRef, ActorState, Bundle
 from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.local import LocalRef
@@ -60,8 +61,8 @@ class UnderWay:
 class Handover:
     """Where some actors stand."""
 
-    states: dict[str, Any] = attrs.field(factory=dict)
-    """What `spore.Actor.snapshot` returned, by name. Who is not in here begins anew."""
+    states: dict[str, str] = attrs.field(factory=dict)
+    """What `spore.Actor.snapshot` returned, by name, as JSON. Who is not in here begins anew."""
     links: tuple[LinkPosition, ...] = ()
     merging: tuple[Merging, ...] = ()
     under_way: tuple[UnderWay, ...] = ()
@@ -93,10 +94,10 @@ def hand_over(bundle: Bundle, client: Client | None, actors: Iterable[str], *, c
         if (state := statistics[name].state) is not ActorState.RUNNING:
             return Handover(refusal=f"actor {name!r} is {state.value}, so there is no state that it could hand over")
         try:
-            states[name] = bundle.snapshot(name)
+            states[name] = dump_plain(bundle.snapshot(name))
         except Exception as error:  # noqa: BLE001 - whatever it is, the actor goes on
             if not (cold and isinstance(error, NotImplementedError)):
-                return Handover(refusal=f"actor {name!r} gives no snapshot: {type(error).__name__}: {error}")
+                return Handover(refusal=f"actor {name!r} gives no snapshot that can travel: {_said(error)}")
     session = client.session if client is not None else None
     sent = (
         (under_way_by_link(session.client, link) for link in session.outgoing.values()) if session is not None else ()
@@ -114,6 +115,10 @@ def hand_over(bundle: Bundle, client: Client | None, actors: Iterable[str], *, c
             *(under_way_by_reference(held) for held in bundle.moving.held()),
         ),
     )
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, SporeError) else f"{type(error).__name__}: {error}"
 
 
 def joined(parts: Iterable[Handover]) -> Handover:

@@ -173,11 +173,15 @@ class Child:
 
     async def _listen(self, process: trio.Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for
-        rest = b""
+        rest = bytearray()
         async for data in process.stdout:
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._hear(line, process.pid)
+            if b"\n" in data:
+                *lines, begun = (bytes(rest) + data).split(b"\n")
+                for line in lines:
+                    self._hear(line, process.pid)
+                rest = bytearray(begun)
+            else:
+                rest += data
             if len(rest) > MAX_LINE_BYTES:
                 process.kill()
                 raise UnitFailed(self.label, f"its process said more than {MAX_LINE_BYTES} bytes in one line")
@@ -217,6 +221,18 @@ class Child:
         await self._commands.send(json.dumps({"do": do, "id": self._numbers, **arguments}).encode())
         return await answer.wait(self.label)
 
+    async def _ask_now(self, do: str, **arguments: Any) -> Any:
+        """The same, of the process that there is: its successor would be another one.
+
+        Cancellation: as `ask`.
+
+        Raises:
+            Died: if there is none, or it ended instead.
+        """
+        if not self._ready.is_set():
+            raise Died(self.label)
+        return await self.ask(do, **arguments)
+
     async def settle(self, receivers: tuple[str, ...], *, idle: bool) -> tuple[int, int]:
         """As `spore.deploy.unit.RunningUnit.settle`; the number tells a process from its successor, too.
 
@@ -252,44 +268,40 @@ class Child:
         await self.ask("finish")
         self._finished = True
 
-    # In a switch; see `spore.deploy.unit.RunningUnit` for what each does, and `ask` for cancellation and errors
+    # In a switch; see `spore.deploy.unit.RunningUnit` for what each does, and `_ask_now` for cancellation and errors
 
     async def pause(self, inside: tuple[str, ...], merging: tuple[str, ...] = ()) -> None:
         """Take nothing more, but from these senders."""
-        await self.ask("pause", inside=inside, merging=merging)
+        await self._ask_now("pause", inside=inside, merging=merging)
 
     async def resume(self) -> None:
         """Nobody takes over: go on."""
-        await self.ask("resume")
+        await self._ask_now("resume")
 
     async def quiet(self, receivers: tuple[str, ...]) -> tuple[int, int]:
         """Wait until nothing is in hand, and nothing under way to these receivers."""
-        return self.restarts, await self.ask("quiet", receivers=receivers)
+        return self.restarts, await self._ask_now("quiet", receivers=receivers)
 
     async def hand_over(self, *, cold: bool) -> Handover:
         """Where its actors stand."""
-        return from_json(await self.ask("hand_over", cold=cold), Handover)
+        return from_json(await self._ask_now("hand_over", cold=cold), Handover)
 
     async def take_over(self, handover: Handover) -> str:
-        """Start its actors from there; return why not, if it cannot.
-
-        Raises:
-            UsageError: if a state has no form in JSON.
-        """
-        return str(await self.ask("take_over", handover=to_json(handover)))
+        """Start its actors from there; return why not, if it cannot."""
+        return str(await self._ask_now("take_over", handover=to_json(handover)))
 
     async def go_on(self) -> None:
         """Be reached from now on."""
-        await self.ask("go_on")
+        await self._ask_now("go_on")
 
     async def let_go(self) -> None:
         """Be reached no more."""
-        await self.ask("let_go")
+        await self._ask_now("let_go")
 
     async def retire(self) -> None:
         """Say goodbye and leave. It is not started again, whatever happens."""
         with suppress(Died):
-            await self.ask("retire")
+            await self._ask_now("retire")
         await self.ended.wait()
 
     def remain(self, spec: UnitSpec, *, restarts: bool) -> None:

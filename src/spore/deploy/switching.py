@@ -11,7 +11,7 @@ From then on the new ones are what runs: what dies is started again as ever, and
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -118,30 +118,35 @@ class Switch:
         self._change = self._planned()
         before = self._change.before.bundle(self._bundle)
         try:
-            with self._revocable:
-                await self._prepare()
-                await self._pause()
-                await self._drain(before.drain_timeout_s)
-                handover = await self._hand_over()
-                await self._look_again()
-                self._commit()
-            if not self._committed:
-                raise self._refused(self._failure)
-        except BaseException as error:
+            handover = await self._hand_over_all(before.drain_timeout_s)
+        except Died as died:
+            raise self._refused(f"the process of {died} has died") from died
+        except SwitchFailed:
+            raise
+        except SporeError as error:
+            raise self._refused(str(error)) from error
+        finally:
             if not self._committed:
                 with trio.move_on_after(BACK_S, shield=True):
                     await self._go_back()
-            reason = _reason(error)
-            if reason:
-                raise self._refused(reason) from error
-            raise
         with trio.CancelScope(shield=True):
-            await self._go_on(handover)
-            try:
+            async with AsyncExitStack() as afterwards:
+                afterwards.push_async_callback(self._leave, before.drain_timeout_s)
+                await self._go_on(handover)
                 self._enter(LEAVE)
-            finally:
-                await self._leave(before.drain_timeout_s)
         return self._switched(before.mode)
+
+    async def _hand_over_all(self, drain_timeout_s: float) -> Handover:
+        """All steps that can be undone; at the end the new units are the system."""
+        with self._revocable:
+            await self._prepare()
+            await self._pause()
+            await self._drain(drain_timeout_s)
+            handover = await self._hand_over()
+            await self._look_again()
+            self._commit()
+            return handover
+        raise self._refused(self._failure)
 
     def _enter(self, step: str) -> None:
         self._steps.append((step, perf_counter()))
@@ -277,13 +282,13 @@ class Switch:
             raise self._refused("an old process has died, and with it what it was to hand over")
 
     async def _go_back(self) -> None:
-        """Nobody takes over: the old actors go on, and then their senders."""
+        """Nobody takes over: the senders go on, and the old actors."""
         for link in self._own_links():
             link.restore_bound()
-        await _all(_unless_died(running.resume()) for running in self._old.values())
         for ref in self._refs.values():
             ref.open()
-        await _all(self._ground.end(running) for running in self._new.values())
+        resumed = (_unless_died(running.resume()) for running in self._old.values())
+        await _all((*resumed, *(self._ground.end(running) for running in self._new.values())))
 
     # What cannot
 
@@ -356,31 +361,29 @@ def _links_of(ref: ActorRef[Any]) -> tuple[Outgoing, ...]:
 
 
 async def _all(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """Await all at once, and return what they do, in their order."""
+    """Await all at once, and return what they do, in their order.
+
+    Raises:
+        Died, SporeError: what one has raised first; the others are cancelled then.
+    """
     found: dict[int, T] = {}
+    failed: list[Exception] = []
 
     async def one(number: int, call: Awaitable[T]) -> None:
-        found[number] = await call
+        try:
+            found[number] = await call
+        except (Died, SporeError) as error:
+            failed.append(error)
+            nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         for number, call in enumerate(calls):
             nursery.start_soon(one, number, call)
+    if failed:
+        raise failed[0]
     return [found[number] for number in sorted(found)]
 
 
 async def _unless_died(call: Awaitable[object]) -> None:
     with suppress(Died):
         await call
-
-
-def _reason(error: BaseException) -> str:
-    """What was in the way, if it is something that a switch may find in its way."""
-    if isinstance(error, BaseExceptionGroup):
-        _, others = error.split((Died, SporeError, trio.Cancelled))
-        found = error.subgroup((Died, SporeError))
-        if others is not None or found is None:
-            return ""
-        error = first_cause(found)
-    if isinstance(error, Died):
-        return f"the process of {error} has died"
-    return "" if isinstance(error, SwitchFailed) or not isinstance(error, SporeError) else str(error)

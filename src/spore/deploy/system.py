@@ -152,7 +152,7 @@ class System:
 
         Cancellation: a checkpoint.
         """
-        running = dict(self.running)
+        running = tuple(self.running)
         units: dict[str, UnitStatistics] = {}
 
         async def ask(label: str) -> None:
@@ -164,18 +164,18 @@ class System:
             for label in running:
                 nursery.start_soon(ask, label)
         relay = self._ground.relay
-        processes = {label: units[label].pid if label in units else _pid(each) for label, each in running.items()}
-        processes[OUTSIDE] = os.getpid()
+        answered = {label: units[label] for label in running if label in units}
+        silent = {label: _pid(each) for label, each in self.running.items() if label in running and label not in units}
+        processes = {label: unit.pid for label, unit in answered.items()} | silent | {OUTSIDE: os.getpid()}
         if relay is not None:
             processes[RELAY] = relay.pid
         client = self._client.statistics() if self._client is not None else None
-        answered = {label: units[label] for label in running if label in units}
         return SystemStatistics(
             units=answered,
             processes=processes,
             client=client,
             relay_restarts=relay.restarts if relay is not None else 0,
-            silent=tuple(label for label in running if label not in units and label in self.running),
+            silent=tuple(silent),
         )
 
     async def _statistics_of(self, label: str) -> UnitStatistics | None:
@@ -214,9 +214,10 @@ class System:
         await self._ask_feeds("read")
 
     async def _ask_feeds(self, do: str) -> None:
-        for unit in self._units():
-            running = self.running[unit.label]
-            if unit.kind is UnitKind.FEED and isinstance(running, Child):
+        # Found before anything is waited for: a switch meanwhile has other units, but never another feed.
+        feeds = [self.running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
+        for running in feeds:
+            if isinstance(running, Child):
                 await _persist(running.ask, do)
 
     def _units(self) -> Iterable[Unit]:

@@ -26,7 +26,7 @@ from spore.deploy.kinds import find_kind
 from spore.deploy.place import Local
 from spore.deploy.shadow import Shadow
 from spore.deploy.shadow_statistics import ShadowStatistics
-from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec
+from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
 from spore.errors import UsageError
 from spore.message import Schema, message_type
@@ -396,8 +396,9 @@ class RunningUnit:
             self.client.session.take_over(handover.links)
         positions = {each.actor: each.positions for each in handover.merging}
         for actor in self.spec.actors:
-            state = AS_IT_IS if actor.name in moved else handover.states.get(actor.name)
+            text = handover.states.get(actor.name)
             try:
+                state = AS_IT_IS if actor.name in moved else text and load_plain(text)
                 await self._start(self.bundle, actor, state, moved.get(actor.name))
             except Exception as error:  # noqa: BLE001 - whatever it is, the predecessor goes on
                 return f"actor {actor.name!r} cannot take over: {type(error).__name__}: {error}"

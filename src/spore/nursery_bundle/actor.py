@@ -31,12 +31,13 @@ class Actor(Generic[M]):
         raise NotImplementedError(f"{type(self).__qualname__} has no handle")
 
     def on_start(self) -> Any:
-        """Called before the first message, and again on the fresh actor after a restart."""
+        """Called before the first message, again on the fresh actor after a restart, and on a successor after `restore`."""
 
     def on_stop(self) -> Any:
         """Called after the last message, and on the failed actor before a restart. It may still tell and send.
 
-        When the bundle is cancelled it is called in a cancelled scope, as a ``finally`` block would be.
+        When the bundle is cancelled it is called in a cancelled scope, as a ``finally`` block would be. When a successor has
+        taken over, it is called once that runs, to let go of what the actor holds; it may not tell and send then.
         """
 
     def on_error(self, error: Exception, message: M) -> Directive | None:
@@ -44,7 +45,8 @@ class Actor(Generic[M]):
         return None
 
     def snapshot(self) -> Any:
-        """The state to hand over to a successor, between two messages.
+        """The state to hand over to a successor, between two messages. The successor may be in another process: so it is plain data,
+        as JSON can say it, such as `spore.to_plain` makes of attrs classes.
 
         Raises:
             NotImplementedError: unless a subclass knows how.
