@@ -61,5 +61,5 @@ class Held(spore.Actor[MarketMessage]):
     path: str
 
     async def handle(self, message: MarketMessage) -> None:
-        while not Path(self.path).exists():
+        while not Path(self.path).exists():  # noqa: ASYNC110 - another process makes the file
             await trio.sleep(0.01)

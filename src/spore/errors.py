@@ -18,6 +18,7 @@ __all__ = [
     "AskTimeout",
     "CodecError",
     "ConfigError",
+    "ControlError",
     "ConversionError",
     "Damage",
     "DecodeError",
@@ -28,9 +29,11 @@ __all__ = [
     "JournalFull",
     "LinkDenied",
     "MailboxFull",
+    "NothingRuns",
     "RelayError",
     "RelayRefused",
     "RestartLimit",
+    "RollbackFailed",
     "RunFailed",
     "SettingError",
     "SporeError",
@@ -130,7 +133,42 @@ class SwitchFailed(SporeError):
         self.bundle = bundle
         self.step = step
         self.reason = reason
-        super().__init__(f"bundle {bundle!r} was not switched, at {step!r}: {reason}")
+        super().__init__(f"bundle {bundle!r} is as it was: {step}: {reason}")
+
+
+class RollbackFailed(SporeError):
+    """A bundle's mode was changed in the running system and not in its configuration, and could not be changed back.
+
+    Attributes:
+        bundle: which one.
+        reason: why, and what to do.
+    """
+
+    def __init__(self, bundle: str, reason: str) -> None:
+        self.bundle = bundle
+        self.reason = reason
+        super().__init__(f"bundle {bundle!r}: {reason}")
+
+
+class ControlError(SporeError):
+    """A running system does not answer, or not as it should.
+
+    Attributes:
+        config: the configuration that it runs.
+        reason: what is wrong.
+    """
+
+    def __init__(self, config: str, reason: str) -> None:
+        self.config = config
+        self.reason = reason
+        super().__init__(f"{config}: {reason}")
+
+
+class NothingRuns(ControlError):
+    """No process runs that configuration."""
+
+    def __init__(self, config: str) -> None:
+        super().__init__(config, "nothing runs it; `spore run` would, and only what that runs is reached from outside")
 
 
 class ActorError(SporeError):

@@ -1,5 +1,6 @@
 """The examples in the documentation run."""
 
+import os
 import re
 import subprocess
 import sys
@@ -24,5 +25,12 @@ def test_the_examples_of_a_page_run_in_order(page, tmp_path):
             lines[at + offset] = line  # where it stands in the page, for the line numbers of a traceback
     script = tmp_path / f"{page.stem}.py"
     script.write_text("".join(lines))
-    done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, check=False)
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # as at a prompt in a clone
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert done.returncode == 0, done.stderr

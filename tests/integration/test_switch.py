@@ -245,3 +245,12 @@ async def test_a_bundle_with_a_process_of_its_own_is_switched_under_its_feed(sma
         await system.wait_feeds()
     assert "actor 'writer' begins anew: it has no snapshot and restore" in said
     assert small.out.read_text().splitlines() == [str(number) for number in range(3_000)]
+
+
+async def test_who_waits_for_feeds_does_not_mind_a_switch(small):
+    """As `spore run` does all the time: what has moved meanwhile is no feed."""
+    small.path.write_text(FED.replace("count:3000", "count:10…").format(mode=BUNDLED, path=small.out))
+    plan = make_plan(load_config(small.path), apart=True)
+    async with trio.open_nursery() as nursery, run_plan(plan) as system:
+        nursery.start_soon(system.wait_feeds)  # noqa: ASYNC111 - until the system has ended its feed
+        await system.switch("fed", RELAYED, cold=True)

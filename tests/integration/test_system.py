@@ -182,6 +182,21 @@ def test_the_socket_of_a_run_is_for_its_user_alone(pipeline, tmp_path, monkeypat
     assert not list(tmp_path.glob("spore-*"))
 
 
+async def test_who_is_not_patient_gets_statistics_without_a_process_that_hangs(pipeline):
+    """It is named, with its number; a patient one waits until it goes on."""
+    async with spore.open_system(pipeline.write()) as system:
+        writer = (await system.statistics()).processes["actor 'writer'"]
+        os.kill(writer, signal.SIGSTOP)
+        try:
+            statistics = await system.statistics(patience_s=0.2)
+        finally:
+            os.kill(writer, signal.SIGCONT)
+        assert "actor 'writer'" in statistics.silent
+        assert "actor 'writer'" not in statistics.units
+        assert statistics.processes["actor 'writer'"] == writer
+        assert (await system.statistics()).silent == ()
+
+
 async def test_a_receiver_that_is_killed_under_load_loses_nothing(pipeline):
     """Its successor gets what it had not acknowledged, and then the rest, in order."""
     async with spore.open_system(pipeline.write()) as system:

@@ -123,6 +123,13 @@ def test_latency_is_judged_from_event_to_signal(given, capsys):
     assert "of the 90 signals" in out
 
 
+def test_nothing_that_came_out_is_no_proof(given, capsys):
+    """It is said that there was nothing that could differ."""
+    given(comparison(signals=0, orders=0))
+    assert command.compare() == 0
+    assert "no signal and no order came out" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_highest_rates_are_in_the_report_where_they_were_searched(given, capsys, tmp_path):
     """In the table, the JSON and the page."""
     sustained = {

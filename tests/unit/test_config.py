@@ -11,8 +11,10 @@ from spore import Directive, Supervision
 from spore.deploy import (
     ActorConfig,
     BundleConfig,
+    ControlConfig,
     FeedConfig,
     Mode,
+    MonitorConfig,
     RelayConfig,
     ShadowConfig,
     SystemConfig,
@@ -72,6 +74,15 @@ def test_every_key_can_be_said(load):
         [relay]
         socket = "/run/relay"
         heartbeat_s = 1
+        [control]
+        socket = "run/control"
+        [monitor]
+        max_queue_share = 1
+        max_latency_us = 250.5
+        max_lost = 1
+        max_restarts = 2
+        max_dead_letters = 3
+        max_shadow_differences = 4
         [[bundles]]
         name = "core"
         mode = "relay"
@@ -94,10 +105,20 @@ def test_every_key_can_be_said(load):
         [[feeds]]
         source = "sim:seed=1"
         to = ["desk", "both"]
+        rate = 500
         """
     )
     desk = config.bundles[0].actors["desk"]
     assert config.modules == ("one", "two")
+    assert config.control.socket == "run/control"
+    assert config.monitor == MonitorConfig(
+        max_queue_share=1.0,
+        max_latency_us=250.5,
+        max_lost=1,
+        max_restarts=2,
+        max_dead_letters=3,
+        max_shadow_differences=4,
+    )
     assert (config.relay.socket, config.relay.heartbeat_s) == ("/run/relay", 1.0)
     assert config.bundles[0].supervision == Supervision(max_restarts=1)
     assert config.bundles[0].shadow == ShadowConfig(rate=0.5)
@@ -108,7 +129,7 @@ def test_every_key_can_be_said(load):
     assert desk.supervision == Supervision(
         on_failure=Directive.ESCALATE, max_restarts=3, within_s=9.0, backoff_s=0.5, backoff_max_s=4.0, jitter=0.0
     )
-    assert config.feeds == (FeedConfig(source=("sim:seed=1",), to=("desk", "both")),)
+    assert config.feeds == (FeedConfig(source=("sim:seed=1",), to=("desk", "both"), rate=500.0),)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +307,8 @@ REFERENCE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
         ("## `shadow`", ShadowConfig),
         ("## `supervision`", Supervision),
         ("## `[relay]`", RelayConfig),
+        ("## `[control]`", ControlConfig),
+        ("## `[monitor]`", MonitorConfig),
         ("## `[[feeds]]`", FeedConfig),
     ],
 )

@@ -122,6 +122,14 @@ def test_reports_are_counted_but_not_timed():
     assert (output.reports, output.signals, output.orders, output.late.count) == (1, 0, 0, 0)
 
 
+def test_what_a_pipeline_calls_a_signal_is_one():
+    """A message of its own; it is timed if it has an event time."""
+    output = Output()
+    OutputCounter(output).handle(GasPrice(1, 2, 3, 4))
+    OutputCounter(output).handle("without one")
+    assert (output.signals, output.late.count) == (2, 1)
+
+
 def actor(name, queued):
     return ActorStatistics(name, ActorState.RUNNING, queued, 0, 0, {}, queued, 9, 0, Sampled(), Sampled())
 

@@ -11,6 +11,7 @@ from spore.deploy.load import config_of
 from spore.deploy.spec import spec_of
 from spore.errors import ConfigError
 from spore.message import REGISTRY
+from spore.samples import UNISWAP_V2_SESSION
 from spore.services.messages import OrderCancel, OrderRequest, QuoteUpdate
 
 HERE = "tests.plan_actors"
@@ -275,6 +276,7 @@ def test_another_machine_is_refused_and_never_replaced_by_this_one():
         ({"source": SIM, "to": "mrket"}, "feeds[0].to[0]: there is no actor 'mrket'; did you mean 'market'?"),
         ({"source": SIM, "to": "strategy"}, "feeds[0].to[0]: 'strategy' handles ArbitrageSignal or MomentumSignal, and a feed sends market data"),
         ({"source": SIM, "to": []}, "feeds[0].to: a feed has to lead somewhere; there is 'market', 'strategy'"),
+        ({"source": f"jsonrpc:ws://127.0.0.1:1?pools={UNISWAP_V2_SESSION}/pools.json", "to": "market", "rate": 5}, "feeds[0].rate: a live feed comes when it comes; leave its rate out"),
         ({"source": [], "to": "market"}, "feeds[0].source: no feed was named; name one or more of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT?pools=PATH, sim:seed=N,events=N, FILE.frames"),
         ({"source": "evm-log:x", "to": "market"}, "feeds[0].source: feed 'evm-log:x' is none; a feed is one of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT?pools=PATH, sim:seed=N,events=N, FILE.frames"),
     ],

@@ -251,7 +251,14 @@ def test_lines_of_other_messages():
         "reason": "why",
         "event_time_ns": "1",
     }
-    with pytest.raises(TypeError, match="EventRef is neither a signal, nor an order, nor a report"):
+    assert line_of(GasPrice(1, 2, 2**60, 4)) == {
+        "kind": "GasPrice",
+        "event_time_ns": 1,
+        "block_number": 2,
+        "base_fee_wei": str(2**60),
+        "priority_fee_wei": 4,
+    }
+    with pytest.raises(TypeError, match="EventRef is no message"):
         line_of(cause)
 
 
@@ -282,6 +289,16 @@ class Doubler:
             "cut": [answers[0], answers[1][:-1]],
             "text": ["frame"],
         }[self.form]
+
+
+class Counter(Doubler):
+    """One that can say what it remembers."""
+
+    def snapshot(self) -> Any:
+        return self.headers
+
+    def restore(self, state: Any) -> None:
+        self.headers = [tuple(header) for header in state]
 
 
 async def adapted(form: str, log: list[Any]) -> Any:
@@ -325,12 +342,18 @@ def test_what_is_no_frame_is_an_error():
 
 
 def test_an_adapter_hands_over_its_count():
-    """A successor numbers its frames on."""
-    first = RelayServiceAdapter(Doubler(form="list"))
+    """A successor numbers its frames on, and so does its service."""
+    first = RelayServiceAdapter(Counter(form="list"))
     first.handle(GasPrice(5, 6, 7, 8))
-    service = Doubler()
+    service = Counter()
     second = RelayServiceAdapter(service)
     second.restore(json.loads(json.dumps(first.snapshot())))
     second.handle(GasPrice(1, 1, 1, 1))
-    assert service.headers[0][0] == 2
+    assert service.headers == [(1, 5, 0), (2, 1, 0)]
     assert second.unknown == 1
+
+
+def test_an_adapter_hands_nothing_over_for_a_service_that_does_not():
+    """Its successor would begin without what the service remembers, and nobody would know."""
+    with pytest.raises(NotImplementedError, match="Doubler has no snapshot and restore of its own"):
+        RelayServiceAdapter(Doubler()).snapshot()

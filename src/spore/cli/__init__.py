@@ -13,7 +13,7 @@ def main() -> NoReturn:
     try:
         from spore.cli.app import run  # noqa: PLC0415 - what it needs may be missing
     except ModuleNotFoundError as error:
-        if error.name not in {"cyclopts", "hdrh", "psutil", "rich"}:
+        if error.name not in {"cyclopts", "hdrh", "psutil", "rich", "tomlkit"}:
             raise
         sys.exit(f"spore: the command line needs {error.name}, which is not installed: pip install 'spore[cli]'")
     sys.exit(run())

@@ -15,17 +15,20 @@ from spore.cli.compare import compare
 from spore.cli.decode import decode
 from spore.cli.encode import encode
 from spore.cli.loadtest import loadtest
+from spore.cli.monitor import monitor
 from spore.cli.record import record
 from spore.cli.relay import relay
 from spore.cli.replay import replay
+from spore.cli.rollback import rollback
 from spore.cli.run import run as run_config
 from spore.cli.schema import schema
-from spore.errors import SporeError, UnitFailed
+from spore.cli.switch import switch
+from spore.errors import RollbackFailed, SporeError, SwitchFailed, UnitFailed
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app", "run"]
 
 FAILED = 1
-"""A part of a running system has failed."""
+"""A part of a running system has failed, or could not be switched, or is not healthy."""
 BAD_INPUT = 2
 INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
@@ -36,7 +39,7 @@ app = App(
     name="spore",
     version=lambda: importlib.metadata.version("spore"),
     help="Event-driven services as trio actors: bundled in one nursery, or relayed as processes.",
-    help_epilogue="Exit codes: 0 done · 1 a part of a running system has failed · 2 bad input, configuration or usage · 130 interrupted.",
+    help_epilogue="Exit codes: 0 done · 1 a part of a running system has failed or is not as it should be · 2 bad input, configuration or usage · 130 interrupted.",
     help_format="markdown",
     default_parameter=Parameter(negative=""),
     suppress_keyboard_interrupt=False,
@@ -51,6 +54,9 @@ app.command(compare)
 app.command(loadtest)
 app.command(check)
 app.command(run_config, name="run")
+app.command(switch)
+app.command(rollback)
+app.command(monitor)
 
 
 def run(tokens: Sequence[str] | None = None) -> int:
@@ -91,7 +97,7 @@ def _explained(error: BaseException) -> int:
             # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
-        case UnitFailed():
+        case UnitFailed() | SwitchFailed() | RollbackFailed():
             _say(str(error))
             return FAILED
         case SporeError():

@@ -30,7 +30,13 @@ def show(comparison: Comparison, verdict: Verdict, console: Console, *, feed: st
         for name, each in verdict.criteria.items()
         if not each.met
     ]
-    same = "[green]identical[/] signals and orders" if verdict.identical else "[red]signals or orders differ[/]"
+    first = comparison.repeats[0].full[BUNDLED].result
+    if not verdict.identical:
+        same = "[red]signals or orders differ[/]"
+    elif first.signals or first.orders:
+        same = "[green]identical[/] signals and orders"
+    else:
+        same = "[yellow]no signal and no order[/] came out, so there was nothing that could differ,"
     met = "all criteria met" if not unmet else f"[yellow]not met: {', '.join(unmet)}[/]"
     console.print(f"{same} in {len(comparison.runs())} runs · {met}", highlight=False)
     console.print(_how(comparison, verdict), style="dim", highlight=False)
@@ -79,8 +85,11 @@ def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
 
     row("processes", str(before.processes), str(after.processes))
     digests = [f"{verdict.digest[mode][:8]}…" for mode in (RELAYED, BUNDLED)]
+    first = [comparison.repeats[0].full[mode].result for mode in (RELAYED, BUNDLED)]
+    row("signals", *(f"{run.signals:,}" for run in first))
+    row("orders and reports", *(f"{run.orders:,}" for run in first))
     row(
-        "signals and orders",
+        "all of them",
         digests[0],
         digests[1],
         "same SHA-256" if verdict.identical else "",

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from spore.cli.check import import_from_here
 from spore.cli.files import open_recording
 from spore.cli.progress import LateProgress
 from spore.deploy import Mode, SystemConfig, load_config
@@ -91,6 +92,7 @@ def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemC
     Raises:
         ConfigError: with every problem of the file.
     """
+    import_from_here()
     loaded = load_config(config or PIPELINE)
     return _with_all(loaded) if all_opportunities else loaded
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import trio
 
 from spore.cli.check import import_from_here
 from spore.deploy import Plan, System, load_config, make_plan, run_plan
+from spore.deploy.control import serve_control
+from spore.deploy.control_socket import claim, socket_path
 
 __all__ = ["run"]
 
@@ -21,7 +24,8 @@ def run(config: Path, /) -> int:
     """Run a system: a process for each bundle in shared_memory, for each actor in relay, for each feed, and for the relay.
 
     A process that dies is started again. SIGTERM and Ctrl-C end the system once everything that was sent has been handled;
-    a second Ctrl-C ends it at once. A system whose feeds have ended ends by itself. Of a bundle in shadow mode it says the first
+    a second Ctrl-C ends it at once. While it runs, `spore monitor`, `spore switch` and `spore rollback` reach it by the same file,
+    which one process at a time can run. A system whose feeds have ended ends by itself. Of a bundle in shadow mode it says the first
     difference to its twin, and in the end what was compared; the exit code does not depend on it.
 
     Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
@@ -32,11 +36,12 @@ def run(config: Path, /) -> int:
         The file, in TOML.
     """
     import_from_here()
-    plan = make_plan(load_config(config), apart=True, source=str(config))
-    return trio.run(_run, plan)
+    loaded = load_config(config)
+    plan = make_plan(loaded, apart=True, source=str(config))
+    return trio.run(_run, plan, config, socket_path(config, loaded.control.socket))
 
 
-async def _run(plan: Plan) -> int:
+async def _run(plan: Plan, config: Path, control: Path) -> int:
     code = 0
     stop = trio.Event()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -55,18 +60,18 @@ async def _run(plan: Plan) -> int:
                     stop.set()
 
             nursery.start_soon(obey, signals)
-            async with run_plan(plan, say=_say) as system:
+            async with claim(control, config) as sock, run_plan(plan, say=_say) as system:
                 for edge in plan.edges:
                     _say(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}")
                 _say("runs")
-                await _until_over(system, stop)
+                await _until_over(system, stop, sock)
             nursery.cancel_scope.cancel()
     _say("ended")
     return code
 
 
-async def _until_over(system: System, stop: trio.Event) -> None:
-    """Wait until it is to stop, or all its feeds have ended."""
+async def _until_over(system: System, stop: trio.Event, sock: socket.socket) -> None:
+    """Take commands until it is to stop, or all its feeds have ended."""
     async with trio.open_nursery() as nursery:
 
         async def feeds() -> None:
@@ -74,6 +79,7 @@ async def _until_over(system: System, stop: trio.Event) -> None:
             _say("the feeds have ended")
             stop.set()
 
+        nursery.start_soon(serve_control, sock, system, _say)
         if system.plan.config.feeds:
             nursery.start_soon(feeds)
         await stop.wait()

@@ -6,10 +6,22 @@ can be told from them), `place`, `wires`, `cycles` and `plan` (who is wired to w
 runs), `child` (such a process), `supervise` (keeping processes alive), `ground` and `standing` (what outlives a unit), `system` (all
 of it together), `change`, `handover` and `switching` (a bundle goes on in the other mode). Shadow mode is for itself:
 `twin` (what runs beside a bundle), `differences` and `comparing` (what both send), `tapping` (where it is noted), `follower` (the
-life of one twin), `shadow` (from one to the next), `shadow_statistics` (what is known of it).
+life of one twin), `shadow` (from one to the next), `shadow_statistics` (what is known of it). So are commands to a system that
+runs: `control_socket` (where it is reached), `control_words` and `reading` (what is said there), `control` (who answers),
+`control_client` (who asks).
 """
 
-from spore.deploy.config import ActorConfig, BundleConfig, FeedConfig, Mode, RelayConfig, ShadowConfig, SystemConfig
+from spore.deploy.config import (
+    ActorConfig,
+    BundleConfig,
+    ControlConfig,
+    FeedConfig,
+    Mode,
+    MonitorConfig,
+    RelayConfig,
+    ShadowConfig,
+    SystemConfig,
+)
 from spore.deploy.hops import Hop, HopTimes
 from spore.deploy.load import load_config
 from spore.deploy.plan import Edge, Plan, Route, Unit, UnitKind, examine, make_plan
@@ -21,11 +33,13 @@ __all__ = [
     "STEPS",
     "ActorConfig",
     "BundleConfig",
+    "ControlConfig",
     "Edge",
     "FeedConfig",
     "Hop",
     "HopTimes",
     "Mode",
+    "MonitorConfig",
     "Plan",
     "RelayConfig",
     "Route",

@@ -11,7 +11,18 @@ from spore.deploy.strict import OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
 
-__all__ = ["ActorConfig", "BundleConfig", "FeedConfig", "Mode", "Names", "RelayConfig", "ShadowConfig", "SystemConfig"]
+__all__ = [
+    "ActorConfig",
+    "BundleConfig",
+    "ControlConfig",
+    "FeedConfig",
+    "Mode",
+    "MonitorConfig",
+    "Names",
+    "RelayConfig",
+    "ShadowConfig",
+    "SystemConfig",
+]
 
 Names: TypeAlias = Annotated[tuple[str, ...], OneOrSeveral()]
 """``["a", "b"]``, or ``"a"`` for a single one."""
@@ -79,8 +90,8 @@ class BundleConfig:
 
     @property
     def shadowed(self) -> bool:
-        """Whether there is to be a twin."""
-        return self.shadow is not None and self.shadow.rate > 0
+        """Whether there is to be a twin. What is relayed has none that is relayed; it keeps the key for when it is switched back."""
+        return self.mode is Mode.SHARED_MEMORY and self.shadow is not None and self.shadow.rate > 0
 
 
 @attrs.frozen(kw_only=True)
@@ -94,6 +105,33 @@ class RelayConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ControlConfig:
+    """How `spore switch`, `spore rollback` and `spore monitor` reach a running system: ``[control]``."""
+
+    socket: str | None = None
+    """Where `spore run` listens for them: the path of a Unix socket, seen from the folder of this file. By default one in a
+    private directory of the user, named after the file."""
+
+
+@attrs.frozen(kw_only=True)
+class MonitorConfig:
+    """What `spore monitor` calls healthy: ``[monitor]``. Counts are those of the time in which it watches."""
+
+    max_queue_share: float = attrs.field(default=0.9, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
+    """The share of its capacity that an actor may have queued in three looks running; for a moment it may have more."""
+    max_latency_us: float = attrs.field(default=100_000.0, validator=attrs.validators.gt(0))
+    """How long a message may take at one actor, waiting and being handled, in µs: the mean of a sample between two looks."""
+    max_lost: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How many messages an actor may lose, or fail at. What its overflow policy gives up is meant, and does not count."""
+    max_restarts: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How often an actor, or a process, may be restarted."""
+    max_dead_letters: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How many messages of one process may be undeliverable."""
+    max_shadow_differences: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """How many messages of a bundle and its twin may differ."""
+
+
+@attrs.frozen(kw_only=True)
 class FeedConfig:
     """Where events come from: ``[[feeds]]``."""
 
@@ -101,6 +139,8 @@ class FeedConfig:
     """One or several sources, such as ``"evm-logs:FILE"``. Several are merged by event time."""
     to: Names
     """The actors that get every event."""
+    rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.gt(0)))
+    """Of a recorded feed: events a second; by default as fast as they are handled."""
 
 
 @attrs.frozen(kw_only=True)
@@ -109,13 +149,12 @@ class SystemConfig:
 
     bundles: tuple[BundleConfig, ...]
     relay: RelayConfig = attrs.field(factory=RelayConfig)
+    control: ControlConfig = attrs.field(factory=ControlConfig)
+    monitor: MonitorConfig = attrs.field(factory=MonitorConfig)
     feeds: tuple[FeedConfig, ...] = ()
     modules: Names = ()
     """Modules to import in every process, for the messages that they declare."""
 
     def in_mode(self, mode: Mode) -> SystemConfig:
-        """The same with every bundle in one mode. What is relayed has no twin that is relayed."""
-        bundles = (attrs.evolve(bundle, mode=mode) for bundle in self.bundles)
-        if mode is Mode.SHARED_MEMORY:
-            return attrs.evolve(self, bundles=tuple(bundles))
-        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, shadow=None) for bundle in bundles))
+        """The same with every bundle in one mode."""
+        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, mode=mode) for bundle in self.bundles))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -55,7 +55,7 @@ class RunningFeed:
                 self.started.set()
                 with self._reading:
                     await self._to_read.wait()
-                    async with aclosing(self._feed.batches()) as batches:
+                    async with aclosing(self._batches()) as batches:
                         async for batch in batches:
                             for ref in refs:
                                 await ref.send_many(batch)
@@ -63,6 +63,10 @@ class RunningFeed:
                 ref.idle()
             self._ended.set()
             await self._to_leave.wait()
+
+    def _batches(self) -> AsyncGenerator[Sequence[Any], None]:
+        rate = self.spec.feed.rate
+        return self._feed.batches() if rate is None else feeds.at_rate(self._feed, rate)
 
     async def read(self) -> None:
         """Begin to read. An actor that merges has to know every feed before the first of them sends.

@@ -13,7 +13,7 @@ from spore.deploy.config import SystemConfig
 from spore.deploy.strict import Found, Problem, key, structure
 from spore.errors import ConfigError
 
-__all__ = ["MAX_NAME_BYTES", "config_of", "load_config", "name_problem", "said"]
+__all__ = ["MAX_NAME_BYTES", "config_of", "load_config", "name_problem", "parse_config", "said"]
 
 MAX_NAME_BYTES = 200
 """Of a name, in UTF-8. Source: `spore.relay.Limits`, because names of actors travel."""
@@ -26,15 +26,23 @@ def load_config(path: str | Path) -> SystemConfig:
         ConfigError: with every problem of it.
         OSError: if it cannot be read.
     """
-    data = Path(path).read_bytes()
+    return parse_config(Path(path).read_bytes(), source=str(path))
+
+
+def parse_config(data: bytes, *, source: str) -> SystemConfig:
+    """A configuration from the bytes of a file.
+
+    Raises:
+        ConfigError: with every problem of it.
+    """
     try:
         raw = tomllib.loads(data.decode(), parse_float=_decimal)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(str(path), (f"line {line}: is not UTF-8, as TOML has to be",)) from None
+        raise ConfigError(source, (f"line {line}: is not UTF-8, as TOML has to be",)) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), (f"is not TOML: {error}",)) from None
-    return config_of(raw, source=str(path))
+        raise ConfigError(source, (f"is not TOML: {error}",)) from None
+    return config_of(raw, source=source)
 
 
 def config_of(raw: Mapping[str, Any], *, source: str = "configuration") -> SystemConfig:

@@ -240,7 +240,9 @@ def _fed(config: SystemConfig, actors: Mapping[str, Placed | None]) -> tuple[lis
     market: Classes = importlib.import_module(MESSAGES).MarketMessage.__args__
     for number, feed in enumerate(config.feeds):
         try:
-            feeds.feed_of(*feed.source)
+            source = feeds.feed_of(*feed.source)
+            if feed.rate is not None and not isinstance(source, feeds.RecordedFeed):
+                found.append((f"feeds[{number}].rate", "a live feed comes when it comes; leave its rate out"))
         except (UsageError, FeedError) as error:
             found.append((f"feeds[{number}].source", str(error)))
         if not feed.to:

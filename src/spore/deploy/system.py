@@ -7,6 +7,7 @@ sent to it and is stopped → each bundle ends → the processes leave → the r
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -43,7 +44,7 @@ _log = logging.getLogger("spore.deploy")
 
 @attrs.frozen
 class SystemStatistics:
-    """A moment's view of a system. Processes are asked one after the other, so it is no snapshot of them together."""
+    """A moment's view of a system. Each process answers when it can, so it is no snapshot of them together."""
 
     units: Mapping[str, UnitStatistics]
     """By label, such as ``bundle 'trading_core'``."""
@@ -51,6 +52,10 @@ class SystemStatistics:
     """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
     client: ClientStatistics | None = None
     """What was sent by `System.ref` through the relay; None without one."""
+    relay_restarts: int = 0
+    """How often the relay has died and was started again."""
+    silent: tuple[str, ...] = ()
+    """The processes that have not answered in time. They are not among the units."""
 
     @property
     def shadows(self) -> Mapping[str, ShadowStatistics]:
@@ -139,20 +144,39 @@ class System:
         finally:
             self._switching.release()
 
-    async def statistics(self) -> SystemStatistics:
+    async def statistics(self, *, patience_s: float = math.inf) -> SystemStatistics:
         """Counts of everything, as each process tells them.
+
+        Args:
+            patience_s: how long to wait for an answer. A process that hangs, or is just being started again, may have none.
 
         Cancellation: a checkpoint.
         """
-        units = {}
-        for label in tuple(self.running):
-            if (found := await self._statistics_of(label)) is not None:
-                units[label] = found
-        processes = {label: unit.pid for label, unit in units.items()} | {OUTSIDE: os.getpid()}
-        if self._ground.relay is not None:
-            processes[RELAY] = self._ground.relay.pid
+        running = tuple(self.running)
+        units: dict[str, UnitStatistics] = {}
+
+        async def ask(label: str) -> None:
+            with trio.move_on_after(patience_s):
+                if (found := await self._statistics_of(label)) is not None:
+                    units[label] = found
+
+        async with trio.open_nursery() as nursery:
+            for label in running:
+                nursery.start_soon(ask, label)
+        relay = self._ground.relay
+        answered = {label: units[label] for label in running if label in units}
+        silent = {label: _pid(each) for label, each in self.running.items() if label in running and label not in units}
+        processes = {label: unit.pid for label, unit in answered.items()} | silent | {OUTSIDE: os.getpid()}
+        if relay is not None:
+            processes[RELAY] = relay.pid
         client = self._client.statistics() if self._client is not None else None
-        return SystemStatistics(units, processes, client)
+        return SystemStatistics(
+            units=answered,
+            processes=processes,
+            client=client,
+            relay_restarts=relay.restarts if relay is not None else 0,
+            silent=tuple(silent),
+        )
 
     async def _statistics_of(self, label: str) -> UnitStatistics | None:
         """Of a unit, whichever incarnation of it answers; None if a switch has ended it."""
@@ -190,9 +214,10 @@ class System:
         await self._ask_feeds("read")
 
     async def _ask_feeds(self, do: str) -> None:
-        for unit in self._units():
-            running = self.running[unit.label]
-            if unit.kind is UnitKind.FEED and isinstance(running, Child):
+        # Found before anything is waited for: a switch meanwhile has other units, but never another feed.
+        feeds = [self.running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
+        for running in feeds:
+            if isinstance(running, Child):
                 await _persist(running.ask, do)
 
     def _units(self) -> Iterable[Unit]:
@@ -287,6 +312,10 @@ class System:
             await self._settled({**senders, **members}.keys, members.keys, tuple(group))
             for name in group:
                 await _persist(homes[name].stop, name)
+
+
+def _pid(running: Running) -> int:
+    return running.pid if isinstance(running, Child) else os.getpid()
 
 
 async def _persist(call: Callable[..., Any], *args: Any) -> Any:

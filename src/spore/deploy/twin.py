@@ -127,11 +127,6 @@ def collectors(twin: Twin, take: Callable[[tuple[str, str], Any], None]) -> Loca
 
 def refusals(twin: Twin, bundle: BundleConfig, actors: Mapping[str, Placed], wires: Iterable[Wire]) -> Iterator[Found]:
     """Why a bundle cannot have a twin, apart from what is wrong with the twin as a system. Paths are below ``shadow``."""
-    if bundle.mode is not Mode.SHARED_MEMORY:
-        yield (
-            "",
-            f'a twin is relayed, so it says something of a bundle with mode = "shared_memory" only, not "{bundle.mode}"',
-        )
     if bundle.supervision is not None and bundle.supervision.on_failure is Directive.RESTART:
         reason = "in the twin each actor's process has that for itself, and would be restarted alone"
         yield "", f'cannot be had with supervision.on_failure = "restart" of the whole bundle: {reason}'

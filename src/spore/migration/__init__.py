@@ -7,6 +7,9 @@ part) and `shrink` (in how little of the input), `interval`, `report` and `verdi
 then how one mode is put under load: `bursts` (the input), `lateness` (what is measured), `load` (the job), `loadtest` (starting it),
 `load_report` (what it comes to) and `find_max` (the search). Those need the packages of the extra ``cli``, and `page` that of ``report``,
 so they are imported from their modules, but for the report.
+
+A system that runs is watched and changed from outside: `health` (what is healthy) and `monitor` (looking); `rewrite` (the mode in the text
+of a configuration), `config_file` (replacing that file) and `rollback` (both, together with the system).
 """
 
 from spore.migration.interval import Spread

@@ -26,7 +26,7 @@ from spore.migration.play import lost_in
 from spore.migration.resources import CpuMeter
 from spore.migration.tap import RECORDER, entries, tapped
 from spore.migration.worker import Say, serve
-from spore.services.messages import ExecutionReport, OrderRequest, RecordedMessage
+from spore.services.messages import ExecutionReport, OrderRequest
 
 __all__ = ["LoadJob", "LoadResult", "run_load"]
 
@@ -88,12 +88,12 @@ class Output:
 
 
 @attrs.define
-class OutputCounter(spore.Actor[RecordedMessage]):
+class OutputCounter(spore.Actor[Any]):
     """Counts what it gets, and forgets it."""
 
     output: Output
 
-    def handle(self, message: RecordedMessage) -> None:
+    def handle(self, message: Any) -> None:
         if isinstance(message, ExecutionReport):  # whose event time may be that of a fill that was due later
             self.output.reports += 1
             return
@@ -101,8 +101,9 @@ class OutputCounter(spore.Actor[RecordedMessage]):
             self.output.orders += 1
         else:
             self.output.signals += 1
-        if message.event_time_ns >= self.output.timed_from_ns:
-            self.output.late.add(perf_counter_ns() - message.event_time_ns)
+        event_time_ns = getattr(message, "event_time_ns", -1)  # a signal of the user's own may have none
+        if event_time_ns >= self.output.timed_from_ns:
+            self.output.late.add(perf_counter_ns() - event_time_ns)
 
 
 async def run_load(job: LoadJob, say: Say) -> LoadResult:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from time import perf_counter_ns
+from typing import Any
 
 import attrs
 
 import spore
-from spore.services.messages import ExecutionReport, OrderRequest, RecordedMessage, Signal
+from spore.services.messages import ExecutionReport, OrderRequest
 
 __all__ = ["Recorder", "Recording", "TimedRecorder", "digest"]
 
@@ -21,7 +22,8 @@ __all__ = ["Recorder", "Recording", "TimedRecorder", "digest"]
 class Recording:
     """Everything that came out of one run, in memory."""
 
-    signals: list[Signal] = attrs.field(factory=list)
+    signals: list[Any] = attrs.field(factory=list)
+    """Of any class: a pipeline may have messages of its own."""
     orders: list[OrderRequest] = attrs.field(factory=list)
     reports: list[ExecutionReport] = attrs.field(factory=list)
     signals_at_ns: list[int] = attrs.field(factory=list)
@@ -37,12 +39,12 @@ class Recording:
 
 
 @attrs.define
-class Recorder(spore.Actor[RecordedMessage]):
-    """Keeps what it gets."""
+class Recorder(spore.Actor[Any]):
+    """Keeps what it gets. What is neither an order nor a report is a signal, whatever its pipeline calls it."""
 
     recording: Recording
 
-    def handle(self, message: RecordedMessage) -> None:
+    def handle(self, message: Any) -> None:
         if isinstance(message, OrderRequest):
             self.recording.orders.append(message)
         elif isinstance(message, ExecutionReport):
@@ -55,7 +57,7 @@ class Recorder(spore.Actor[RecordedMessage]):
 class TimedRecorder(Recorder):
     """Keeps when each signal came, too: at the start of its handler."""
 
-    def handle(self, message: RecordedMessage) -> None:
+    def handle(self, message: Any) -> None:
         if not isinstance(message, (OrderRequest, ExecutionReport)):
             self.recording.signals_at_ns.append(perf_counter_ns())
         Recorder.handle(self, message)

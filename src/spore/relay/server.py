@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import ssl
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from time import perf_counter_ns
@@ -21,6 +19,7 @@ from spore.relay.journal import Journal
 from spore.relay.keeper import Keeper
 from spore.relay.peer import HIGH_WATER, Peer
 from spore.relay.switchboard import Switchboard
+from spore.relay.unix import BACKLOG, listen_at, remove
 
 __all__ = ["Relay", "open_relay"]
 
@@ -31,7 +30,6 @@ PARTING_S = 1.0
 """So long the last words to a connection that takes nothing may take."""
 SLICE_NS = 500_000
 MAX_CONNECTIONS = 4_096
-BACKLOG = 128
 
 
 class Relay:
@@ -230,7 +228,7 @@ async def open_relay(
         for sock, bound in listening:
             sock.close()
             if bound.path is not None:
-                _remove(bound.path)
+                remove(bound.path)
 
 
 async def _accept(relay: Relay, listener: socket.socket, tls: ssl.SSLContext | None, nursery: trio.Nursery) -> None:
@@ -290,42 +288,4 @@ async def _listen(address: Address) -> tuple[socket.socket, Address]:
             raise UsageError(f"cannot listen at {address}: {error.strerror}") from None
         sock.setblocking(False)
         return sock, Address(host=address.host, port=sock.getsockname()[1])
-    await _make_room(address.path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)  # so that there is no moment at which somebody else could connect
-    try:
-        sock.bind(address.path)
-    except OSError as error:
-        sock.close()
-        raise UsageError(f"cannot listen at {address}: {error.strerror or error}") from None
-    finally:
-        os.umask(mask)
-    sock.listen(BACKLOG)
-    sock.setblocking(False)
-    return sock, address
-
-
-async def _make_room(path: str) -> None:
-    """Remove the socket file of a relay that has died."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise UsageError(f"{path} exists and is no socket; nothing was changed")
-    probe = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        await probe.connect(path)
-    except ConnectionRefusedError:
-        _remove(path)
-    except OSError as error:
-        raise UsageError(f"cannot tell whether a relay listens at {path}: {error.strerror}") from None
-    else:
-        raise UsageError(f"a relay listens at {path} already")
-    finally:
-        probe.close()
-
-
-def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+    return await listen_at(address.path, who="a relay"), address

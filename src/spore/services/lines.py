@@ -1,13 +1,16 @@
 """Signals, orders and reports as JSON-ready lines, for files and people.
 
 Amounts, prices and times are decimal strings (integers beyond 2⁵³ do not survive every JSON reader); USD are strings with their 8
-decimals written out; addresses and hashes are 0x-prefixed hex. A value that nobody knows is null.
+decimals written out; addresses and hashes are 0x-prefixed hex. A value that nobody knows is null. Messages of other pipelines are written
+field by field.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, Union
+from typing import Any
 
+import spore
+from spore.message import REGISTRY
 from spore.services.messages import (
     ArbitrageSignal,
     EventRef,
@@ -17,19 +20,16 @@ from spore.services.messages import (
     MomentumSignal,
     OrderCancel,
     OrderRequest,
-    RecordedMessage,
 )
 
-__all__ = ["Recordable", "line_of"]
-
-Recordable: TypeAlias = Union[RecordedMessage, OrderCancel]
+__all__ = ["line_of"]
 
 
-def line_of(message: Recordable) -> dict[str, Any]:
+def line_of(message: object) -> dict[str, Any]:
     """A message as a dict whose ``kind`` says what it is.
 
     Raises:
-        TypeError: if it is neither a signal, nor an order, nor a report.
+        TypeError: if it is no message.
     """
     match message:
         case ArbitrageSignal():
@@ -94,8 +94,10 @@ def line_of(message: Recordable) -> dict[str, Any]:
                 "reason": message.reason,
                 "event_time_ns": str(message.event_time_ns),
             }
+        case _ if type(message) in REGISTRY:
+            return {"kind": type(message).__name__, **spore.to_plain(message)}
         case _:
-            raise TypeError(f"{type(message).__qualname__} is neither a signal, nor an order, nor a report")
+            raise TypeError(f"{type(message).__qualname__} is no message")
 
 
 def _arbitrage(signal: ArbitrageSignal) -> dict[str, Any]:

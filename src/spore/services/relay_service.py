@@ -7,14 +7,14 @@ returns becomes messages again. This costs what the wire costs: it is a way in, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 import spore
 from spore.errors import UsageError
 
-__all__ = ["RelayServiceAdapter", "TlvService"]
+__all__ = ["HandsOver", "RelayServiceAdapter", "TlvService"]
 
 
 class TlvService(Protocol):
@@ -22,6 +22,17 @@ class TlvService(Protocol):
 
     def process_tlv(self, frame: bytes) -> bytes | Iterable[bytes] | None:
         """Handle one frame; return the frames that answer it, if any: as one piece of bytes or several."""
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """What the adapter needs of a service as well, before it can be moved to another process or have a twin that begins later."""
+
+    def snapshot(self) -> Any:
+        """Its state, as JSON can say it. Of a service that remembers nothing: None."""
+
+    def restore(self, state: Any) -> None:
+        """Take over what `snapshot` has returned."""
 
 
 @attrs.define
@@ -66,11 +77,20 @@ class RelayServiceAdapter(spore.Actor[Any]):
         return first
 
     def snapshot(self) -> Any:
-        """How far the adapter has counted; the service keeps its own state."""
-        return {"sequence": self._sequence, "unknown": self.unknown}
+        """How far the adapter has counted, and what the service's own `snapshot` says.
+
+        Raises:
+            NotImplementedError: if the service has none: a successor in another process would begin without its state.
+        """
+        if not isinstance(self.service, HandsOver):
+            name = type(self.service).__qualname__
+            raise NotImplementedError(f"{name} has no snapshot and restore of its own, so its state would be lost")
+        return {"sequence": self._sequence, "unknown": self.unknown, "service": self.service.snapshot()}
 
     def restore(self, state: Any) -> None:
         self._sequence, self.unknown = state["sequence"], state["unknown"]
+        if isinstance(self.service, HandsOver):
+            self.service.restore(state["service"])
 
     def _messages(self, piece: object) -> list[Any]:
         if not isinstance(piece, (bytes, bytearray, memoryview)):

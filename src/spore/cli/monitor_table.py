@@ -1,0 +1,88 @@
+"""A look at a running system as a table with a line an actor, and the verdict in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from spore.deploy import SystemConfig
+from spore.migration.health import MEANT, ActorHealth, Health
+
+__all__ = ["table", "verdict"]
+
+NONE = "–"
+
+
+def table(health: Health) -> Group:
+    """All actors, what is not healthy in red, and below them what is of no single actor."""
+    bad = {excess.where for excess in health.excesses}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("actor", no_wrap=True)
+    for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
+        table.add_column(name, justify="right", no_wrap=True)
+    bundle = None
+    for actor in health.actors:
+        if actor.bundle != bundle:
+            bundle = actor.bundle
+            table.add_section()
+            table.add_row(escape(bundle), actor.mode, style="bold")
+        table.add_row(*map(escape, _row(actor)), style="red" if f"actor {actor.name!r}" in bad else "")
+    return Group(table, Text(_rest(health)))
+
+
+def _row(actor: ActorHealth) -> Iterator[str]:
+    yield f"  {actor.name}" if actor.state == "running" else f"  {actor.name} ({actor.state})"
+    yield f"{actor.per_second:,.0f}"
+    yield _time(actor.waiting_us)
+    yield _time(actor.handling_us)
+    yield f"{actor.queued:,}/{actor.capacity:,}"
+    yield f"{sum(actor.lost.values()):,}"
+    yield f"{actor.restarts:,}"
+
+
+def _rest(health: Health) -> str:
+    lines = [
+        f"{actor.name} has lost " + ", ".join(f"{count:,} {_reason(reason)}" for reason, count in actor.lost.items())
+        for actor in health.actors
+        if actor.lost
+    ]
+    lines += [f"processes restarted: {health.restarts:,} · dead letters: {health.dead_letters:,}"]
+    lines += [
+        f"shadow of {shadow.bundle}: {shadow.compared:,} compared, {shadow.different:,} different, {shadow.skipped:,} skipped; "
+        + shadow.state
+        + (f": {shadow.reason}" if shadow.reason else "")
+        for shadow in health.shadows
+    ]
+    return "\n".join(lines)
+
+
+def verdict(health: Health, config: SystemConfig, source: Path) -> Iterator[str]:
+    """What it comes to, and what a person might not expect."""
+    running = {actor.bundle: actor.mode for actor in health.actors}
+    for bundle in config.bundles:
+        mode = running.get(bundle.name)
+        if mode is not None and mode != bundle.mode:
+            yield f"bundle {bundle.name!r} runs in {mode}, and {source} says {bundle.mode}"
+    if health.healthy:
+        yield "healthy"
+        return
+    yield "not healthy:"
+    for excess in health.excesses:
+        yield f"  {excess}"
+
+
+def _reason(reason: str) -> str:
+    words = reason.replace("_", " ")
+    return f"{words} (meant)" if reason in MEANT else words
+
+
+def _time(us: float | None) -> str:
+    if us is None:
+        return NONE
+    return f"{us:,.0f} µs" if us < 10_000 else f"{us / 1_000:,.0f} ms"

@@ -1,0 +1,180 @@
+"""A running system takes commands: the end of its control socket that answers.
+
+Invariant: no client hurts the system. What comes is bounded and read strictly, a client that hangs holds a task of its own and
+nothing else, and a switch that has begun belongs to the system and not to whoever has asked for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import cattrs
+import trio
+
+from spore.deploy.config import Mode
+from spore.deploy.control_words import MAX_REQUEST_BYTES, Answer, BundleStatus, Conversation, Request, Status, read
+from spore.deploy.reading import reading_of
+from spore.deploy.system import System
+from spore.errors import SporeError, SwitchFailed
+
+__all__ = ["MAX_CLIENTS", "serve_control"]
+
+_log = logging.getLogger("spore.deploy")
+MAX_CLIENTS = 16
+IDLE_S = 60.0
+"""A client that says nothing, or takes nothing, for so long is sent away."""
+PATIENCE_S = 2.0
+"""So long a process of the system may take to say what it has counted."""
+
+
+async def serve_control(sock: socket.socket, system: System, say: Callable[[str], None]) -> None:
+    """Answer whoever comes to a socket that listens.
+
+    Args:
+        sock: of `spore.deploy.control_socket.claim`. It is closed in the end.
+        system: what is controlled.
+        say: told in one line what a client has had done.
+
+    Cancellation: always a checkpoint. A switch that is under way is cancelled, as `spore.deploy.System.switch` says.
+    """
+    async with trio.open_nursery() as nursery:
+        desk = Desk(system, say, nursery)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        await trio.serve_listeners(desk.serve, [listener], handler_nursery=nursery)
+
+
+class Desk:
+    """Where clients are answered.
+
+    Args:
+        system: what is controlled.
+        say: told in one line what a client has had done.
+        nursery: where what it has begun goes on without its client.
+    """
+
+    def __init__(self, system: System, say: Callable[[str], None], nursery: trio.Nursery) -> None:
+        self._system = system
+        self._say = say
+        self._nursery = nursery
+        self._clients = 0
+        self._since = _now()
+        self._switched: dict[str, str] = {}
+        """By bundle: when."""
+        self._under_way: Request | None = None
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Answer one client until it goes.
+
+        Cancellation: always a checkpoint; the connection is closed.
+        """
+        self._clients += 1
+        talk = Conversation(stream, MAX_REQUEST_BYTES)
+        try:
+            async with stream:
+                if self._clients > MAX_CLIENTS:
+                    await talk.say(_failed(f"{MAX_CLIENTS} clients are here already"))
+                    return
+                await self._converse(talk)
+        except trio.BrokenResourceError:
+            pass  # it has gone, and whatever it asked for goes on
+        except Exception as error:  # noqa: BLE001 - a question is no reason for the system to end
+            _log.error("a command could not be answered", exc_info=error)
+        finally:
+            self._clients -= 1
+
+    async def _converse(self, talk: Conversation) -> None:
+        while True:
+            with trio.move_on_after(IDLE_S) as idle:
+                try:
+                    line = await talk.hear()
+                    if line is None:
+                        return
+                    request = read(line, Request)
+                except ValueError as error:
+                    await talk.say(_failed(f"that is no request: {error}"))
+                    return
+                if request.do == "status":
+                    await talk.say(_done(self._status()))
+                elif request.do == "statistics":
+                    statistics = await self._system.statistics(patience_s=PATIENCE_S)
+                    await talk.say(_done(reading_of(self._system.plan, statistics)))
+                else:
+                    idle.deadline = math.inf
+                    await self._switch(talk, request)
+            if idle.cancelled_caught:
+                return
+
+    def _status(self) -> Status:
+        bundles = tuple(
+            BundleStatus(name=bundle.name, mode=bundle.mode, since=self._switched.get(bundle.name, self._since))
+            for bundle in self._system.plan.config.bundles
+        )
+        return Status(pid=os.getpid(), since=self._since, bundles=bundles)
+
+    async def _switch(self, talk: Conversation, request: Request) -> None:
+        """Have a bundle switched, and tell the client of each step."""
+        if request.to is None or not request.bundle:
+            await talk.say(_failed("a switch is of a bundle to a mode"))
+            return
+        if self._under_way is not None:
+            other = f"bundle {self._under_way.bundle!r} is just being switched to {self._under_way.to}"
+            await talk.say(_failed(f"{other}; one switch at a time", step="begin"))
+            return
+        self._under_way = request
+        try:
+            await talk.say(Answer(event="begun"))
+        except BaseException:  # who has given up meanwhile does not want it any more
+            self._under_way = None
+            raise
+        tell, told = trio.open_memory_channel[Answer](math.inf)  # a switch has a handful of steps
+        self._nursery.start_soon(self._carry_out, request, request.to, tell)
+        async with told:
+            async for answer in told:
+                await talk.say(answer)
+
+    async def _carry_out(self, request: Request, to: Mode, tell: trio.MemorySendChannel[Answer]) -> None:
+        def answer(answer: Answer) -> None:
+            with suppress(trio.BrokenResourceError):  # the client has gone
+                tell.send_nowait(answer)
+
+        with tell:
+            try:
+                switched = await self._system.switch(
+                    request.bundle,
+                    to,
+                    cold=request.cold,
+                    watch=lambda step: answer(Answer(event="step", text=step)),
+                )
+            except SwitchFailed as error:
+                self._say(str(error))
+                answer(_failed(error.reason, step=error.step))
+            except SporeError as error:
+                answer(_failed(str(error)))
+            except Exception as error:  # noqa: BLE001 - a defect of a switch is no reason for the system to end
+                _log.error("the switch of bundle %r has failed", request.bundle, exc_info=error)
+                answer(_failed(f"{type(error).__name__}: {error}", step="switch"))
+            else:
+                self._switched[request.bundle] = _now()
+                self._say(f"bundle {request.bundle!r} is in {to} now, after a pause of {switched.pause_s * 1e3:.1f} ms")
+                answer(_done(switched))
+            finally:
+                self._under_way = None
+
+
+def _done(value: Any) -> Answer:
+    return Answer(event="done", value=cattrs.unstructure(value))
+
+
+def _failed(text: str, *, step: str = "") -> Answer:
+    return Answer(event="failed", text=text, step=step)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,238 @@
+"""Whether a running system is healthy: what changes from one look at it to the next, held against limits.
+
+Rule: what is counted, is counted in the time that is watched. Where a count stood at the first look is where it begins, and a
+process with another number than before has counted from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from spore.deploy.config import MonitorConfig
+from spore.deploy.ground import RELAY
+from spore.deploy.reading import ActorReading, ProcessReading, Reading, ShadowReading
+from spore.nursery_bundle.policy import Loss
+from spore.nursery_bundle.ref import OUTSIDE
+
+__all__ = ["LOOKS_RUNNING", "MEANT", "SILENT", "ActorHealth", "Excess", "Health", "Watch"]
+
+LOOKS_RUNNING = 3
+"""So many times running a queue has to be found too long, or a process silent: for a moment they may be."""
+MEANT = (Loss.FULL, Loss.DROPPED_OLDEST, Loss.DROPPED_NEWEST, Loss.CONFLATED)
+"""What overflow policies give up. Who chose one has meant it."""
+SILENT = "answers"
+"""What is exceeded by a process that does not answer, for which there is no limit."""
+
+
+@attrs.frozen(kw_only=True)
+class Excess:
+    """A limit that is exceeded."""
+
+    limit: str
+    """As ``[monitor]`` calls it, or `SILENT`."""
+    where: str
+    """The actor, process or bundle, such as ``actor 'signals'``."""
+    value: float
+    allowed: float
+
+    def __str__(self) -> str:
+        if self.limit == SILENT:
+            return f"{self.where} does not answer"
+        return f"{self.where}: {self.limit} is {self.allowed:,.7g}, and this was {self.value:,.7g}"
+
+
+@attrs.frozen(kw_only=True)
+class ActorHealth:
+    """One actor, from one look to the next."""
+
+    name: str
+    bundle: str
+    mode: str
+    state: str
+    per_second: float
+    """Messages handled."""
+    waiting_us: float | None
+    """The mean time in the mailbox of those that were timed; None if none was."""
+    handling_us: float | None
+    """The mean time in the handler."""
+    queued: int
+    capacity: int
+    lost: Mapping[str, int]
+    """Since the first look, by reason; with those that it failed at."""
+    restarts: int
+    """Since the first look."""
+
+    @property
+    def latency_us(self) -> float | None:
+        """Waiting and being handled, as far as it was timed."""
+        timed = [time for time in (self.waiting_us, self.handling_us) if time is not None]
+        return sum(timed) if timed else None
+
+
+@attrs.frozen(kw_only=True)
+class ShadowHealth:
+    """A bundle and its twin."""
+
+    bundle: str
+    state: str
+    reason: str
+    compared: int
+    """Since the first look, like those that follow."""
+    different: int
+    skipped: int
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """What a look shows, after the first one."""
+
+    actors: tuple[ActorHealth, ...]
+    shadows: tuple[ShadowHealth, ...]
+    restarts: int
+    """Of processes, since the first look."""
+    dead_letters: int
+    """Since the first look."""
+    excesses: tuple[Excess, ...]
+    """What is not healthy, or has not been: of each limit and place the worst."""
+
+    @property
+    def healthy(self) -> bool:
+        return not self.excesses
+
+
+class Counts:
+    """Counts of others, as far as somebody has watched them grow."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], tuple[int, int]] = {}
+        self._totals: dict[tuple[str, str], int] = {}
+
+    def note(self, where: str, what: str, value: int, pid: int = 0) -> int:
+        """Look at a count, and return by how much it has grown since the last look.
+
+        Args:
+            where: whose it is.
+            what: its name.
+            value: where it stands.
+            pid: the number of the process that counts; the count of another one has begun at nothing.
+        """
+        last, last_pid = self._last.get((where, what), (value, pid))
+        grown = value - last if pid == last_pid and value >= last else value
+        self._last[where, what] = value, pid
+        self._totals[where, what] = self.total(where, what) + grown
+        return grown
+
+    def total(self, where: str, what: str) -> int:
+        """By how much it has grown since the first look."""
+        return self._totals.get((where, what), 0)
+
+
+class Watch:
+    """Looks at a system, one after the other.
+
+    Args:
+        limits: what counts as healthy.
+    """
+
+    def __init__(self, limits: MonitorConfig) -> None:
+        self._limits = limits
+        self._counts = Counts()
+        self._looks: dict[tuple[str, str], list[float]] = {}
+        """The last values of what may be too much for a moment."""
+        self._excesses: dict[tuple[str, str], Excess] = {}
+        self._at_ns: int | None = None
+
+    def see(self, reading: Reading) -> Health | None:
+        """What a look shows; None the first time, which only says where the counts stand."""
+        before, self._at_ns = self._at_ns, reading.at_ns
+        seconds = max(reading.at_ns - before, 1) / 1e9 if before is not None else 1.0
+        for process in reading.processes:
+            self._see_process(process)
+        actors = tuple(self._see_actor(actor, seconds) for actor in reading.actors)
+        shadows = tuple(self._see_shadow(shadow) for shadow in reading.shadows)
+        if before is None:
+            return None
+        names = [_process(process.name) for process in reading.processes]
+        return Health(
+            actors=actors,
+            shadows=shadows,
+            restarts=sum(self._counts.total(name, "restarts") for name in names),
+            dead_letters=sum(self._counts.total(name, "dead_letters") for name in names),
+            excesses=tuple(self._excesses.values()),
+        )
+
+    def _see_process(self, now: ProcessReading) -> None:
+        where, counts, limits = _process(now.name), self._counts, self._limits
+        if self._lasting(where, SILENT, float(not now.answers)):
+            self._judge(SILENT, where, 1, 0)
+        if not now.answers:
+            return
+        counts.note(where, "restarts", now.restarts)
+        counts.note(where, "dead_letters", now.dead_letters, now.pid)
+        self._judge("max_restarts", where, counts.total(where, "restarts"), limits.max_restarts)
+        self._judge("max_dead_letters", where, counts.total(where, "dead_letters"), limits.max_dead_letters)
+
+    def _see_actor(self, now: ActorReading, seconds: float) -> ActorHealth:
+        where, counts, limits, pid = f"actor {now.name!r}", self._counts, self._limits, now.pid
+        for reason in Loss:
+            failed = now.failed if reason is Loss.FAILED else 0
+            counts.note(where, reason, now.lost.get(reason, 0) + failed, pid)
+        counts.note(where, "restarts", now.restarts, pid)
+        means: dict[str, float | None] = {}
+        for what, sampled in (("waiting", now.waiting), ("handling", now.handling)):
+            total = counts.note(where, f"{what} ns", sampled.total_ns, pid)
+            timed = counts.note(where, f"{what} timed", sampled.count, pid)
+            means[what] = total / timed / 1_000 if timed else None
+        health = ActorHealth(
+            name=now.name,
+            bundle=now.bundle,
+            mode=now.mode.value,
+            state=now.state,
+            per_second=counts.note(where, "handled", now.handled, pid) / seconds,
+            waiting_us=means["waiting"],
+            handling_us=means["handling"],
+            queued=now.queued,
+            capacity=now.capacity,
+            lost={loss.value: count for loss in Loss if (count := counts.total(where, loss))},
+            restarts=counts.total(where, "restarts"),
+        )
+        self._judge("max_restarts", where, health.restarts, limits.max_restarts)
+        lost = sum(count for reason, count in health.lost.items() if reason not in MEANT)
+        self._judge("max_lost", where, lost, limits.max_lost)
+        self._judge("max_latency_us", where, health.latency_us or 0, limits.max_latency_us)
+        share = self._lasting(where, "share", now.queued / now.capacity)
+        self._judge("max_queue_share", where, share, limits.max_queue_share)
+        return health
+
+    def _see_shadow(self, now: ShadowReading) -> ShadowHealth:
+        where, counts = f"bundle {now.bundle!r}", self._counts
+        for what in ("compared", "different", "skipped"):
+            counts.note(where, what, getattr(now, what), now.pid)
+        different = counts.total(where, "different")
+        self._judge("max_shadow_differences", where, different, self._limits.max_shadow_differences)
+        return ShadowHealth(
+            bundle=now.bundle,
+            state=now.state,
+            reason=now.reason,
+            compared=counts.total(where, "compared"),
+            different=different,
+            skipped=counts.total(where, "skipped"),
+        )
+
+    def _lasting(self, where: str, what: str, value: float) -> float:
+        """The least of a value in the last looks; 0 before there were enough."""
+        looks = [*self._looks.get((where, what), ()), value][-LOOKS_RUNNING:]
+        self._looks[where, what] = looks
+        return min(looks) if len(looks) == LOOKS_RUNNING else 0.0
+
+    def _judge(self, limit: str, where: str, value: float, allowed: float) -> None:
+        known = self._excesses.get((limit, where))
+        if value > allowed and (known is None or value > known.value):
+            self._excesses[limit, where] = Excess(limit=limit, where=where, value=value, allowed=allowed)
+
+
+def _process(name: str) -> str:
+    """As an excess calls it."""
+    return f"process {name!r}" if name in {OUTSIDE, RELAY} else f"the process of {name}"

@@ -1,0 +1,101 @@
+"""The migration guide, followed line by line: one shell, its commands in order, and what it says that they print."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+from tests.controlled import short_folder
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "how-to" / "migrate.md").read_text()
+MARK = "@@ ended with "
+
+
+@attrs.frozen
+class Step:
+    """A command of the page, and what the page shows below it."""
+
+    command: str
+    shown: str
+
+    @property
+    def codes(self) -> set[int]:
+        """How it may end. Whether this machine sustains a load right now is not what is tested."""
+        return {0, 1} if self.command.startswith("spore loadtest ") else {0}
+
+    def fits(self, printed: str) -> bool:
+        """Whether that is what the page shows: … stands for anything within a line, and alone for any lines. Where it shows
+        nothing, anything is."""
+        lines = [
+            "(?:[^\n]*\n)*?" if line == "…" else "[^\n]*?".join(map(re.escape, line.split("…"))) + "\n"
+            for line in self.shown.splitlines()
+        ]
+        return not lines or re.fullmatch("".join(lines), f"{printed}\n") is not None
+
+
+def steps_of(page: str) -> list[Step]:
+    found = []
+    for block in re.findall(r"^```console\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        assert block.startswith("$ ")
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            found.append(Step(command, shown.strip("\n")))
+    return found
+
+
+def follow(steps: list[Step], folder: Path) -> list[tuple[int, str]]:
+    """Run the commands in one shell, as somebody does who types them in: for each the exit code, and what it has printed."""
+    script = "".join(f"{step.command}\nprintf '\\n{MARK}%s\\n' $?\n" for step in steps)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),  # and not the folder that one stands in
+        "PYTHONUNBUFFERED": "1",
+        "COLUMNS": "120",
+        "XDG_RUNTIME_DIR": str(folder),
+    }
+    shell = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, _ = shell.communicate(timeout=200)
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGKILL)  # with what the page has left in the background
+            shell.wait()
+    parts = re.split(rf"\n?{MARK}(\d+)\n", printed)
+    return [
+        (int(code), "\n".join(map(str.rstrip, said.strip("\n").split("\n"))))
+        for said, code in zip(parts[0::2], parts[1::2], strict=False)
+    ]
+
+
+@pytest.fixture(scope="module")
+def followed():
+    with short_folder() as folder:
+        for name in ("examples", "scripts"):
+            shutil.copytree(ROOT / name, folder / name)
+        steps = steps_of(PAGE)
+        yield list(zip(steps, follow(steps, folder), strict=True))
+
+
+def test_every_command_of_the_guide_does_what_the_guide_says(followed):
+    """From the recording of the input to the rollback that is rehearsed: exit codes, and every line that is shown."""
+    wrong = [
+        f"$ {step.command}\nexit code {code}\n{printed}\n--- and the page shows\n{step.shown}"
+        for step, (code, printed) in followed
+        if code not in step.codes or not step.fits(printed)
+    ]
+    assert not wrong, "\n\n".join(wrong)
