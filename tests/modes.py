@@ -150,9 +150,8 @@ def opened(
 class Inside(Ground):
     """What a system stands on whose processes all are this one, and whose relay and link are there already."""
 
-    def __init__(self, plan: Plan, nursery: trio.Nursery, link: LinkSpec, client: Client, local: Local | None) -> None:
+    def __init__(self, nursery: trio.Nursery, link: LinkSpec, client: Client, local: Local | None) -> None:
         super().__init__(
-            plan,
             nursery,
             ExitStack(),
             local=local,
@@ -223,7 +222,7 @@ async def relayed(
         ):
             async with trio.open_nursery() as units, open_link(link, OUTSIDE) as client:
                 assert client is not None
-                ground = Inside(plan, units, link, client, local)
+                ground = Inside(units, link, client, local)
                 running: dict[str, Running] = {
                     unit.label: ground.unit(unit, spec_of(plan, unit, link, states=states))
                     for group in plan.units

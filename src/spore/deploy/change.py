@@ -13,25 +13,10 @@ from spore.nursery_bundle.actor import Actor
 __all__ = ["Change", "in_mode"]
 
 
-def in_mode(config: SystemConfig, described: SystemConfig, bundle: str, mode: Mode) -> SystemConfig:
-    """A configuration with one bundle in another mode.
-
-    Args:
-        config: as it is now.
-        described: as it was at first: a bundle that comes back to ``shared_memory`` has the twin that it had then.
-        bundle: its name.
-        mode: the mode.
-    """
-    twins = {each.name: each.shadow for each in described.bundles}
-    return attrs.evolve(
-        config,
-        bundles=tuple(
-            attrs.evolve(each, mode=mode, shadow=twins[bundle] if mode is Mode.SHARED_MEMORY else None)
-            if each.name == bundle
-            else each
-            for each in config.bundles
-        ),
-    )
+def in_mode(config: SystemConfig, bundle: str, mode: Mode) -> SystemConfig:
+    """A configuration with one bundle in another mode."""
+    bundles = (attrs.evolve(each, mode=mode) if each.name == bundle else each for each in config.bundles)
+    return attrs.evolve(config, bundles=tuple(bundles))
 
 
 @attrs.frozen

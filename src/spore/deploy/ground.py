@@ -47,7 +47,6 @@ class Ground:
     """See above.
 
     Args:
-        plan: what runs at first.
         nursery: owns all tasks of the system.
         folder: is closed when all has ended.
         local: the factories and fields of actors that the caller has brought.
@@ -59,7 +58,6 @@ class Ground:
 
     def __init__(
         self,
-        plan: Plan,
         nursery: trio.Nursery,
         folder: ExitStack,
         *,
@@ -69,8 +67,6 @@ class Ground:
         restarts: bool,
         open_twin: OpenTwin,
     ) -> None:
-        self.described = plan.config
-        """The configuration as it was at first."""
         self._nursery = nursery
         self.local = local
         self.say = say

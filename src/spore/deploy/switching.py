@@ -179,7 +179,7 @@ class Switch:
         if self._ground.hops:
             raise self._refused("its hops are being measured, and a measurement does not survive a switch")
         try:
-            config = in_mode(plan.config, self._ground.described, self._bundle, self._to)
+            config = in_mode(plan.config, self._bundle, self._to)
             change = Change(plan, make_plan(config, local=self._ground.local, apart=plan.apart))
         except ConfigError as error:
             raise self._refused("; ".join(error.problems)) from None

@@ -381,9 +381,7 @@ async def run_plan(
     """
     with ExitStack() as folder:
         async with trio.open_nursery() as nursery:
-            ground = Ground(
-                plan, nursery, folder, local=local, say=say, hops=hops, restarts=restarts, open_twin=run_plan
-            )
+            ground = Ground(nursery, folder, local=local, say=say, hops=hops, restarts=restarts, open_twin=run_plan)
             if plan.relay:
                 await ground.need_relay(plan)
             running: dict[str, Running] = {}
