@@ -23,7 +23,7 @@ from spore.migration.load_report import LoadTest, Sample
 from spore.nursery_bundle.statistics import ActorState, ActorStatistics, BundleStatistics, Sampled
 from spore.relay.statistics import ClientStatistics, IncomingStatistics, OutgoingStatistics
 from spore.samples import PIPELINE, UNISWAP_V2_SESSION
-from spore.services.messages import ExecutionReport, GasPrice, GasPrice, OrderStatus, PoolSync
+from spore.services.messages import ExecutionReport, GasPrice, OrderStatus, PoolSync
 
 MS = 1_000_000
 POOL, TX = b"\x01" * 20, b"\x02" * 32

@@ -62,7 +62,11 @@ async def test_who_is_held_up_gets_what_is_due_at_once(autojump_clock):
 async def test_what_came_before_an_error_is_handed_on(autojump_clock):
     """As without a rate."""
     found = []
-    with pytest.raises(FeedError, match="is broken"):
+
+    async def play():
         async for batch in at_rate(Numbers(15, broken=True), 1_000):
-            found += batch
+            found.extend(batch)
+
+    with pytest.raises(FeedError, match="is broken"):
+        await play()
     assert found == list(range(15))
