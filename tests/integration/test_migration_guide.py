@@ -80,10 +80,7 @@ def follow(steps: list[Step], folder: Path) -> list[tuple[int, str]]:
             os.killpg(shell.pid, signal.SIGKILL)  # with what the page has left in the background
             shell.wait()
     parts = re.split(rf"\n?{MARK}(\d+)\n", printed)
-    return [
-        (int(code), said.strip("\n"))
-        for said, code in zip(parts[0::2], parts[1::2], strict=False)
-    ]
+    return [(int(code), said.strip("\n")) for said, code in zip(parts[0::2], parts[1::2], strict=False)]
 
 
 @pytest.fixture(scope="module")

@@ -63,10 +63,10 @@ async def test_what_came_before_an_error_is_handed_on(autojump_clock):
     """As without a rate."""
     found = []
 
-    async def play():
+    async def read() -> None:
         async for batch in at_rate(Numbers(15, broken=True), 1_000):
             found.extend(batch)
 
     with pytest.raises(FeedError, match="is broken"):
-        await play()
+        await read()
     assert found == list(range(15))
