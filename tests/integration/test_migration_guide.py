@@ -30,13 +30,17 @@ class Step:
         return {0, 1} if self.command.startswith("spore loadtest ") else {0}
 
     def fits(self, printed: str) -> bool:
-        """Whether that is what the page shows: … stands for anything within a line, and alone for any lines. Where it shows
-        nothing, anything is."""
+        """Whether that is what the page shows: … stands for anything within a line, and alone for any lines; how wide columns are does
+        not matter. Where it shows nothing, anything is."""
         lines = [
             "(?:[^\n]*\n)*?" if line == "…" else "[^\n]*?".join(map(re.escape, line.split("…"))) + "\n"
-            for line in self.shown.splitlines()
+            for line in squeezed(self.shown).splitlines()
         ]
-        return not lines or re.fullmatch("".join(lines), f"{printed}\n") is not None
+        return not lines or re.fullmatch("".join(lines), f"{squeezed(printed)}\n") is not None
+
+
+def squeezed(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.splitlines())
 
 
 def steps_of(page: str) -> list[Step]:
@@ -76,10 +80,7 @@ def follow(steps: list[Step], folder: Path) -> list[tuple[int, str]]:
             os.killpg(shell.pid, signal.SIGKILL)  # with what the page has left in the background
             shell.wait()
     parts = re.split(rf"\n?{MARK}(\d+)\n", printed)
-    return [
-        (int(code), "\n".join(map(str.rstrip, said.strip("\n").split("\n"))))
-        for said, code in zip(parts[0::2], parts[1::2], strict=False)
-    ]
+    return [(int(code), said.strip("\n")) for said, code in zip(parts[0::2], parts[1::2], strict=False)]
 
 
 @pytest.fixture(scope="module")

@@ -87,12 +87,13 @@ def replay(
 
 
 def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemConfig:
-    """The configuration in a file, or the reference pipeline's.
+    """The configuration in a file, whose modules may be in the folder one stands in, or the reference pipeline's.
 
     Raises:
         ConfigError: with every problem of the file.
     """
-    import_from_here()
+    if config is not None:
+        import_from_here()
     loaded = load_config(config or PIPELINE)
     return _with_all(loaded) if all_opportunities else loaded
 
