@@ -142,6 +142,7 @@ async def test_a_bundle_that_is_switched_away_and_back_has_a_twin_again(tmp_path
         await system.switch("core", Mode.RELAY)
         assert (await system.statistics()).shadows == {}
         await ref.send_many(ticks(300, 300))
+        await system.wait_idle()  # else the bundle handles some of it before it has a twin
         await system.switch("core", Mode.SHARED_MEMORY)
         await until(system, lambda found: found.state is ShadowState.FOLLOWING)
         await ref.send_many(ticks(300, 600))
