@@ -25,33 +25,27 @@ SMALL = """
 name = "core"
 mode = "{mode}"
 
-[bundles.actors.detector]
-type = "tests.switch_actors:Summing"
-config = {{ every = 10, who = "d" }}
-wire = {{ signals = "writer", recorder = [] }}
-{more}
+actors.detector = {{ type = "tests.switch_actors:Summing", config = {{ every = 10, who = "d" }}, wire = {{ signals = "writer", recorder = [] }} }}
+{inside}
 [[bundles]]
 name = "back"
 mode = "shared_memory"
 actors.writer = {{ type = "tests.pipeline_actors:Writer", config = {{ path = "{path}" }} }}
+{outside}
 """
-SOURCE = """
-[bundles.actors.source]
-type = "tests.switch_actors:Passing"
-wire = { out = "detector" }
-"""
+SOURCE = 'actors.source = { type = "tests.switch_actors:Passing", wire = { out = "detector" } }'
 
 
 @pytest.fixture
 def small(tmp_path):
-    """A bundle that is switched, and one behind it that is not, which writes what it gets."""
+    """A bundle that is switched, and one behind it that is not, which writes what it gets. The source is in either."""
 
     class Small:
         path = tmp_path / "system.toml"
         out = tmp_path / "out"
 
-        def write(self, mode, more=""):
-            self.path.write_text(SMALL.format(mode=mode, path=self.out, more=more))
+        def write(self, mode, inside=SOURCE, outside=""):
+            self.path.write_text(SMALL.format(mode=mode, path=self.out, inside=inside, outside=outside))
             return self.path
 
         def signals(self):
@@ -76,9 +70,9 @@ def other(mode):
 class Load:
     """Sends ticks, at a steady rate, until it is to end."""
 
-    def __init__(self, system, to):
+    def __init__(self, system):
         self.sent = 0
-        self._ref = system.ref(to)
+        self._ref = system.ref("source")
         self._ends = False
 
     async def run(self, task_status):
@@ -106,8 +100,9 @@ def children():
 
 async def test_ten_times_there_and_back_at_10000_messages_a_second(small):
     """Nothing is lost, nothing repeated, and the signals are those of a run without a switch."""
-    async with spore.open_system(small.write(BUNDLED)) as system, trio.open_nursery() as nursery:
-        load = Load(system, "detector")
+    config = small.write(BUNDLED, inside="", outside=SOURCE)
+    async with spore.open_system(config) as system, trio.open_nursery() as nursery:
+        load = Load(system)
         await nursery.start(load.run)
         for mode in islice(cycle([RELAYED, BUNDLED]), 20):
             switched = await system.switch("core", mode)
@@ -154,8 +149,8 @@ async def test_the_reference_pipeline_gives_the_same_signals():
 
 async def test_a_new_process_that_is_killed_leaves_the_old_mode_running(small):
     """The error says so, no signal is other than without it, and nothing of the new mode is left."""
-    async with spore.open_system(small.write(BUNDLED, SOURCE)) as system, trio.open_nursery() as nursery:
-        load = Load(system, "source")
+    async with spore.open_system(small.write(BUNDLED)) as system, trio.open_nursery() as nursery:
+        load = Load(system)
         await nursery.start(load.run)
         before = children()
         for step in ("drain", "go on"):
@@ -171,8 +166,8 @@ async def test_a_new_process_that_is_killed_leaves_the_old_mode_running(small):
 
 async def test_an_old_process_that_is_killed_is_started_again_in_the_old_mode(small):
     """It is a crash as any other: the switch says so, and what was not acknowledged is handled by its successor."""
-    async with spore.open_system(small.write(RELAYED, SOURCE)) as system, trio.open_nursery() as nursery:
-        load = Load(system, "source")
+    async with spore.open_system(small.write(RELAYED)) as system, trio.open_nursery() as nursery:
+        load = Load(system)
         await nursery.start(load.run)
         for step in ("pause", "go on"):
             pid = (await system.statistics()).processes["actor 'source'"]
@@ -187,11 +182,23 @@ async def test_an_old_process_that_is_killed_is_started_again_in_the_old_mode(sm
     assert sorted(set(numbers)) == list(range(0, load.sent, 10))
 
 
+async def test_a_relay_that_cannot_start_leaves_the_bundle_running(small):
+    """There was none before, and there is none then."""
+    small.path.write_text(FED.partition("[[feeds]]")[0].format(mode=BUNDLED, path=small.out))
+    small.path.write_text(small.path.read_text() + '[relay]\nsocket = "/no/such/folder/relay"\n')
+    async with spore.open_system(small.path) as system:
+        for _ in range(2):
+            with pytest.raises(SwitchFailed, match="unit 'relay': ") as refused:
+                await system.switch("fed", RELAYED, cold=True)
+            assert refused.value.step == "prepare"
+        assert set((await system.statistics()).processes) == {"bundle 'fed'", "outside"}
+
+
 async def test_a_system_that_is_cancelled_in_the_middle_leaves_no_process(small):
     """Neither an old one nor a new one."""
     before = children()
     with trio.CancelScope() as scope:
-        async with spore.open_system(small.write(BUNDLED, SOURCE)) as system:
+        async with spore.open_system(small.write(BUNDLED)) as system:
             await system.switch("core", RELAYED, watch=lambda step: scope.cancel() if step == "hand over" else None)
     assert scope.cancelled_caught
     assert children() == before

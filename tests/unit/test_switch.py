@@ -150,7 +150,7 @@ def test_what_an_actor_raises_when_it_is_to_move_is_told(tmp_path: Path, trouble
     """And the old one goes on."""
     failed = refusal(reluctant(tmp_path, trouble))
     assert (failed.step, failed.reason) == ("hand over", reason)
-    assert str(failed) == f"bundle 'core' was not switched, at 'hand over': {reason}"
+    assert str(failed) == f"bundle 'core' is as it was: hand over: {reason}"
 
 
 def test_an_actor_that_has_stopped_does_not_move(tmp_path: Path) -> None:

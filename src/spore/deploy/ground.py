@@ -91,16 +91,37 @@ class Ground:
     async def need_relay(self, plan: Plan) -> None:
         """Have a relay, unless there is one.
 
-        Cancellation: a checkpoint if there is none. What was started is the nursery's.
+        Cancellation: a checkpoint if there is none; it is ended if it has not started yet.
+
+        Raises:
+            UnitFailed: if it cannot start. Then there is none.
         """
-        if self.relay is not None:
-            await self._linked.wait()
-            return
-        self.link, spec = self._addresses(plan)
-        self.relay = Child(spec, self.say, outlives=self._children, restarts=self.restarts)
-        self._nursery.start_soon(self.relay.keep)
-        self._nursery.start_soon(self._keep_link, self.relay, self.link)
+        if self.relay is None:
+            link, spec = self._addresses(plan)
+            relay = Child(spec, self.say, outlives=self._children, restarts=self.restarts)
+            await self._start_relay(relay)
+            self.link, self.relay = link, relay
+            self._nursery.start_soon(self._keep_link, link)
         await self._linked.wait()
+
+    async def _start_relay(self, relay: Child) -> None:
+        failures: list[Exception] = []
+        over = trio.CancelScope()
+
+        def failed(error: Exception) -> None:
+            failures.append(error)
+            over.cancel()
+
+        self.start(relay, failed=failed)
+        try:
+            with over:
+                await relay.started.wait()
+            if failures:
+                raise failures[0]
+            self.adopt(relay)
+        finally:
+            if not relay.started.is_set():
+                self.kill(relay)
 
     def unit(self, unit: Unit, spec: UnitSpec | FeedSpec, *, restarts: bool | None = None) -> Running:
         """What is to run a unit; see `start`."""
@@ -133,9 +154,15 @@ class Ground:
         """
         life = self._lives.get(running)
         if life is not None:
+            self.kill(running)
+            await life.ended.wait()
+
+    def kill(self, running: Running) -> None:
+        """The same, without waiting until it has ended."""
+        life = self._lives.get(running)
+        if life is not None:
             life.failed = life.failed or _ignore
             life.scope.cancel()
-            await life.ended.wait()
 
     async def _live(self, running: Running, life: Life) -> None:
         try:
@@ -161,8 +188,7 @@ class Ground:
             await self._unlinked.wait()
             await self.relay.leave()
 
-    async def _keep_link(self, relay: Child, link: LinkSpec) -> None:
-        await relay.started.wait()
+    async def _keep_link(self, link: LinkSpec) -> None:
         async with open_link(link, OUTSIDE) as self.client:
             self._linked.set()
             await self._to_unlink.wait()

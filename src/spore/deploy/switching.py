@@ -275,11 +275,13 @@ class Switch:
         return handover
 
     async def _look_again(self) -> None:
-        """Everything is ready. Whoever has died in the meantime is noticed now, or never."""
+        """Everything is ready. Whoever has died in the meantime is noticed now, or later as any other that dies."""
         self._enter(GO_ON)
         await _all(running.quiet(()) for running in self._new.values())
         if [await running.quiet(()) for running in self._old.values()] != self._stood:
             raise self._refused("an old process has died, and with it what it was to hand over")
+        if self._failure:
+            raise self._refused(self._failure)
 
     async def _go_back(self) -> None:
         """Nobody takes over: the senders go on, and the old actors."""
