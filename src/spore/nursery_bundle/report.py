@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.statistics import ActorStatistics, BundleStatistics, EdgeStatistics, Sampled
@@ -30,6 +32,7 @@ def _actor(cell: Cell) -> ActorStatistics:
     received = sum(edge.sent for edge in cell.edges)
     lost = sum(cell.lost.values())
     queued = len(cell.mailbox) + (len(cell.merge) if cell.merge is not None else 0)
+    actor: Actor[Any] | None = getattr(cell, "actor", None)  # there is none before the first was built
     return ActorStatistics(
         name=cell.name,
         state=cell.state,
@@ -42,6 +45,7 @@ def _actor(cell: Cell) -> ActorStatistics:
         restarts=cell.restarts,
         handling=cell.handling or Sampled(),
         waiting=cell.waiting or Sampled(),
+        skipped=dict(actor.skipped()) if actor is not None else {},
     )
 
 

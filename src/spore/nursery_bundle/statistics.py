@@ -81,6 +81,8 @@ class ActorStatistics:
     """The time in the handler, and in those that it called inline."""
     waiting: Sampled
     """The time in the mailbox."""
+    skipped: Mapping[str, int] = attrs.field(factory=dict)
+    """What the actor itself says that it did not use, by reason: see `Actor.skipped`."""
 
 
 @attrs.frozen
