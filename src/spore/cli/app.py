@@ -103,7 +103,8 @@ def _explained(error: BaseException) -> int:
         case SporeError():
             return _say(str(error))
         case OSError():
-            return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            said = error.strerror or str(error)
+            return _say(f"{error.filename}: {said}" if error.filename else said)
         case KeyboardInterrupt():
             return INTERRUPTED
     raise error

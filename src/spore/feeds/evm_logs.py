@@ -68,7 +68,7 @@ class EvmLogsFeed(RecordedFeed):
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"no JSON: {error.msg} at character {error.pos + 1}; a line is one log as eth_getLogs gives it"
+        return f"no JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}; a line is one log as eth_getLogs gives it"
     if isinstance(error, UnicodeDecodeError):
         return f"no UTF-8: {error.reason} at byte {error.start}"
     if isinstance(error, RecursionError):
