@@ -34,6 +34,7 @@ def finish(sender: Process) -> int:
     return sent
 
 
+@pytest.mark.long
 def test_a_relay_with_a_journal_that_is_killed_ten_times_loses_and_repeats_nothing(processes):
     """Sender and reader live on; whatever the relay was writing when it was killed, each message is handled once."""
     journal = ("--journal", str(processes.folder / "journal"))
@@ -88,6 +89,7 @@ def test_relay_and_reader_killed_together_repeat_only_what_they_say(processes):
     assert 0 <= len(before) - after[0] <= second.statistics()["redelivered"]
 
 
+@pytest.mark.long
 def test_a_full_disk_has_senders_wait_until_readers_have_made_room(processes, tmp_path):
     """The relay says so and lives; nothing that it has acknowledged is lost, and it goes on when there is room."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:

@@ -98,6 +98,7 @@ def children():
     return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
 
 
+@pytest.mark.long
 async def test_ten_times_there_and_back_at_10000_messages_a_second(small):
     """Nothing is lost, nothing repeated, and the signals are those of a run without a switch."""
     config = small.write(BUNDLED, inside="", outside=SOURCE)
@@ -234,6 +235,7 @@ to = "writer"
 """
 
 
+@pytest.mark.long
 async def test_a_bundle_with_a_process_of_its_own_is_switched_under_its_feed(small):
     """As `spore run` has it: the feed, in another process, sees nothing but a receiver that is busy."""
     small.path.write_text(FED.format(mode=BUNDLED, path=small.out))
