@@ -173,7 +173,7 @@ class Delivery:
                 await self._turns.give_way()
                 while (left := self._hand_over_all(link, inbound)) is not _Left.NOTHING:
                     if left is _Left.FOR_TIME:
-                        await self._turns.give_way()  # and not queue: behind what is queued nothing is handled on the spot
+                        await self._turns.give_way()  # and not queue one: all behind it would have to be queued, too
                     else:
                         await self._hand_over_first(link, inbound)
         finally:
