@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import length_hint
 from time import perf_counter_ns
 from typing import Any, TypeVar
 
@@ -150,34 +151,32 @@ class LocalRef(ActorRef[M]):
         cell = self._cell
         cell.idle = None
         message = None
-        taken = handled = 0
+        queued = 0
         timed = len(messages) >= self.left
         began = perf_counter_ns() if timed else 0
+        rest = iter(messages)  # it knows how many are left, and to count them here would cost more
         try:
             if unless is None:  # the same twice, because it costs a tenth of a message to ask each time
-                for message in messages:
-                    taken += 1
+                for message in rest:
                     handle(message)
                     if cell.ready is None:
                         break
             else:
-                for message in messages:
-                    taken += 1
+                for message in rest:
                     handle(message)
                     if cell.ready is None or unless:
                         break
-            handled = taken
         except TooDeep:
-            handled = taken - 1
+            queued = 1
             self._queue(message, False)
         except Exception as error:  # noqa: BLE001 - the supervisor's
-            handled = taken
             cell.fail(error, message)
         except BaseException:
-            handled = taken
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
+            taken = len(messages) - length_hint(rest)
+            handled = taken - queued
             self.count(handled)
             cell.idle = cell.ready
             if timed and handled:
@@ -212,7 +211,7 @@ class LocalRef(ActorRef[M]):
             await self._send_when_room(message, high)
 
     async def send_many(self, messages: Iterable[M]) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._cell.dispatcher.give_way()
         if isinstance(messages, (list, tuple)):
             await self._send_all(messages)
             return
