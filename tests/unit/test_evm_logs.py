@@ -396,7 +396,7 @@ def test_options_and_files_that_are_not_there_are_refused(folder: Path) -> None:
     with pytest.raises(FeedError, match="none: there is no such file"):
         EvmLogsFeed.from_spec(str(folder / "none"), {})
     with pytest.raises(FeedError, match="is a folder"):
-        EvmLogsFeed.from_spec(str(folder), {"pools": str(folder / "pools.json")})
+        EvmLogsFeed.from_spec(str(folder), {})
 
 
 def change(path: str, value: Any) -> dict[str, Any]:
