@@ -186,7 +186,7 @@ async def test_an_old_process_that_is_killed_is_started_again_in_the_old_mode(sm
 async def test_a_relay_that_cannot_start_leaves_the_bundle_running(small):
     """There was none before, and there is none then."""
     small.path.write_text(FED.partition("[[feeds]]")[0].format(mode=BUNDLED, path=small.out))
-    small.path.write_text(small.path.read_text() + '[relay]\nsocket = "/no/such/folder/relay"\n')
+    small.path.write_text(f'{small.path.read_text()}[relay]\nsocket = "{small.path}"\n')  # which is no socket
     async with spore.open_system(small.path) as system:
         for _ in range(2):
             with pytest.raises(SwitchFailed, match="unit 'relay': ") as refused:
