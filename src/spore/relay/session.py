@@ -273,6 +273,12 @@ class Session:
             self.acknowledge()
             self._say(denial)
 
+    def tell_policy(self, link: Incoming, policy: Policy) -> None:
+        """From now on the sender of a link does this with what finds no room."""
+        link.policy = policy
+        if self.ready and self._announced.get(link.channel) is link:
+            self._say(self._acceptance(link))
+
     def acknowledge(self) -> None:
         """Acknowledge what was handled, of each link once all that it may have led to is on its way: else that would die with
         this process, and nobody would send again what it came from."""
@@ -477,7 +483,10 @@ class Session:
         link.announced(announce)
         self._announced[announce.channel] = link
         self.on_announced(link)
-        self._say(link.accept(self.client, handled=link.acknowledged if link in self._acks_held else link.handled))
+        self._say(self._acceptance(link))
+
+    def _acceptance(self, link: Incoming) -> Accept:
+        return link.accept(self.client, handled=link.acknowledged if link in self._acks_held else link.handled)
 
     def _forget_old_links(self) -> None:
         if len(self._links) > FORGOTTEN_LINKS:
@@ -524,8 +533,9 @@ class Session:
 
     def _accept(self, accept: Accept) -> None:
         link = self.outgoing.get(accept.channel)
-        if link is not None:
-            self._say(link.accept(accept))
+        begin = link.accept(accept) if link is not None else None
+        if begin is not None:
+            self._say(begin)
 
     def _ack(self, ack: Ack) -> None:
         link = self.outgoing.get(ack.channel)
