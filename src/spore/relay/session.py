@@ -217,8 +217,11 @@ class Session:
             self._say(Attach(name, topics))
 
     def positions(self, name: str) -> list[LinkPosition]:
-        """Where a receiver stands with each of its links. Exact once it handles nothing any more."""
-        return [
+        """Where a receiver stands with each of its links. Exact once it handles nothing any more.
+
+        With one that has not come by since it was taken over it stands where its predecessor did.
+        """
+        found = [
             LinkPosition(
                 client=link.client,
                 link=link.link,
@@ -229,6 +232,7 @@ class Session:
             for link in self._links.values()
             if link.receiver == name and link.known and not link.plain
         ]
+        return found + [position for position in self._taken_over.values() if position.receiver == name]
 
     def take_over(self, positions: Iterable[LinkPosition]) -> None:
         """Go on where a predecessor stands. To be called before its receivers are attached here."""
