@@ -148,11 +148,11 @@ async def test_on_a_disk_that_is_full_the_command_says_so(config, pages, unwritt
     kept.write_text(TEXT)
     fill = f"cp {kept} {config} && head -c {(15 - pages) * page} /dev/zero > {etc}/filler"
     go_back = f"{sys.executable} -m spore rollback core {config} --minutes 0"
-    look = f"cmp {kept} {config} && ls -A {etc}"
+    look = f"code=$?; cmp {kept} {config} && ls -A {etc}; exit $code"
+    shell = ("sh", "-c", f"{fill}; {go_back}; {look}")
     async with running(config) as system:
         run = await trio.run_process(
-            [sys.executable, small_disk.PROGRAM, str(16 * page), str(etc)]
-            + ["sh", "-c", f"{fill}; {go_back}; code=$?; {look}; exit $code"],
+            [sys.executable, small_disk.PROGRAM, str(16 * page), str(etc), *shell],
             capture_stdout=True,
             capture_stderr=True,
             check=False,
