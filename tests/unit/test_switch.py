@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +324,53 @@ def test_a_sender_that_waits_for_room_goes_on_with_the_successor(tmp_path: Path,
 
     run(main)
     assert [entry[0] for entry in log if isinstance(entry, tuple)] == list(range(2_000))
+
+
+REFUSING = """
+[[bundles]]
+name = "core"
+mode = "shared_memory"
+actors.slow = { type = "tests.switch_actors:Slow", capacity = 2, overflow = "fail", wire = { out = "sum" } }
+actors.sum = { type = "tests.switch_actors:Summing", config = { every = 1 }, wire = { signals = "kept", recorder = [] } }
+[[bundles]]
+name = "senders"
+mode = "shared_memory"
+actors.b = { type = "tests.switch_actors:Passing", wire = { out = "slow" } }
+"""
+
+
+@both
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("entry", ["b", "slow"])
+def test_a_mailbox_that_refuses_refuses_nothing_meanwhile(tmp_path: Path, mode: Mode, entry: str, fails: bool) -> None:
+    """Whether an actor sends or somebody from outside, and it is switched or goes on: all of the pause is taken, and two more, for
+    which there is room."""
+    log: list[object] = []
+
+    async def main() -> None:
+        async with running(config_of(REFUSING, tmp_path), log, mode) as system, trio.open_nursery() as nursery:
+            ref = system.ref(entry)
+
+            async def tell_many() -> None:
+                for number in range(1, 21):
+                    ref.tell(Tick(number, number))
+                    await trio.sleep(0.005)
+
+            def watch(step: str) -> None:
+                if step == "drain":  # which takes until the first is handled
+                    nursery.start_soon(tell_many)
+                if fails and step == "hand over":
+                    raise InterruptedError
+
+            ref.tell(Tick(0, 0))
+            await trio.sleep(0.1)
+            with suppress(InterruptedError):
+                await system.switch("core", other(mode), watch=watch)
+            for number in (21, 22):
+                ref.tell(Tick(number, number))
+
+    run(main)
+    assert [entry[0] for entry in log if isinstance(entry, tuple)] == list(range(23))
 
 
 # The life of actors

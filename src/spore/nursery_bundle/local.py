@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from operator import length_hint
 from time import perf_counter_ns
 from typing import Any, TypeVar
@@ -15,12 +16,12 @@ import trio
 from spore.errors import AskTimeout, MailboxFull, UsageError
 from spore.nursery_bundle.cell import Cell, TooDeep
 from spore.nursery_bundle.envelope import Envelope, Reply
-from spore.nursery_bundle.policy import Loss
+from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.nursery_bundle.statistics import SAMPLE_EVERY
 from spore.nursery_bundle.wiring import reaches, waits_for
 
-__all__ = ["LocalRef", "Waiting"]
+__all__ = ["LocalRef", "Waiting", "patient"]
 
 M = TypeVar("M", contravariant=True)
 
@@ -240,8 +241,14 @@ class LocalRef(ActorRef[M]):
             at += taken
 
     def has_room(self, message: Any, high: bool) -> bool:
-        """Whether the mailbox takes a message at once. For what brings messages from other processes."""
-        return self._cell.mailbox.has_room(message, high)
+        """Whether the mailbox takes a message at once. For what brings messages from other processes.
+
+        Under ``fail`` their sender was refused, or was not, where it is. What has come waits, and with it what it may send next.
+        """
+        mailbox = self._cell.mailbox
+        if mailbox.overflow is Overflow.FAIL:
+            return len(mailbox) < mailbox.capacity
+        return mailbox.has_room(message, high)
 
     async def enclosed_when_room(self, envelope: Envelope, high: bool) -> None:
         """The same; wait until there is room, and nothing that messages lead to from here is overfull.
@@ -358,6 +365,11 @@ class LocalRef(ActorRef[M]):
             raise
         finally:
             cell.idle = cell.ready
+
+
+def patient(ref: ActorRef[Any]) -> AbstractContextManager[None]:
+    """A block in which the mailbox behind a reference takes all that comes; see `Mailbox.patient`. Elsewhere its link sees to that."""
+    return ref.cell.mailbox.patient() if isinstance(ref, LocalRef) else nullcontext()
 
 
 class Waiting:
