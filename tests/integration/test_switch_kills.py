@@ -8,6 +8,7 @@ import attrs
 import psutil
 import pytest
 import trio
+from tests.pipeline_actors import Tick
 from tests.switch_load import SteadyLoad
 
 from spore.deploy import STEPS, Mode, load_config, make_plan, run_plan, supervise
@@ -102,10 +103,15 @@ def processes():
 
 
 @pytest.fixture
-def outcome_of(tmp_path, monkeypatch):
-    """Runs a system that is switched to and fro until all has been killed that is wanted."""
+def quick_restarts(monkeypatch):
+    """Who dies is started again at once, and as often as it dies."""
     quickly = Supervision(max_restarts=1_000, backoff_s=0.01, backoff_max_s=0.01)
     monkeypatch.setattr(supervise, "RESTARTS", quickly)
+
+
+@pytest.fixture
+def outcome_of(tmp_path, quick_restarts):
+    """Runs a system that is switched to and fro until all has been killed that is wanted."""
     path, out = tmp_path / "system.toml", tmp_path / "out"
     path.write_text(SYSTEM.format(out=out))
     plan = make_plan(load_config(path), apart=True)
@@ -169,3 +175,25 @@ async def test_the_process_that_runs_the_actors_is_killed_at_each_step(outcome_o
     numbers = [number for number, _ in outcome.signals]
     assert list(dict.fromkeys(numbers)) == [number for number, _ in outcome.expected]
     assert 0 <= len(numbers) - len(set(numbers)) <= outcome.redelivered
+
+
+async def test_an_old_process_that_is_back_before_the_others_have_drained_is_not_taken_for_itself(
+    tmp_path, quick_restarts
+):
+    """It knows nothing of the switch, and its state died with it: the switch fails, however long the drain takes."""
+    path, out = tmp_path / "system.toml", tmp_path / "out"
+    slow = 'actors.slow = {{ type = "tests.switch_actors:Slow", wire = {{ out = "detector" }} }}\nactors.detector'
+    text = (
+        SYSTEM.replace("shared_memory", "relay", 1)
+        .replace("actors.detector", slow, 1)
+        .replace("every = 5", "every = 1")
+    )
+    path.write_text(text.format(out=out))
+    kills = Kills({"old": ["drain"]})
+    kills.begin(BUNDLED)
+    async with run_plan(make_plan(load_config(path), apart=True), say=kills.say) as system:
+        await system.ref("slow").send_many([Tick(number, number) for number in range(5)])
+        with pytest.raises(SwitchFailed, match="the process of actor 'detector' has died"):
+            await system.switch("core", BUNDLED, watch=kills.watch)
+    numbers = [int(line.split()[0]) for line in out.read_text().splitlines() if line.endswith(" d")]
+    assert list(dict.fromkeys(numbers)) == list(range(5))
