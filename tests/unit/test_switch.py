@@ -75,7 +75,8 @@ def reluctant(tmp_path: Path, trouble: str = "") -> SystemConfig:
 @asynccontextmanager
 async def running(config: SystemConfig, log: list[object], mode: Mode = BUNDLED) -> AsyncIterator[Any]:
     """The system, in one process and on the virtual clock."""
-    local = {"kept": (Kept, {"log": log})} if "sum" in config.bundles[0].actors else {}
+    summing = any("sum" in bundle.actors for bundle in config.bundles)
+    local = {"kept": (Kept, {"log": log})} if summing else {}
     async with relayed(config.in_mode(mode), local=local, faults=Faults(), seed=0) as system:
         yield system
 
