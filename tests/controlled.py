@@ -86,7 +86,7 @@ async def running(config: Path, said: list[str] | None = None) -> AsyncIterator[
     system = FakeSystem(config)
     path = socket_path(config, load_config(config).control.socket)
     async with claim(path, config) as sock, trio.open_nursery() as nursery:
-        nursery.start_soon(serve_control, sock, cast("System", system), (said if said is not None else []).append)
+        nursery.start_soon(serve_control, sock, cast("System", system), (said if said is not None else []).append, lambda: None)
         yield system
         nursery.cancel_scope.cancel()
 

@@ -79,7 +79,11 @@ async def _until_over(system: System, stop: trio.Event, sock: socket.socket) -> 
             _say("the feeds have ended")
             stop.set()
 
-        nursery.start_soon(serve_control, sock, system, _say)
+        def drain() -> None:
+            _say("was asked to end: handles what was sent, and ends")
+            stop.set()
+
+        nursery.start_soon(serve_control, sock, system, _say, drain)
         if system.plan.config.feeds:
             nursery.start_soon(feeds)
         await stop.wait()

@@ -34,18 +34,21 @@ PATIENCE_S = 2.0
 """So long a process of the system may take to say what it has counted."""
 
 
-async def serve_control(sock: socket.socket, system: System, say: Callable[[str], None]) -> None:
+async def serve_control(
+    sock: socket.socket, system: System, say: Callable[[str], None], drain: Callable[[], None]
+) -> None:
     """Answer whoever comes to a socket that listens.
 
     Args:
         sock: of `spore.deploy.control_socket.claim`. It is closed in the end.
         system: what is controlled.
         say: told in one line what a client has had done.
+        drain: has the system handle what was sent, and end. It returns at once.
 
     Cancellation: always a checkpoint. A switch that is under way is cancelled, as `spore.deploy.System.switch` says.
     """
     async with trio.open_nursery() as nursery:
-        desk = Desk(system, say, nursery)
+        desk = Desk(system, say, drain, nursery)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         await trio.serve_listeners(desk.serve, [listener], handler_nursery=nursery)
 
@@ -56,12 +59,16 @@ class Desk:
     Args:
         system: what is controlled.
         say: told in one line what a client has had done.
+        drain: has the system end.
         nursery: where what it has begun goes on without its client.
     """
 
-    def __init__(self, system: System, say: Callable[[str], None], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, system: System, say: Callable[[str], None], drain: Callable[[], None], nursery: trio.Nursery
+    ) -> None:
         self._system = system
         self._say = say
+        self._drain = drain
         self._nursery = nursery
         self._clients = 0
         self._since = _now()
@@ -105,6 +112,9 @@ class Desk:
                 elif request.do == "statistics":
                     statistics = await self._system.statistics(patience_s=PATIENCE_S)
                     await talk.say(_done(reading_of(self._system.plan, statistics)))
+                elif request.do == "drain":
+                    await talk.say(_done(None))
+                    self._drain()
                 else:
                     idle.deadline = math.inf
                     await self._switch(talk, request)

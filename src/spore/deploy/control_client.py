@@ -53,6 +53,16 @@ class Control:
         """
         return await self._ask(Request(do="statistics"), Reading)
 
+    async def drain(self) -> None:
+        """Have everything that was sent be handled, and the system end, as after SIGTERM. It has only begun when this returns.
+
+        Cancellation: a checkpoint; a system that was asked goes on ending.
+
+        Raises:
+            ControlError: if there is no answer, or none that makes sense.
+        """
+        await self._done(Request(do="drain"))
+
     async def switch(
         self, bundle: str, to: Mode, *, cold: bool = False, watch: Callable[[str], None] | None = None
     ) -> Switched:
@@ -83,11 +93,14 @@ class Control:
         return self._value(answer, Switched)
 
     async def _ask(self, request: Request, cls: type[T]) -> T:
+        return self._value(await self._done(request), cls)
+
+    async def _done(self, request: Request) -> Answer:
         await self._talk_to(request)
         answer = await self._answer_in_time()
         if answer.event != "done":
             raise self._error(f"the system refuses: {answer.text}")
-        return self._value(answer, cls)
+        return answer
 
     async def _talk_to(self, request: Request) -> None:
         try:

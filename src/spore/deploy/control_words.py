@@ -42,7 +42,7 @@ class TooLong(ValueError):
 class Request:
     """What a client asks for."""
 
-    do: Literal["status", "statistics", "switch"]
+    do: Literal["status", "statistics", "switch", "drain"]
     bundle: str = ""
     """Which one to switch."""
     to: Mode | None = None
