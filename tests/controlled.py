@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import cast
@@ -50,7 +50,9 @@ class FakeSystem:
     def mode(self, bundle: str) -> Mode:
         return next(each.mode for each in self.plan.config.bundles if each.name == bundle)
 
-    async def statistics(self, *, patience_s: float = 0) -> SystemStatistics:
+    async def statistics(
+        self, actors: Collection[str] | None = None, *, letters: int = 0, patience_s: float = 0
+    ) -> SystemStatistics:
         await trio.lowlevel.checkpoint()
         return SystemStatistics(units={}, processes={"outside": 7})
 

@@ -7,7 +7,7 @@ runs), `child` (such a process), `supervise` (keeping processes alive), `ground`
 of it together), `change`, `handover` and `switching` (a bundle goes on in the other mode). Shadow mode is for itself:
 `twin` (what runs beside a bundle), `differences` and `comparing` (what both send), `tapping` (where it is noted), `follower` (the
 life of one twin), `shadow` (from one to the next), `shadow_statistics` (what is known of it). So are commands to a system that
-runs: `control_socket` (where it is reached), `control_words` and `reading` (what is said there), `control` (who answers),
+runs: `control_socket` (where it is reached), `control_words`, `resources` and `reading` (what is said there), `control` (who answers),
 `control_client` (who asks).
 """
 

@@ -58,6 +58,8 @@ class Command:
     id: int
     """Comes back with the answer."""
     actor: str = ""
+    actors: tuple[str, ...] | None = None
+    letters: int = 0
     receivers: tuple[str, ...] = ()
     idle: bool = False
     inside: tuple[str, ...] = ()
@@ -171,7 +173,7 @@ async def _obey(running: Any, command: Command, say: Callable[..., None]) -> Non
         case "settle":
             value = await running.settle(command.receivers, idle=command.idle)
         case "statistics":
-            value = cattrs.unstructure(await running.statistics())
+            value = cattrs.unstructure(await running.statistics(command.actors, letters=command.letters))
         case "lift_bounds":
             await running.lift_bounds()
         case "stop":

@@ -243,15 +243,15 @@ class Child:
         """
         return self.restarts, await self.ask("settle", receivers=receivers, idle=idle)
 
-    async def statistics(self) -> UnitStatistics:
-        """Counts of everything in it, since it was started the last time.
+    async def statistics(self, actors: Collection[str] | None = None, *, letters: int = 0) -> UnitStatistics:
+        """Counts of everything in it, since it was started the last time; see `spore.deploy.unit.RunningUnit.statistics`.
 
         Cancellation: a checkpoint.
 
         Raises:
             Died: if it ended instead.
         """
-        value = await self.ask("statistics")
+        value = await self.ask("statistics", actors=actors if actors is None else tuple(actors), letters=letters)
         found: UnitStatistics = cattrs.structure({**value, "restarts": self.restarts}, UnitStatistics)
         return found
 

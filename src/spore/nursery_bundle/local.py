@@ -27,7 +27,7 @@ M = TypeVar("M", contravariant=True)
 class LocalRef(ActorRef[M]):
     """A reference to an actor of the same bundle."""
 
-    __slots__ = ("_cell", "_timed_at", "left", "owner", "port", "sender", "verified")
+    __slots__ = ("_cell", "_timed_at", "left", "owner", "port", "sample", "sender", "verified")
 
     def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
         self._cell = cell
@@ -36,10 +36,13 @@ class LocalRef(ActorRef[M]):
         self.port = port
         self.sender = owner.name if owner is not None else sender
         """The sender's name: an actor of this bundle or of another process, or ``outside``."""
-        self.left = SAMPLE_EVERY
-        """How many messages on the next one is that is timed: `sent` as the hot path counts it, downwards."""
-        self._timed_at = SAMPLE_EVERY
+        self.left = 1
+        """How many messages on the next one is that is timed: `sent` as the hot path counts it, downwards. The first is, so that something
+        is known of actors that have little to do."""
+        self._timed_at = 1
         self.verified = 0
+        self.sample: Any = None
+        """The last message that was timed, by which the others are weighed."""
         cell.edges.append(self)
 
     @property
@@ -118,6 +121,7 @@ class LocalRef(ActorRef[M]):
 
     def _handle_timed(self, handle: Any, message: Any) -> None:
         self.count(0)  # it is counted, and the next count begins
+        self.sample = message
         began = perf_counter_ns()
         try:
             handle(message)
@@ -181,6 +185,7 @@ class LocalRef(ActorRef[M]):
             self.count(handled)
             cell.idle = cell.ready
             if timed and handled:
+                self.sample = message
                 cell.time_handling(perf_counter_ns() - began, handled)
         return taken
 
@@ -300,6 +305,7 @@ class LocalRef(ActorRef[M]):
     def _queue(self, message: Any, high: bool) -> None:
         cell = self._cell
         if self.left == 1 and message.__class__ is not Envelope:
+            self.sample = message
             message = Envelope(message, queued_ns=perf_counter_ns())
         try:
             cell.queue(message, high)

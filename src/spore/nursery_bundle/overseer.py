@@ -56,6 +56,7 @@ class Overseer:
     def failed(self, cell: Cell, error: Exception, message: Any) -> None:
         """Keep a dead letter and do what the supervision says."""
         self.dead_letters.add(DeadLetter(cell.name, Loss.FAILED, message, error))
+        supervising.note(cell, error, type(message).__name__)
         if isinstance(error, AttributeError) and error.obj is None:
             for port in unwired_ports(cell.actor):
                 error.add_note(f"port {port!r} of actor {cell.name!r} is not wired")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from spore.errors import RestartLimit
+from spore.nursery_bundle.cell import Failure
 from spore.nursery_bundle.policy import Directive, Supervision
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["AS_IT_IS", "begin", "call", "decide", "next_wait", "restart", "say_goodbye"]
+__all__ = ["AS_IT_IS", "begin", "call", "decide", "next_wait", "note", "restart", "say_goodbye"]
 
 _log = logging.getLogger("spore.supervision")
 AS_IT_IS: Final = object()
@@ -34,6 +36,17 @@ def decide(cell: Cell, error: Exception, message: Any) -> Directive:
     except Exception as second:
         raise second from error
     return cell.supervision.on_failure if directive is None else Directive(directive)
+
+
+def note(cell: Cell, error: BaseException, message: str = "") -> None:
+    """Remember why an actor has failed, for whoever looks at it.
+
+    Args:
+        cell: the actor's place.
+        error: what was raised.
+        message: the class of the message at fault; empty at a restart.
+    """
+    cell.failure = Failure(error, message, time_ns())
 
 
 def next_wait(
@@ -125,6 +138,7 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
             await begin(cell)
         except Exception as second:  # noqa: BLE001 - it counts as one more failure
             error = second
+            note(cell, error)
             generation = cell.generation
         else:
             cell.restarts += 1

@@ -1,1 +1,6 @@
-"""Seeing what runs: metrics, a table, a dashboard."""
+"""What is known of a running system, shown: as metrics, in a terminal, in a browser, as logs and traces.
+
+Nothing here is on the way of a message: whoever looks asks the system, and what is counted there is counted anyway.
+
+Read in this order: `source` (a look at a system, from inside or from outside), `rates` (what has changed between two looks).
+"""
