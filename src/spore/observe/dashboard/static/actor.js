@@ -5,12 +5,12 @@ import { edgeCells, EDGE_HEAD, EDGE_NUMBERS } from "./edge_parts.js";
 import { h, put, table } from "./dom.js";
 import { ago, count, duration, percent, rate } from "./format.js";
 import { letterTable } from "./letters.js";
-import { axis, draw } from "./plot.js";
+import { axis, draw, moment } from "./plot.js";
 
 export function actor({ model, argument: name }) {
   model.watch(name);
   const head = h("header", { class: "run" });
-  const strip = h("div", { class: "strip" });
+  const strip = h("div", { class: "strip eight" });
   const rates = h("div", { class: "drawing", role: "img", "aria-label": "Messages handled a second since this page was opened" });
   const queue = h("div", { class: "drawing", role: "img", "aria-label": "Messages queued since this page was opened" });
   const charts = h(
@@ -34,16 +34,22 @@ export function actor({ model, argument: name }) {
     const it = model.actors.named(row);
     put(head, h("h2", {}, name, " ", actorState(it.state), " ", modeOf(it.mode)), h("p", { class: "quiet" }, [`bundle ${it.bundle}`, `process ${it.pid}`, it.dispatch && `${it.dispatch} dispatch`, it.overflow && `overflow: ${it.overflow}`].filter(Boolean).join(" · ")));
     const tiles = [
-      ["Busy", percent(it.busy), ""],
-      ["Messages", rate(it.per_second), " a second"],
-      ["Waiting", duration(it.waiting_ns), " mean"],
-      ["Handling", duration(it.handling_ns), " mean"],
-      ["Queued", count(it.queued), ` of ${count(it.capacity)}${it.blocked ? `, ${count(it.blocked)} senders wait` : ""}`],
+      ["Busy", percent(it.busy), "in its handler"],
+      ["Messages a second", rate(it.per_second), ""],
+      ["Waiting", duration(it.waiting_ns), "mean, in the mailbox"],
+      ["Handling", duration(it.handling_ns), "mean"],
+      ["Queued", count(it.queued), `of ${count(it.capacity)}${it.blocked ? `, ${count(it.blocked)} senders wait` : ""}`],
       ["Handled", count(it.handled), "", "handled"],
       ["Failed", count(it.failed), "", "failed"],
       ["Restarts", count(it.restarts), "", "restarts"],
     ];
-    put(strip, ...tiles.map(([title, value, unit, exact]) => h("div", { class: `tile ${["Failed", "Restarts"].includes(title) && value !== "0" ? "bad" : ""}` }, h("h3", {}, title), h("p", {}, h("data", exact ? { value: it[exact], "data-fact": exact } : {}, value), h("span", { class: "unit" }, unit)))));
+    const bad = (title, value) => ["Failed", "Restarts"].includes(title) && value !== "0";
+    put(
+      strip,
+      ...tiles.map(([title, value, note, fact]) =>
+        h("div", { class: `tile ${bad(title, value) ? "bad" : ""}` }, h("h3", {}, title), h("p", {}, h("data", fact ? { value: it[fact], "data-fact": fact } : {}, value)), h("p", { class: "note" }, note)),
+      ),
+    );
     const lost = Object.entries(it.reasons ?? {}).filter(([, number]) => number);
     put(
       facts,
@@ -55,9 +61,9 @@ export function actor({ model, argument: name }) {
     const kept = model.sections.letters.filter((letter) => letter.actor === name || letter.sender === name);
     put(letters, ...(kept.length ? [h("h2", {}, "Dead letters"), letterTable(kept)] : []));
     const { history } = model.watched;
-    const x = history.map((point) => new Date(point.at_ms));
+    const x = history.map((point) => moment(point.at_ms));
     const line = (key, color) => [{ type: "scatter", mode: "lines", x, y: history.map((point) => point[key]), line: { color, width: 1.75 }, hovertemplate: "%{y:,.0f}<extra></extra>" }];
-    const layout = { xaxis: axis({ type: "date", nticks: 5 }), yaxis: axis({ rangemode: "tozero", tickformat: "~s", nticks: 5 }) };
+    const layout = { xaxis: axis({ type: "date", nticks: 5, tickformat: "%H:%M:%S" }), yaxis: axis({ rangemode: "tozero", tickformat: "~s", nticks: 5 }) };
     draw(rates, line("per_second", "--bundled"), layout);
     draw(queue, line("queued", "--waiting"), layout);
   }

@@ -11,16 +11,18 @@ export function actors({ model, go, remember }) {
   const value = (name) => (row) => model.actors.value(row, name);
   const text = (name, said = String) => (row) => said(model.actors.value(row, name));
   const number = (name, title, width, rank, said, meaning) => ({ name, title, width, rank, number: true, meaning, value: value(name), text: text(name, said) });
+  // The state has a column of its own, where there is room for it.
+  const named = (row) => h("span", { class: value("state")(row) === "running" ? null : `state ${value("state")(row)}`, title: value("name")(row) }, value("name")(row));
   const columns = [
-    { name: "name", title: "actor", width: 190, wide: 2.4, rank: 0, value: value("name"), text: text("name") },
+    { name: "name", title: "actor", width: 130, wide: 2.4, rank: 0, value: value("name"), mark: (row) => `${value("name")(row)} ${value("state")(row)}`, node: named },
     { name: "bundle", title: "bundle", width: 130, wide: 1.4, rank: 8, value: value("bundle"), text: text("bundle") },
     { name: "mode", title: "mode", width: 88, rank: 9, value: value("mode"), mark: value("mode"), node: (row) => modeOf(value("mode")(row)) },
-    { name: "state", title: "state", width: 104, rank: 4, value: value("state"), mark: value("state"), node: (row) => actorState(value("state")(row)) },
-    number("busy", "busy", 72, 1, percent, "the share of the time in its handler, estimated from samples"),
-    number("per_second", "a second", 88, 2, rate, "messages handled a second"),
+    { name: "state", title: "state", width: 118, rank: 4, value: value("state"), mark: value("state"), node: (row) => actorState(value("state")(row)) },
+    number("busy", "busy", 66, 1, percent, "the share of the time in its handler, estimated from samples"),
+    number("per_second", "a second", 76, 2, rate, "messages handled a second"),
     number("waiting_ns", "waiting", 84, 5, duration, "mean time in the mailbox since the last look"),
     number("handling_ns", "handling", 84, 6, duration, "mean time in the handler since the last look"),
-    number("queued", "queued", 76, 3, count, "messages in the mailbox, or on their way to it"),
+    number("queued", "queued", 66, 3, count, "messages in the mailbox, or on their way to it"),
     number("capacity", "capacity", 84, 12, count, "how many messages the mailbox holds"),
     number("handled", "handled", 104, 7, count, "messages handled by this incarnation of its process"),
     number("failed", "failed", 70, 10, count, "messages at which the handler failed"),

@@ -89,9 +89,11 @@ export class Grid {
           {
             role: "columnheader",
             class: column.number ? "number" : null,
-            "aria-sort": by ? (this.sort.down ? "descending" : "ascending") : "none",
+            "aria-sort": column.value ? (by ? (this.sort.down ? "descending" : "ascending") : "none") : null,
           },
-          h("button", { type: "button", title: column.meaning, onclick: () => this.sortBy(column) }, column.title, h("span", { "aria-hidden": "true" }, arrow)),
+          column.value
+            ? h("button", { type: "button", title: column.meaning, onclick: () => this.sortBy(column) }, column.title, h("span", { "aria-hidden": "true" }, arrow))
+            : h("span", { title: column.meaning }, column.title),
         );
       }),
     );

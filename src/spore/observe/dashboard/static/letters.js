@@ -25,7 +25,7 @@ export function letterTable(kept) {
     link(letter.actor),
     letter.reason,
     h("span", {}, h("code", { class: "repr" }, letter.text), letter.error && h("small", { class: "unmet" }, letter.error)),
-    h("span", { class: "quiet" }, letter.process),
+    h("small", {}, letter.process),
   ]);
   return table("Dead letters, the newest of each process first", ["", "message", "from", "to", "reason", "content", "process"], rows);
 }

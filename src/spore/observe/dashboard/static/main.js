@@ -52,6 +52,7 @@ function route() {
   window.scrollTo(0, 0);
   forget();
   show();
+  nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function show() {
@@ -62,7 +63,7 @@ function show() {
   const said = { live: "live", none: "nothing runs", silent: "does not answer", lost: why || "connection lost; trying again", paused: "paused", connecting: "connecting" }[kind];
   put(connection, h("span", { class: `pill ${kind}`, "data-connection": kind, title: source.text ?? "" }, said));
   put(buttons, ...(source.buttons && totals ? [h("button", { type: "button", "data-key": "drain", "data-drain": "" }, "Drain and stop…")] : []));
-  const numbers = { actors: totals?.actors, edges: model.edges.rows.size || null, letters: totals?.dead_letters || kept.length || null, overview: warnings.length ? `${count(warnings.length)} !` : null, migration: model.measured.some((run) => run.goes_on) ? "live" : null };
+  const numbers = { actors: totals?.actors, edges: model.edges.rows.size || null, letters: totals?.dead_letters || kept.length || null, overview: warnings.length || null, migration: model.measured.some((run) => run.goes_on) ? "live" : null };
   put(
     nav,
     ...VIEWS.map(([name, title], index) =>
@@ -70,7 +71,7 @@ function show() {
         "a",
         { href: `#/${name}`, "data-key": name, title: `${title} (${index + 1})`, "aria-current": name === view.name || (name === "actors" && view.name === "actor") ? "page" : null },
         title,
-        numbers[name] ? h("span", { class: "number" }, typeof numbers[name] === "number" ? count(numbers[name]) : numbers[name]) : null,
+        numbers[name] ? h("span", { class: `number ${{ overview: "unwell", migration: "well" }[name] ?? ""}` }, typeof numbers[name] === "number" ? count(numbers[name]) : numbers[name]) : null,
       ),
     ),
   );

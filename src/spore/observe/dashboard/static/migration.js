@@ -2,7 +2,7 @@
 
 import { h, put, table } from "./dom.js";
 import { amount, count, duration, percent, rate, size } from "./format.js";
-import { checksTable, runState, runTitle, sideBySide, verdictTable } from "./migration_parts.js";
+import { checksTable, runState, runTitle, sideBySide, summary, verdictTable } from "./migration_parts.js";
 import { axis, draw } from "./plot.js";
 
 const DASH = { bundled: "solid", relayed: "6px 3px" };
@@ -54,18 +54,6 @@ function headOf(run) {
   ];
 }
 
-function summary(run) {
-  const { end } = run;
-  if (!end || end.error) return "";
-  if (end.criteria) {
-    const all = Object.values(end.criteria);
-    const met = all.filter((each) => each.met).length;
-    return `${end.identical ? "Identical signals" : "The signals or orders differ"}; ${met === all.length ? `all ${met}` : `${met} of ${all.length}`} criteria met`;
-  }
-  if (end.checks) return `${count(end.rate)} messages a second: ${end.sustained ? "sustained" : "not sustained"}`;
-  return end.sustained_rate ? `${count(end.sustained_rate)} messages a second sustained` : "no rate was sustained";
-}
-
 function factsOf(run) {
   if (run.command === "compare") {
     if (!run.measured.length) return [h("p", { class: "quiet" }, run.goes_on ? "The warm-up, which is thrown away; then the first numbers come." : "Nothing was measured.")];
@@ -82,12 +70,12 @@ function factsOf(run) {
       "div",
       { class: "strip" },
       ...[
-        ["Load", rate(run.begin.rate), ` a second, ${run.begin.mode}`],
+        ["Load", rate(run.begin.rate), `messages a second, ${run.begin.mode}`],
         ["Sent", count(last.sent), ""],
         ["Waiting", count(last.waiting), ""],
-        ["Late", duration(last.late_ns), " at the most, lately"],
+        ["Late", duration(last.late_ns), "at the most, lately"],
         ["Memory", size(last.memory_bytes), ""],
-      ].map(([title, value, unit]) => h("div", { class: "tile" }, h("h3", {}, title), h("p", {}, value, h("span", { class: "unit" }, unit)))),
+      ].map(([title, value, note]) => h("div", { class: "tile" }, h("h3", {}, title), h("p", {}, value), h("p", { class: "note" }, note))),
     ),
   ];
 }

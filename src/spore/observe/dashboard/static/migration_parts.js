@@ -37,6 +37,18 @@ export function runState(run) {
   return run.goes_on ? ["live", "running"] : ["bad", "killed before its end"];
 }
 
+export function summary(run) {
+  const { end } = run;
+  if (!end || end.error) return "";
+  if (end.criteria) {
+    const all = Object.values(end.criteria);
+    const met = all.filter((each) => each.met).length;
+    return `${end.identical ? "Identical signals" : "The signals or orders differ"}; ${met === all.length ? `all ${met}` : `${met} of ${all.length}`} criteria met`;
+  }
+  if (end.checks) return `${count(end.rate)} messages a second: ${end.sustained ? "sustained" : "not sustained"}`;
+  return end.sustained_rate ? `${count(end.sustained_rate)} messages a second sustained` : "no rate was sustained";
+}
+
 export function lastVerdict(runs) {
   return runs.find((run) => run.command === "compare" && run.end?.criteria);
 }
@@ -67,7 +79,7 @@ const MEASURES = [
   ["CPU", "seconds a million events", (run) => run.cpu_seconds_per_million, amount, -1],
   ["Memory at the peak", "of all processes", (run) => run.peak_memory_bytes, size, -1],
   ["Bytes encoded", "in a run for throughput", (run) => run.encoded_bytes, size, -1],
-  ["Messages lost", "in all runs so far", (run) => run.lost, count, -1],
+  ["Messages lost", "in all runs", (run) => run.lost, count, -1],
   ["Processes", "", (run) => run.processes, count, 0],
 ];
 
@@ -79,7 +91,7 @@ export function sideBySide(run) {
       return name === "Messages lost" && found.length ? found.reduce((one, other) => one + other) : median(found);
     });
     if (before == null && after == null) return null;
-    const most = Math.max(before ?? 0, after ?? 0) || 1;
+    const most = better ? Math.max(before ?? 0, after ?? 0) : 0;
     return [
       h("span", {}, name, meaning && h("small", {}, meaning)),
       measure("relayed", before, most, said),
@@ -96,7 +108,7 @@ function measure(mode, value, most, said) {
     "span",
     { class: "measure" },
     h("data", { value: JSON.stringify(value) }, said(value)),
-    h("span", { class: `bar ${mode}`, "aria-hidden": "true" }, h("span", { class: "fill", style: `inline-size:${((100 * value) / most).toFixed(1)}%` })),
+    most > 0 && h("span", { class: `bar ${mode}`, "aria-hidden": "true" }, h("span", { class: "fill", style: `inline-size:${((100 * value) / most).toFixed(1)}%` })),
   );
 }
 

@@ -10,8 +10,8 @@ const FEW = 60; // so many actors of a bundle are shown without being asked for
 export function nursery({ model, go, remember }) {
   remember.open ??= new Map();
   const columns = [
-    { name: "name", title: "nursery", width: 230, wide: 3, rank: 0, text: (row) => row.name, mark: (row) => `${row.key} ${row.level} ${row.opened}`, node: named },
-    { name: "state", title: "state", width: 108, rank: 1, text: (row) => row.state, mark: (row) => `${row.kind} ${row.state}`, node: stateOf },
+    { name: "name", title: "nursery", width: 190, wide: 3, rank: 0, text: (row) => row.name, mark: (row) => `${row.key} ${row.level} ${row.opened}`, node: named },
+    { name: "state", title: "state", width: 118, rank: 1, text: (row) => row.state, mark: (row) => `${row.kind} ${row.state}`, node: stateOf },
     { name: "busy", title: "busy", width: 72, rank: 5, number: true, meaning: "of an actor, the share of the time in its handler; of a bundle, the CPU of its processes", text: (row) => percent(row.busy) },
     { name: "rate", title: "a second", width: 88, rank: 4, number: true, text: (row) => rate(row.per_second) },
     { name: "queued", title: "queued", width: 76, rank: 6, number: true, text: (row) => count(row.queued) },

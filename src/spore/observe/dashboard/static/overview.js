@@ -2,11 +2,13 @@
 
 import { actorState, bundleRows, link } from "./actor_parts.js";
 import { h, put, table } from "./dom.js";
-import { amount, count, duration, percent, plural, rate } from "./format.js";
-import { lastVerdict, runTitle, verdictTable } from "./migration_parts.js";
-import { axis, draw, spark } from "./plot.js";
+import { count, duration, percent, plural, rate, size } from "./format.js";
+import { lastVerdict, runTitle, summary, verdictTable } from "./migration_parts.js";
+import { axis, draw, moment, spark } from "./plot.js";
 
 const BUSIEST = 8;
+const MOST_PROCESSES = 12;
+const GAP_MS = 5000;
 
 export function overview({ model }) {
   const strip = h("div", { class: "strip" });
@@ -21,22 +23,25 @@ export function overview({ model }) {
   );
   const bundles = h("section");
   const busiest = h("section");
+  const processes = h("section");
   const verdict = h("section");
-  const element = h("div", { class: "overview" }, strip, warnings, charts, bundles, busiest, verdict);
+  const element = h("div", { class: "overview" }, strip, warnings, charts, bundles, busiest, processes, verdict);
 
   function update() {
     const { source, totals } = model.sections;
-    for (const section of [strip, charts, bundles, busiest]) section.hidden = !totals;
-    put(warnings, ...warned(model));
+    for (const section of [strip, charts, bundles, busiest, processes]) section.hidden = !totals;
+    const run = lastVerdict(model.measured);
+    put(warnings, ...warned(model, run));
     if (totals) {
       put(strip, ...tiles(model));
       put(bundles, h("h2", {}, "Bundles"), bundleRows(model));
       put(busiest, h("h2", {}, "Busiest actors"), busiestRows(model));
-      chart(rates, times, model.history);
+      const more = model.sections.processes.length - MOST_PROCESSES;
+      put(processes, h("h2", {}, "Processes", more > 0 && h("small", {}, `and ${count(more)} more`)), processRows(model));
+      chart(rates, times, broken(model.history));
     } else if (source.state) {
       put(warnings, h("div", { class: "missing" }, h("h2", {}, source.text), h("p", {}, source.hint)));
     }
-    const run = lastVerdict(model.measured);
     put(
       verdict,
       h("h2", {}, "The last comparison"),
@@ -48,10 +53,12 @@ export function overview({ model }) {
   return { element, update };
 }
 
-function warned({ sections: { warnings, totals } }) {
+function warned({ sections: { warnings, totals } }, run) {
   if (!totals) return [];
-  if (!warnings.length) return [h("h2", { id: "warnings-title", class: "well" }, h("span", { "aria-hidden": "true" }, "✓ "), "Nothing to warn of")];
+  const last = run ? h("p", { class: "quiet" }, "Last comparison: ", h("a", { href: "#/migration", "data-key": "last" }, summary(run))) : null;
+  if (!warnings.length) return [h("div", { class: "well-line" }, h("h2", { id: "warnings-title", class: "well" }, "✓ Nothing to warn of"), last)];
   return [
+    last,
     h("h2", { id: "warnings-title", class: "unwell" }, plural(warnings.length, "warning", "warnings")),
     h(
       "ul",
@@ -63,22 +70,39 @@ function warned({ sections: { warnings, totals } }) {
   ];
 }
 
-function tiles({ sections: { totals, letters, processes }, history }) {
-  const over = (name) => spark(history.map((point) => point[name]));
-  const tile = (title, value, unit, picture, state) =>
-    h("div", { class: `tile ${state ?? ""}` }, h("h3", {}, title), h("p", {}, h("data", { value: value.exact ?? "" }, value.said), h("span", { class: "unit" }, unit)), picture);
-  const said = (number, form) => ({ exact: number, said: form(number) });
-  const waiting = processes.filter((each) => !each.answers).length;
+function tiles({ sections: { totals, letters }, history }) {
+  const { waiting_ns: waiting, handling_ns: handling } = totals;
+  const tile = (title, value, note, over, bad) =>
+    h("div", { class: `tile ${bad ? "bad" : ""}` }, h("h3", {}, title), h("p", {}, value), h("p", { class: "note" }, note), spark(history.map((point) => point[over])));
   return [
-    tile("Messages", said(totals.per_second, rate), " a second", over("per_second")),
-    tile("Message time", said(totals.waiting_ns == null && totals.handling_ns == null ? null : (totals.waiting_ns ?? 0) + (totals.handling_ns ?? 0), duration), " mean", over("message_ns")),
-    tile("Queued", said(totals.queued, count), "", over("queued")),
-    tile("Lost", said(totals.lost, count), totals.failed ? ` and ${count(totals.failed)} failed` : "", over("lost"), totals.lost || totals.failed ? "bad" : ""),
-    tile("Restarts", said(totals.restarts, count), "", over("restarts"), totals.restarts ? "bad" : ""),
-    tile("Dead letters", said(totals.dead_letters, count), letters.length ? ` ${count(letters.length)} kept` : "", over("dead_letters"), totals.dead_letters ? "bad" : ""),
-    tile("Handled", said(totals.handled, count), "", null),
-    tile("Runs in", said(processes.length, count), processes.length === 1 ? " process" : ` processes${waiting ? `, ${waiting} silent` : ""}`, null, waiting ? "bad" : ""),
+    tile("Messages a second", rate(totals.per_second), `${count(totals.handled)} handled`, "per_second"),
+    tile("Time of a message", duration(totals.message_ns), `${duration(waiting)} waiting, ${duration(handling)} handled`, "message_ns"),
+    tile("Queued", count(totals.queued), "in all mailboxes", "queued"),
+    tile("Lost", count(totals.lost), `and ${count(totals.failed)} failed`, "lost", totals.lost || totals.failed),
+    tile("Restarts", count(totals.restarts), "of actors and processes", "restarts", totals.restarts),
+    tile("Dead letters", count(totals.dead_letters), letters.length ? `the last ${count(letters.length)} kept` : "none kept", "dead_letters", totals.dead_letters),
   ];
+}
+
+function processRows({ sections: { processes } }) {
+  return table(
+    "Processes",
+    ["process", "number", "CPU", "memory", "restarts", "reconnects", ""],
+    processes
+      .slice()
+      .sort((one, other) => (other.cpu ?? 0) - (one.cpu ?? 0))
+      .slice(0, MOST_PROCESSES)
+      .map((each) => [
+        each.name === "outside" ? "the one that was started" : each.name,
+        each.pid || "–",
+        percent(each.cpu),
+        size(each.memory_bytes),
+        count(each.restarts),
+        count(each.reconnects),
+        each.answers ? "" : h("span", { class: "unmet" }, "does not answer"),
+      ]),
+    { numbers: [1, 2, 3, 4, 5] },
+  );
 }
 
 function busiestRows(model) {
@@ -103,7 +127,7 @@ function busiestRows(model) {
 }
 
 function chart(rates, times, history) {
-  const x = history.map((point) => new Date(point.at_ms));
+  const x = history.map((point) => moment(point.at_ms));
   const line = (name, key, color, more = {}) => ({
     type: "scatter",
     mode: "lines",
@@ -115,7 +139,7 @@ function chart(rates, times, history) {
   });
   const y = (more) => axis({ rangemode: "tozero", nticks: 5, ...more });
   draw(rates, [line("a second", "per_second", "--bundled", { hovertemplate: "%{y:,.0f}<extra></extra>" })], {
-    xaxis: axis({ type: "date", nticks: 5 }),
+    xaxis: axis({ type: "date", nticks: 5, tickformat: "%H:%M:%S" }),
     yaxis: y({ tickformat: "~s" }),
   });
   const us = (name, key, color, dash) => ({
@@ -125,10 +149,15 @@ function chart(rates, times, history) {
     line: { color, width: 1.75, dash },
   });
   draw(times, [us("mailbox", "waiting_ns", "--waiting", "4px 2px"), us("handler", "handling_ns", "--bundled", "solid")], {
-    xaxis: axis({ type: "date", nticks: 5 }),
+    xaxis: axis({ type: "date", nticks: 5, tickformat: "%H:%M:%S" }),
     yaxis: y({ tickformat: "~s", ticksuffix: "s" }),
     annotations: labels(history),
   });
+}
+
+// While nobody looks there are no points, and then no line either.
+function broken(history) {
+  return history.flatMap((point, index) => (index && point.at_ms - history[index - 1].at_ms > GAP_MS ? [{ at_ms: point.at_ms - 1 }, point] : [point]));
 }
 
 // The name of each line, at its end.
@@ -139,7 +168,7 @@ function labels(history) {
     .filter(([, key]) => last[key] != null)
     .map(([text, key, color, shift]) => ({
       text,
-      x: new Date(last.at_ms),
+      x: moment(last.at_ms),
       y: last[key] / 1e9,
       xanchor: "right",
       showarrow: false,

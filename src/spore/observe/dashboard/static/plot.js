@@ -53,6 +53,11 @@ export const axis = (more = {}) => ({
   ...more,
 });
 
+// A moment in the time of whoever looks, as plotly reads it.
+export function moment(ms) {
+  return new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
+}
+
 // What is no longer in the page is let go of; the rest is drawn again, in the colours of the hour.
 export function redraw() {
   for (const [place, [data, layout]] of drawn) {
