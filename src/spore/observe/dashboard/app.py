@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from spore.observe.dashboard.board import Board
+from spore.observe.dashboard.buttons import Buttons
 from spore.observe.dashboard.events import Events
 from spore.observe.dashboard.guard import Guard
-from spore.observe.dashboard.press import Buttons, Press
+from spore.observe.dashboard.press import Press
 from spore.observe.dashboard.static import StaticFiles
 
 __all__ = ["application"]
 
 
-def application(
-    board: Board, *, hosts: Collection[str], token: str, private: bool = False, buttons: Buttons | None = None
-) -> ASGIApp:
-    """The dashboard of a board.
+def application(board: Board, *, buttons: Buttons | None = None, token: str = "") -> ASGIApp:
+    """The dashboard of a board. It is to be served by `spore.observe.listen.open_site`, which looks who may come in.
 
     Args:
         board: what it shows. Somebody has to run it.
-        hosts: the names by which the server is known, without a port.
-        token: what a request has to carry for a button.
-        private: whether it has to carry it to see anything, too. What the page is made of is no secret.
         buttons: what the buttons do; None where there are none.
+        token: what a request has to carry for a button.
     """
     static = StaticFiles()
     routes: list[BaseRoute] = [
-        Route("/events", Events(board, token if private else None)),
+        Route("/events", Events(board)),
         Route("/", static.answer),
         Route("/{name}", static.answer),
     ]
@@ -42,4 +37,4 @@ def application(
             Route("/do/drain", press.drain, methods=["POST"]),
             Route("/do/rollback", press.rollback, methods=["POST"]),
         ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts)])
+    return Starlette(routes=routes, middleware=[Middleware(Guard)])

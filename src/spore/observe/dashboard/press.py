@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import attrs
 import trio
@@ -12,41 +11,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from spore.deploy.control_words import MAX_REQUEST_BYTES, read
 from spore.errors import SporeError
+from spore.observe.dashboard.buttons import Buttons, Say
 from spore.observe.dashboard.guard import carries
 
-__all__ = ["Buttons", "Press"]
-
-Say = Callable[[str], None]
-
-
-class Buttons(Protocol):
-    """What the buttons do."""
-
-    async def drain(self, say: Say) -> None:
-        """Have the system handle what was sent, and end.
-
-        Args:
-            say: told what has happened.
-
-        Cancellation: a checkpoint.
-
-        Raises:
-            SporeError: if it will not.
-        """
-
-    async def rollback(self, bundle: str, say: Say) -> None:
-        """Take a bundle back to the relay, in the running system and in its file.
-
-        Args:
-            bundle: its name.
-            say: told each step in one line.
-
-        Cancellation: a checkpoint; a switch that has begun is waited for.
-
-        Raises:
-            SporeError, OSError: if it has failed; file and system are as they were.
-        """
-
+__all__ = ["Press"]
 
 @attrs.frozen(kw_only=True)
 class Pressed:
@@ -57,6 +25,7 @@ class Pressed:
 
 
 Do = Callable[[Pressed, Say], Awaitable[None]]
+"""Told of each step in one line."""
 
 
 class Press:
