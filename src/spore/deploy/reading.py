@@ -12,7 +12,6 @@ from time import monotonic_ns
 
 import attrs
 
-from spore.codec.encode import fixed_frame_size
 from spore.deploy.config import Mode
 from spore.deploy.ground import RELAY
 from spore.deploy.plan import Edge, Plan, Route
@@ -95,8 +94,8 @@ class EdgeReading:
     encoded_bytes: int = 0
     """Written as frames, those written again included. 0 by reference."""
     saved_bytes: int = 0
-    """By reference: what the messages would have taken as frames. Estimated from one message in 256, see
-    `spore.nursery_bundle.scales`; before one was weighed, from the size of the only class that the port sends, if that has one size."""
+    """By reference: what the messages would have taken as frames. An estimate from one message in 256; see
+    `spore.nursery_bundle.scales`."""
     outstanding: int = 0
     """Through the relay: accepted, and not acknowledged yet."""
     window: int = 0
@@ -261,12 +260,12 @@ def _actor(
 def _edges(
     plan: Plan,
     units: Mapping[str, UnitStatistics],
-    links: Iterable[tuple[OutgoingStatistics, int]],
+    sent: Iterable[tuple[OutgoingStatistics, int]],
     actors: Mapping[str, ActorReading],
 ) -> Iterator[EdgeReading]:
     """Those of the plan, and then those that come from outside. What came over a link is counted at its sender's end alone."""
     over: dict[EdgeKey, list[tuple[OutgoingStatistics, int]]] = {}
-    for link, pid in links:
+    for link, pid in sent:
         over.setdefault((link.sender, link.port, link.receiver), []).append((link, pid))
     inside: dict[EdgeKey, tuple[EdgeStatistics, int]] = {
         (edge.sender, edge.port, edge.receiver): (edge, unit.pid)
@@ -278,18 +277,18 @@ def _edges(
     for key, edge in planned.items():
         if edge.receiver not in actors:
             continue
-        if edge.route is Route.RELAY and key in over:
-            yield _relayed(key, edge.reason, over[key])
+        if edge.route is Route.RELAY and (links := over.get(key) or over.get((edge.sender, "", edge.receiver))):
+            yield _relayed(key, edge.reason, links)  # a feed's own links know of no port
         elif edge.route is Route.REFERENCE and key in inside:
-            yield _by_reference(plan, edge, *inside[key], actors[edge.receiver])
+            yield _by_reference(edge, *inside[key], actors[edge.receiver])
     for key, found in over.items():
         if key[0] == OUTSIDE and key[2] in actors:
             yield _relayed(key, "it comes from another process", found)
-    for key, (edge_here, pid) in inside.items():
-        if key[0] == OUTSIDE and key not in over and key[2] in actors:
+    for key, (counted, pid) in inside.items():
+        if key[0] == OUTSIDE and counted.sent and key not in over and key[2] in actors:
             reason = "it comes from the same process"
             edge = Edge(OUTSIDE, key[1], key[2], Route.REFERENCE, reason, "")
-            yield _by_reference(plan, edge, edge_here, pid, actors[key[2]])
+            yield _by_reference(edge, counted, pid, actors[key[2]])
 
 
 def _relayed(key: EdgeKey, reason: str, found: list[tuple[OutgoingStatistics, int]]) -> EdgeReading:
@@ -311,7 +310,7 @@ def _relayed(key: EdgeKey, reason: str, found: list[tuple[OutgoingStatistics, in
     )
 
 
-def _by_reference(plan: Plan, edge: Edge, counted: EdgeStatistics, pid: int, receiver: ActorReading) -> EdgeReading:
+def _by_reference(edge: Edge, counted: EdgeStatistics, pid: int, receiver: ActorReading) -> EdgeReading:
     return EdgeReading(
         sender=edge.sender,
         port=edge.port,
@@ -320,17 +319,10 @@ def _by_reference(plan: Plan, edge: Edge, counted: EdgeStatistics, pid: int, rec
         reason=edge.reason,
         pid=pid,
         messages=counted.sent,
-        saved_bytes=counted.saved_bytes or counted.sent * _planned_bytes(plan, edge),
+        saved_bytes=counted.saved_bytes,
         window=receiver.capacity,
         full=receiver.queued >= receiver.capacity,
     )
-
-
-def _planned_bytes(plan: Plan, edge: Edge) -> int:
-    """What each message of an edge takes as a frame, where that can be told without having seen one; else 0."""
-    sender, receiver = plan.actors.get(edge.sender), plan.actors[edge.receiver]
-    sends = sender.kind.ports[edge.port].sends if sender is not None else receiver.kind.handles
-    return (fixed_frame_size(sends[0]) or 0) if sends is not None and len(sends) == 1 else 0
 
 
 def _processes(statistics: SystemStatistics) -> Iterator[ProcessReading]:
