@@ -18,7 +18,7 @@ from spore.deploy.plan import Edge, Plan, Route
 from spore.deploy.resources import cpu_seconds, resident_bytes
 from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import UnitStatistics
-from spore.nursery_bundle.policy import Dispatch, Overflow
+from spore.nursery_bundle.policy import Dispatch, Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.statistics import ActorStatistics, EdgeStatistics, LastError, Sampled
 from spore.relay.statistics import OutgoingStatistics
@@ -104,6 +104,8 @@ class EdgeReading:
     """Whether a sender that waits for room would have to wait now."""
     denied: str = ""
     """Why nothing more is taken; empty while it is."""
+    lost: dict[str, int] = attrs.field(factory=dict)
+    """Through the relay: what the receiver's policy gave up before it left, by reason. It is in `ActorReading.lost`, too."""
 
 
 @attrs.frozen(kw_only=True)
@@ -231,10 +233,6 @@ def _actor(
     actor: ActorStatistics, unit: UnitStatistics, modes: Mapping[str, Mode], links: Iterable[OutgoingStatistics]
 ) -> ActorReading:
     assert unit.bundle is not None  # noqa: S101 - the actor was found in it
-    lost = {reason.value: count for reason, count in actor.lost.items()}
-    for link in links:
-        for reason, count in link.lost.items():
-            lost[reason.value] = lost.get(reason.value, 0) + count
     return ActorReading(
         name=actor.name,
         bundle=unit.bundle.name,
@@ -244,7 +242,7 @@ def _actor(
         state=actor.state.value,
         handled=actor.handled,
         failed=actor.failed,
-        lost=lost,
+        lost=_summed(actor.lost, *(link.lost for link in links)),
         queued=max(actor.queued, sum(link.outstanding for link in links)),
         capacity=actor.capacity,
         overflow=actor.overflow,
@@ -255,6 +253,14 @@ def _actor(
         handling=actor.handling,
         waiting=actor.waiting,
     )
+
+
+def _summed(*losses: Mapping[Loss, int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for lost in losses:
+        for reason, count in lost.items():
+            total[reason.value] = total.get(reason.value, 0) + count
+    return total
 
 
 def _edges(
@@ -307,6 +313,7 @@ def _relayed(key: EdgeKey, reason: str, found: list[tuple[OutgoingStatistics, in
         window=sum(link.window for link in links),
         full=any(link.outstanding >= link.window for link in links),
         denied=next((link.denied for link in links if link.denied), ""),
+        lost=_summed(*(link.lost for link in links)),
     )
 
 
