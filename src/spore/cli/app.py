@@ -15,6 +15,7 @@ from spore.cli.compare import compare
 from spore.cli.decode import decode
 from spore.cli.encode import encode
 from spore.cli.loadtest import loadtest
+from spore.cli.metrics import metrics
 from spore.cli.monitor import monitor
 from spore.cli.record import record
 from spore.cli.relay import relay
@@ -57,6 +58,7 @@ app.command(run_config, name="run")
 app.command(switch)
 app.command(rollback)
 app.command(monitor)
+app.command(metrics)
 
 
 def run(tokens: Sequence[str] | None = None) -> int:

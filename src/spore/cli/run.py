@@ -13,6 +13,8 @@ from spore.cli.check import import_from_here
 from spore.deploy import Plan, System, load_config, make_plan, run_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
+from spore.observe.serving import open_views
+from spore.observe.source import SystemSource
 
 __all__ = ["run"]
 
@@ -26,7 +28,8 @@ def run(config: Path, /) -> int:
     A process that dies is started again. SIGTERM and Ctrl-C end the system once everything that was sent has been handled;
     a second Ctrl-C ends it at once. While it runs, `spore monitor`, `spore switch` and `spore rollback` reach it by the same file,
     which one process at a time can run. A system whose feeds have ended ends by itself. Of a bundle in shadow mode it says the first
-    difference to its twin, and in the end what was compared; the exit code does not depend on it.
+    difference to its twin, and in the end what was compared; the exit code does not depend on it. `[observe]` in the file has it serve
+    metrics.
 
     Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
 
@@ -60,7 +63,13 @@ async def _run(plan: Plan, config: Path, control: Path) -> int:
                     stop.set()
 
             nursery.start_soon(obey, signals)
-            async with claim(control, config) as sock, run_plan(plan, say=_say) as system:
+            source = SystemSource(config=config)
+            async with (
+                claim(control, config) as sock,
+                open_views(plan.config.observe, config.parent, source, _say),
+                run_plan(plan, say=_say) as system,
+            ):
+                source.system = system
                 for edge in plan.edges:
                     _say(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}")
                 _say("runs")

@@ -14,7 +14,7 @@ from spore.codec.walk import check_value_size, write_message
 from spore.errors import EncodeError, UsageError
 from spore.message import MAX_VALUE_SIZE, Domain, MessageType, message_type
 
-__all__ = ["encode", "encode_frame", "encode_into", "encoded_classes", "encoded_size", "fixed_frame_size"]
+__all__ = ["encode", "encode_frame", "encode_into", "encoded_classes", "encoded_size"]
 
 
 def encode(message: object, *, sequence: int, timestamp_ns: int, source: int = 0, flags: int = 0) -> bytes:
@@ -92,15 +92,6 @@ def encoded_size(message: object) -> int:
     if size is None or size > MAX_VALUE_SIZE:
         size = len(write_message(_entry(message).layout, message))  # which finds the words
     return HEADER_SIZE + tlv_size(size)
-
-
-def fixed_frame_size(cls: type) -> int | None:
-    """The bytes of each frame of a message class; None where they depend on the message, and for what is no message class."""
-    try:
-        size = message_type(cls).layout.size
-    except TypeError:
-        return None
-    return HEADER_SIZE + tlv_size(size) if size is not None else None
 
 
 def encoded_classes() -> tuple[type, ...]:

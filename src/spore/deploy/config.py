@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
@@ -19,6 +20,7 @@ __all__ = [
     "Mode",
     "MonitorConfig",
     "Names",
+    "ObserveConfig",
     "RelayConfig",
     "ShadowConfig",
     "SystemConfig",
@@ -132,6 +134,23 @@ class MonitorConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ObserveConfig:
+    """What `spore run` lets others know of the system: ``[observe]``. Files are seen from the folder of this one."""
+
+    metrics: str | None = None
+    """Where it serves metrics for Prometheus, such as ``"127.0.0.1:9464"``; by default nowhere."""
+    certificate: Path | None = None
+    """For what can be reached from other machines, which needs this, its key and a token: the certificate, in PEM."""
+    key: Path | None = None
+    token_file: Path | None = None
+    """The file with the token that a client has to know. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
+    logs: Literal["text", "json"] = "text"
+    """How lines on stderr are written."""
+    traces: str | None = None
+    """Where spans of messages that carry a trace go: ``"console"``, or the URL of an OTLP endpoint; by default nowhere."""
+
+
+@attrs.frozen(kw_only=True)
 class FeedConfig:
     """Where events come from: ``[[feeds]]``."""
 
@@ -151,6 +170,7 @@ class SystemConfig:
     relay: RelayConfig = attrs.field(factory=RelayConfig)
     control: ControlConfig = attrs.field(factory=ControlConfig)
     monitor: MonitorConfig = attrs.field(factory=MonitorConfig)
+    observe: ObserveConfig = attrs.field(factory=ObserveConfig)
     feeds: tuple[FeedConfig, ...] = ()
     modules: Names = ()
     """Modules to import in every process, for the messages that they declare."""

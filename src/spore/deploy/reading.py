@@ -12,14 +12,13 @@ from time import monotonic_ns
 
 import attrs
 
-from spore.codec.encode import fixed_frame_size
 from spore.deploy.config import Mode
 from spore.deploy.ground import RELAY
 from spore.deploy.plan import Edge, Plan, Route
 from spore.deploy.resources import cpu_seconds, resident_bytes
 from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import UnitStatistics
-from spore.nursery_bundle.policy import Dispatch, Overflow
+from spore.nursery_bundle.policy import Dispatch, Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.statistics import ActorStatistics, EdgeStatistics, LastError, Sampled
 from spore.relay.statistics import OutgoingStatistics
@@ -95,8 +94,8 @@ class EdgeReading:
     encoded_bytes: int = 0
     """Written as frames, those written again included. 0 by reference."""
     saved_bytes: int = 0
-    """By reference: what the messages would have taken as frames. Estimated from one message in 256, see
-    `spore.nursery_bundle.scales`; before one was weighed, from the size of the only class that the port sends, if that has one size."""
+    """By reference: what the messages would have taken as frames. An estimate from one message in 256; see
+    `spore.nursery_bundle.scales`."""
     outstanding: int = 0
     """Through the relay: accepted, and not acknowledged yet."""
     window: int = 0
@@ -105,6 +104,8 @@ class EdgeReading:
     """Whether a sender that waits for room would have to wait now."""
     denied: str = ""
     """Why nothing more is taken; empty while it is."""
+    lost: dict[str, int] = attrs.field(factory=dict)
+    """Through the relay: what the receiver's policy gave up before it left, by reason. It is in `ActorReading.lost`, too."""
 
 
 @attrs.frozen(kw_only=True)
@@ -232,10 +233,6 @@ def _actor(
     actor: ActorStatistics, unit: UnitStatistics, modes: Mapping[str, Mode], links: Iterable[OutgoingStatistics]
 ) -> ActorReading:
     assert unit.bundle is not None  # noqa: S101 - the actor was found in it
-    lost = {reason.value: count for reason, count in actor.lost.items()}
-    for link in links:
-        for reason, count in link.lost.items():
-            lost[reason.value] = lost.get(reason.value, 0) + count
     return ActorReading(
         name=actor.name,
         bundle=unit.bundle.name,
@@ -245,7 +242,7 @@ def _actor(
         state=actor.state.value,
         handled=actor.handled,
         failed=actor.failed,
-        lost=lost,
+        lost=_summed(actor.lost, *(link.lost for link in links)),
         queued=max(actor.queued, sum(link.outstanding for link in links)),
         capacity=actor.capacity,
         overflow=actor.overflow,
@@ -258,15 +255,23 @@ def _actor(
     )
 
 
+def _summed(*losses: Mapping[Loss, int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for lost in losses:
+        for reason, count in lost.items():
+            total[reason.value] = total.get(reason.value, 0) + count
+    return total
+
+
 def _edges(
     plan: Plan,
     units: Mapping[str, UnitStatistics],
-    links: Iterable[tuple[OutgoingStatistics, int]],
+    sent: Iterable[tuple[OutgoingStatistics, int]],
     actors: Mapping[str, ActorReading],
 ) -> Iterator[EdgeReading]:
     """Those of the plan, and then those that come from outside. What came over a link is counted at its sender's end alone."""
     over: dict[EdgeKey, list[tuple[OutgoingStatistics, int]]] = {}
-    for link, pid in links:
+    for link, pid in sent:
         over.setdefault((link.sender, link.port, link.receiver), []).append((link, pid))
     inside: dict[EdgeKey, tuple[EdgeStatistics, int]] = {
         (edge.sender, edge.port, edge.receiver): (edge, unit.pid)
@@ -278,18 +283,18 @@ def _edges(
     for key, edge in planned.items():
         if edge.receiver not in actors:
             continue
-        if edge.route is Route.RELAY and key in over:
-            yield _relayed(key, edge.reason, over[key])
+        if edge.route is Route.RELAY and (links := over.get(key) or over.get((edge.sender, "", edge.receiver))):
+            yield _relayed(key, edge.reason, links)  # a feed's own links know of no port
         elif edge.route is Route.REFERENCE and key in inside:
-            yield _by_reference(plan, edge, *inside[key], actors[edge.receiver])
+            yield _by_reference(edge, *inside[key], actors[edge.receiver])
     for key, found in over.items():
         if key[0] == OUTSIDE and key[2] in actors:
             yield _relayed(key, "it comes from another process", found)
-    for key, (edge_here, pid) in inside.items():
-        if key[0] == OUTSIDE and key not in over and key[2] in actors:
+    for key, (counted, pid) in inside.items():
+        if key[0] == OUTSIDE and counted.sent and key not in over and key[2] in actors:
             reason = "it comes from the same process"
             edge = Edge(OUTSIDE, key[1], key[2], Route.REFERENCE, reason, "")
-            yield _by_reference(plan, edge, edge_here, pid, actors[key[2]])
+            yield _by_reference(edge, counted, pid, actors[key[2]])
 
 
 def _relayed(key: EdgeKey, reason: str, found: list[tuple[OutgoingStatistics, int]]) -> EdgeReading:
@@ -308,10 +313,11 @@ def _relayed(key: EdgeKey, reason: str, found: list[tuple[OutgoingStatistics, in
         window=sum(link.window for link in links),
         full=any(link.outstanding >= link.window for link in links),
         denied=next((link.denied for link in links if link.denied), ""),
+        lost=_summed(*(link.lost for link in links)),
     )
 
 
-def _by_reference(plan: Plan, edge: Edge, counted: EdgeStatistics, pid: int, receiver: ActorReading) -> EdgeReading:
+def _by_reference(edge: Edge, counted: EdgeStatistics, pid: int, receiver: ActorReading) -> EdgeReading:
     return EdgeReading(
         sender=edge.sender,
         port=edge.port,
@@ -320,17 +326,10 @@ def _by_reference(plan: Plan, edge: Edge, counted: EdgeStatistics, pid: int, rec
         reason=edge.reason,
         pid=pid,
         messages=counted.sent,
-        saved_bytes=counted.saved_bytes or counted.sent * _planned_bytes(plan, edge),
+        saved_bytes=counted.saved_bytes,
         window=receiver.capacity,
         full=receiver.queued >= receiver.capacity,
     )
-
-
-def _planned_bytes(plan: Plan, edge: Edge) -> int:
-    """What each message of an edge takes as a frame, where that can be told without having seen one; else 0."""
-    sender, receiver = plan.actors.get(edge.sender), plan.actors[edge.receiver]
-    sends = sender.kind.ports[edge.port].sends if sender is not None else receiver.kind.handles
-    return (fixed_frame_size(sends[0]) or 0) if sends is not None and len(sends) == 1 else 0
 
 
 def _processes(statistics: SystemStatistics) -> Iterator[ProcessReading]:

@@ -1,8 +1,9 @@
 """Scales: what messages that were passed by reference would have taken as frames.
 
-Strategy: nothing is weighed when it is sent. Whoever looks weighs one message of each edge, one of those that are timed anyway
-(`spore.nursery_bundle.statistics.SAMPLE_EVERY`), and takes it for all that were sent since somebody looked the last time. So the sum
-only grows, it is exact where all messages of an edge have one size, and it stays behind by what was sent before the first was timed.
+Strategy: nothing is weighed when it is sent. Of each edge the messages that are timed anyway, one in
+`spore.nursery_bundle.statistics.SAMPLE_EVERY`, are kept until somebody looks; they are weighed then, and those that were sent since the
+last look are taken to weigh what those that were weighed so far do in the mean. So the sum only grows, and it is exact where all
+messages of an edge have one size.
 """
 
 from __future__ import annotations
@@ -10,12 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from spore.nursery_bundle.local import LocalRef
 
 __all__ = ["Scales", "SizeOf"]
 
 SizeOf = Callable[[Any], int]
 """What a message takes as a frame, in bytes; 0 for one that cannot travel. This layer knows no codec."""
+
+
+@attrs.define
+class Weight:
+    """Of one edge."""
+
+    weighed: int = 0
+    """How many messages were weighed …"""
+    bytes: int = 0
+    """… and what they take."""
+    sent: int = 0
+    """How many messages there were at the last look …"""
+    total: int = 0
+    """… and what they are taken to weigh."""
 
 
 class Scales:
@@ -27,14 +44,18 @@ class Scales:
 
     def __init__(self, size_of: SizeOf) -> None:
         self._size_of = size_of
-        self._weighed: dict[LocalRef[Any], tuple[int, int]] = {}
-        """Of each edge: how many messages, and what they take."""
+        self._weights: dict[LocalRef[Any], Weight] = {}
 
     def weigh(self, edge: LocalRef[Any]) -> int:
         """What all messages of an edge would have taken so far, in bytes."""
-        count, total = self._weighed.get(edge, (0, 0))
         sent = edge.sent
-        if sent > count and edge.sample is not None:
-            total += (sent - count) * self._size_of(edge.sample)
-            self._weighed[edge] = sent, total
-        return total
+        if not sent:
+            return 0
+        weight = self._weights.setdefault(edge, Weight())
+        while edge.samples:
+            weight.bytes += self._size_of(edge.samples.popleft())
+            weight.weighed += 1
+        if sent > weight.sent and weight.weighed:
+            weight.total += (sent - weight.sent) * weight.bytes // weight.weighed
+            weight.sent = sent
+        return weight.total

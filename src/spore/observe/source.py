@@ -13,7 +13,7 @@ from spore.deploy import System
 from spore.deploy.control import look_at
 from spore.deploy.control_client import Control, open_control
 from spore.deploy.reading import Reading
-from spore.errors import ControlError
+from spore.errors import ControlError, NothingRuns
 
 __all__ = ["SocketSource", "Source", "SystemSource", "open_source"]
 
@@ -37,13 +37,22 @@ class Source(Protocol):
 
 
 class SystemSource:
-    """A system in this process."""
+    """A system in this process.
 
-    def __init__(self, system: System) -> None:
-        self._system = system
+    Args:
+        system: it; None before it runs.
+        config: what it runs, for errors.
+    """
+
+    def __init__(self, system: System | None = None, config: str | Path = "system") -> None:
+        self.system = system
+        self._config = config
 
     async def look(self, actors: tuple[str, ...] = ()) -> Reading:
-        return await look_at(self._system, actors)
+        if self.system is None:
+            await trio.lowlevel.checkpoint()
+            raise NothingRuns(str(self._config))
+        return await look_at(self.system, actors)
 
 
 class SocketSource:
