@@ -12,6 +12,7 @@ from rich.console import Console
 
 from spore.cli.check import check
 from spore.cli.compare import compare
+from spore.cli.dashboard import dashboard
 from spore.cli.decode import decode
 from spore.cli.encode import encode
 from spore.cli.loadtest import loadtest
@@ -59,6 +60,7 @@ app.command(switch)
 app.command(rollback)
 app.command(monitor)
 app.command(metrics)
+app.command(dashboard)
 
 
 def run(tokens: Sequence[str] | None = None) -> int:

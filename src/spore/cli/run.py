@@ -29,7 +29,7 @@ def run(config: Path, /) -> int:
     a second Ctrl-C ends it at once. While it runs, `spore monitor`, `spore switch` and `spore rollback` reach it by the same file,
     which one process at a time can run. A system whose feeds have ended ends by itself. Of a bundle in shadow mode it says the first
     difference to its twin, and in the end what was compared; the exit code does not depend on it. `[observe]` in the file has it serve
-    metrics.
+    metrics and the dashboard.
 
     Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
 
@@ -66,7 +66,7 @@ async def _run(plan: Plan, config: Path, control: Path) -> int:
             source = SystemSource(config=config)
             async with (
                 claim(control, config) as sock,
-                open_views(plan.config.observe, config.parent, source, _say),
+                open_views(plan.config.observe, source, _say, config=config, control=control),
                 run_plan(plan, say=_say) as system,
             ):
                 source.system = system

@@ -139,6 +139,8 @@ class ObserveConfig:
 
     metrics: str | None = None
     """Where it serves metrics for Prometheus, such as ``"127.0.0.1:9464"``; by default nowhere."""
+    dashboard: str | None = None
+    """Where it serves the dashboard, such as ``"127.0.0.1:8466"``; by default nowhere."""
     certificate: Path | None = None
     """For what can be reached from other machines, which needs this, its key and a token: the certificate, in PEM."""
     key: Path | None = None

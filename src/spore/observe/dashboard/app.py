@@ -8,7 +8,6 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from spore.observe.dashboard.board import Board
-from spore.observe.dashboard.buttons import Buttons
 from spore.observe.dashboard.events import Events
 from spore.observe.dashboard.guard import Guard
 from spore.observe.dashboard.press import Press
@@ -17,12 +16,11 @@ from spore.observe.dashboard.static import StaticFiles
 __all__ = ["application"]
 
 
-def application(board: Board, *, buttons: Buttons | None = None, token: str = "") -> ASGIApp:
+def application(board: Board, token: str) -> ASGIApp:
     """The dashboard of a board. It is to be served by `spore.observe.listen.open_site`, which looks who may come in.
 
     Args:
         board: what it shows. Somebody has to run it.
-        buttons: what the buttons do; None where there are none.
         token: what a request has to carry for a button.
     """
     static = StaticFiles()
@@ -31,8 +29,8 @@ def application(board: Board, *, buttons: Buttons | None = None, token: str = ""
         Route("/", static.answer),
         Route("/{name}", static.answer),
     ]
-    if buttons is not None:
-        press = Press(buttons, token)
+    if board.buttons is not None:
+        press = Press(board.buttons, token)
         routes[:0] = [
             Route("/do/drain", press.drain, methods=["POST"]),
             Route("/do/rollback", press.rollback, methods=["POST"]),

@@ -17,6 +17,7 @@ import trio
 
 from spore.deploy.reading import Reading
 from spore.errors import ControlError, NothingRuns
+from spore.observe.dashboard.buttons import Buttons
 from spore.observe.dashboard.sheet import Row, Sheet
 from spore.observe.dashboard.told import ACTOR_COLUMNS, EDGE_COLUMNS, Told, Teller
 from spore.observe.runs import Run, Runs
@@ -46,7 +47,7 @@ class Board:
         source: what is looked at; None where there is nothing, and only runs of commands are shown.
         name: what to call it.
         hint: what to do if nothing runs, in a sentence.
-        buttons: whether the page is to have buttons.
+        buttons: what the buttons of the page do; None for a page without.
         runs: where the runs are.
         clock: milliseconds since the Unix epoch.
     """
@@ -57,14 +58,14 @@ class Board:
         *,
         name: str,
         hint: str = "",
-        buttons: bool = False,
+        buttons: Buttons | None = None,
         runs: Runs | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._source = source
         self._name = name
         self._hint = hint
-        self._buttons = buttons
+        self.buttons = buttons
         self._runs = runs or Runs()
         self._clock = clock
         self._teller = Teller()
@@ -102,7 +103,7 @@ class Board:
         self._encoded.clear()
         self._set("at_ms", self._clock())
         self._sheets["runs"].update(self._rows_of(runs[:MOST_RUNS]), self._look)
-        self._set("source", {"name": self._name, "buttons": self._buttons, **told.source})
+        self._set("source", {"name": self._name, "buttons": self.buttons is not None, **told.source})
         for name, value in told.sections.items():
             self._set(name, value)
         if told.point is not None:

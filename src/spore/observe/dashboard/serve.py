@@ -11,7 +11,6 @@ import trio
 from spore.deploy import System
 from spore.observe.dashboard.app import application
 from spore.observe.dashboard.board import Board
-from spore.observe.dashboard.buttons import Buttons
 from spore.observe.listen import Access, Place, open_site
 from spore.observe.source import SystemSource
 
@@ -19,16 +18,13 @@ __all__ = ["open_dashboard", "serve_dashboard"]
 
 
 @asynccontextmanager
-async def open_dashboard(
-    board: Board, place: Place, *, access: Access | None = None, buttons: Buttons | None = None
-) -> AsyncIterator[str]:
+async def open_dashboard(board: Board, place: Place, *, access: Access | None = None) -> AsyncIterator[str]:
     """Serve a board.
 
     Args:
         board: what is shown.
         place: where to listen.
         access: as for `spore.observe.listen.open_site`.
-        buttons: what the page's buttons do; None for a page without.
 
     Yields:
         The address to open, with the tokens that the page needs.
@@ -40,12 +36,12 @@ async def open_dashboard(
     """
     access = access or Access()
     token = access.token or secrets.token_urlsafe(24)
-    app = application(board, buttons=buttons, token=token)
+    app = application(board, token)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(board.run)
         async with open_site(app, place, access) as url:
             query = f"?token={access.token}" if access.token else ""
-            yield f"{url}/{query}" + (f"#token={token}" if buttons is not None else "")
+            yield f"{url}/{query}" + (f"#token={token}" if board.buttons is not None else "")
         nursery.cancel_scope.cancel()
 
 
