@@ -42,6 +42,11 @@ COOKIE = "spore-token"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 GOODBYE_S = 1.0
 """So long a connection may take to end once the server is told to."""
+STUCK_MS = 5_000
+"""Who takes nothing for so long has its connection closed by the system. Hypercorn shields what it sends from cancellation, so that a
+client that has stopped reading would otherwise keep the server from ending, and with it whatever it is part of.
+
+Source: tcp(7), ``TCP_USER_TIMEOUT``."""
 
 
 @attrs.frozen
@@ -161,6 +166,7 @@ def _listening(place: Place) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)  # its connections inherit it
             sock.bind(address)
             sock.listen()
         except OSError:

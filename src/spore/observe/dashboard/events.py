@@ -9,15 +9,12 @@ from spore.observe.dashboard.board import Board, Full
 
 __all__ = ["Events"]
 
-PATIENCE_S = 20.0
-"""Who takes nothing for so long is let go; it asks again when it is back."""
-
 
 class Events:
     """The events of a board, for each page that asks.
 
-    A page that is slow finds what is new by the time that it is ready, and misses what was between; a page that is gone is
-    noticed, at the latest when it takes nothing any more. Nothing is kept for either.
+    A page that is slow finds what is new by the time that it is ready, and misses what was between. One that is gone is noticed, at
+    the latest when it has taken nothing for a while: see `spore.observe.listen.STUCK_MS`. Nothing is kept for either.
 
     Source: HTML Standard, section 9.2, server-sent events.
     """
@@ -33,10 +30,7 @@ class Events:
                     nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
                     while True:
                         event = await seat.next()
-                        with trio.move_on_after(PATIENCE_S) as patience:
-                            await send({"type": "http.response.body", "body": event, "more_body": True})
-                        if patience.cancelled_caught:
-                            nursery.cancel_scope.cancel()
+                        await send({"type": "http.response.body", "body": event, "more_body": True})
         except Full as error:
             await _begin(send, 503, b"text/plain; charset=utf-8")
             await send({"type": "http.response.body", "body": str(error).encode()})

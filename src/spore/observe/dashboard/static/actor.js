@@ -57,7 +57,7 @@ export function actor({ model, argument: name }) {
       it.last_error ? h("p", { class: "error" }, h("strong", {}, "Last error "), h("span", { class: "quiet" }, it.last_error_ms ? ago(model.sections.at_ms - it.last_error_ms) : ""), h("code", {}, it.last_error)) : null,
     );
     const mine = model.edges.all().filter((edge) => edge.sender === name || edge.receiver === name);
-    put(edges, h("h2", {}, "Edges"), mine.length ? table("What it sends and is sent", EDGE_HEAD, mine.map((edge) => edgeCells(edge, name)), { numbers: EDGE_NUMBERS }) : h("p", { class: "quiet" }, "Nobody is wired to it."));
+    put(edges, h("h2", {}, "Edges"), mine.length ? table("What it sends and is sent", EDGE_HEAD, mine.map((edge) => edgeCells(edge, name, model.actors.rows)), { numbers: EDGE_NUMBERS }) : h("p", { class: "quiet" }, "Nobody is wired to it."));
     const kept = model.sections.letters.filter((letter) => letter.actor === name || letter.sender === name);
     put(letters, ...(kept.length ? [h("h2", {}, "Dead letters"), letterTable(kept)] : []));
     const { history } = model.watched;

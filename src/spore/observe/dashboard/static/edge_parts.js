@@ -12,7 +12,8 @@ export function routeOf(edge) {
   return h("span", { class: `mode ${kind}`, title: edge.reason }, edge.route);
 }
 
-export function edgeCells(edge, self) {
-  const end = (name) => (name === self ? h("strong", {}, name) : link(name));
+// What an actor sends or is sent; the other end is a link, if it is an actor.
+export function edgeCells(edge, self, actors) {
+  const end = (name) => (name === self ? h("strong", {}, name) : actors.has(name) ? link(name) : name);
   return [end(edge.sender), edge.port || "–", end(edge.receiver), routeOf(edge), count(edge.messages), rate(edge.per_second), size(edge.bytes_encoded), size(edge.bytes_saved)];
 }

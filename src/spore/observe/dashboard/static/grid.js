@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 
 const ROW_PX = 30;
+const PADDING_PX = 24; // of a row
 const MORE = 6; // rows above and below those that can be seen
 
 export class Grid {
@@ -53,8 +54,8 @@ export class Grid {
 
   // Which columns there is room for, and the head.
   lay() {
-    const width = this.element.clientWidth;
-    if (!width) return;
+    const width = this.element.clientWidth - PADDING_PX;
+    if (width <= 0) return;
     let used = 0;
     const fitting = new Set();
     for (const column of [...this.columns].sort((one, other) => one.rank - other.rank)) {
@@ -70,7 +71,7 @@ export class Grid {
     this.visible = visible;
     this.element.style.setProperty(
       "--columns",
-      visible.map(({ width, wide }) => `minmax(${wide ? width - 40 : width - 16}px, ${wide ?? (width / 100).toFixed(2)}fr)`).join(" "),
+      visible.map(({ width, wide }) => `minmax(${width}px, ${wide ?? (width / 100).toFixed(2)}fr)`).join(" "),
     );
     this.element.setAttribute("aria-colcount", visible.length);
     this.pool = [];

@@ -55,7 +55,7 @@ export function lastVerdict(runs) {
 
 export function met(value, noise) {
   if (value == null) return h("span", { class: "quiet" }, "not judged");
-  return h("span", { class: value ? "met" : "unmet" }, value ? "✓ met" : "✗ not met", noise ? " (within noise)" : "");
+  return h("span", {}, h("span", { class: value ? "met" : "unmet" }, value ? "✓ met" : "✗ not met"), noise ? h("small", {}, "within noise") : null);
 }
 
 export function verdictTable(run) {
@@ -116,7 +116,7 @@ function compared(before, after, better) {
   if (before == null || after == null || !better) return "";
   if (before === after) return h("span", { class: "quiet" }, "the same");
   if (!before) return "";
-  const share = after / before - 1;
+  const share = after ? Math.max(after / before - 1, -0.999) : -1; // nearly all is not all
   const said = share > 1 ? `${amount(after / before)} ×` : change(share * 100, "more", "less");
   return h("span", { class: Math.sign(share) === better ? "met" : "unmet" }, said);
 }

@@ -71,12 +71,11 @@ function warned({ sections: { warnings, totals } }, run) {
 }
 
 function tiles({ sections: { totals, letters }, history }) {
-  const { waiting_ns: waiting, handling_ns: handling } = totals;
   const tile = (title, value, note, over, bad) =>
     h("div", { class: `tile ${bad ? "bad" : ""}` }, h("h3", {}, title), h("p", {}, value), h("p", { class: "note" }, note), spark(history.map((point) => point[over])));
   return [
     tile("Messages a second", rate(totals.per_second), `${count(totals.handled)} handled`, "per_second"),
-    tile("Time of a message", duration(totals.message_ns), `${duration(waiting)} waiting, ${duration(handling)} handled`, "message_ns"),
+    tile("Time of a message", duration(totals.message_ns), "mean, mailbox and handler", "message_ns"),
     tile("Queued", count(totals.queued), "in all mailboxes", "queued"),
     tile("Lost", count(totals.lost), `and ${count(totals.failed)} failed`, "lost", totals.lost || totals.failed),
     tile("Restarts", count(totals.restarts), "of actors and processes", "restarts", totals.restarts),
@@ -130,7 +129,8 @@ function chart(rates, times, history) {
   const x = history.map((point) => moment(point.at_ms));
   const line = (name, key, color, more = {}) => ({
     type: "scatter",
-    mode: "lines",
+    mode: "lines+markers",
+    marker: { size: 3, color },
     name,
     x,
     y: history.map((point) => point[key]),
