@@ -117,11 +117,12 @@ class Board:
         if self._source is None:
             return self._teller.nothing("There is nothing to look at", self._hint)
         try:
-            return self._teller.tell(await self._source.look())
+            reading = await self._source.look()
         except NothingRuns as error:
             return self._teller.nothing(str(error), self._hint)
         except ControlError as error:
             return self._teller.silent(str(error))
+        return await trio.to_thread.run_sync(self._teller.tell, reading)  # of ten thousand actors it takes a while
 
     def _set(self, name: str, value: Any) -> None:
         known = self._sections.get(name)

@@ -86,8 +86,8 @@ class Teller:
             source={"state": "live", "text": "", "hint": ""},
             sections=sections,
             rows={
-                "actors": (_actor(each, actor_rates.get(each.name, NO_ACTOR)) for each in reading.actors),
-                "edges": _edges(reading.edges, edge_rates),
+                "actors": [_actor(each, actor_rates.get(each.name, NO_ACTOR)) for each in reading.actors],
+                "edges": list(_edges(reading.edges, edge_rates)),
             },
             point={name: totals[name] for name in kept} if rates is not None else None,
         )
