@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
 
+from spore.deploy.logs import Form, Level
 from spore.deploy.strict import OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
@@ -144,8 +145,10 @@ class ObserveConfig:
     key: Path | None = None
     token_file: Path | None = None
     """The file with the token that a client has to know. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
-    logs: Literal["text", "json"] = "text"
-    """How lines on stderr are written."""
+    logs: Form = "text"
+    """How logs are written to stderr: ``text`` or ``json``, a line a record."""
+    log_level: Level = "warning"
+    """What is written: ``debug``, which has tracebacks, ``info``, ``warning`` or ``error``."""
     traces: str | None = None
     """Where spans of messages that carry a trace go: ``"console"``, or the URL of an OTLP endpoint; by default nowhere."""
 
