@@ -149,8 +149,12 @@ class ObserveConfig:
     """How logs are written to stderr: ``text`` or ``json``, a line a record."""
     log_level: Level = "warning"
     """What is written: ``debug``, which has tracebacks, ``info``, ``warning`` or ``error``."""
-    traces: str | None = None
-    """Where spans of messages that carry a trace go: ``"console"``, or the URL of an OTLP endpoint; by default nowhere."""
+    traces: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(r"console|https?://\S+"))
+    )
+    """Where traces go: ``"console"``, which is stderr, or the URL of an OTLP endpoint; by default there are none."""
+    trace_every: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+    """One in so many events of a feed begins a trace, at each actor that the feed leads to."""
 
 
 @attrs.frozen(kw_only=True)

@@ -3,5 +3,5 @@
 Nothing here is on the way of a message: whoever looks asks the system, and what is counted there is counted anyway.
 
 Read in this order: `source` (a look at a system, from inside or from outside), `rates` (what has changed between two looks), `metrics`
-(a look as Prometheus reads it), `listen` (where somebody can look by HTTP), `serving` (what a configuration asks for).
+(a look as Prometheus reads it), `listen` (where somebody can look by HTTP), `serving` (what a configuration asks for), `rows` (a look as a table), and for itself `tracing`.
 """
