@@ -25,6 +25,7 @@ from spore.cli.rollback import rollback
 from spore.cli.run import run as run_config
 from spore.cli.schema import schema
 from spore.cli.switch import switch
+from spore.cli.top import top
 from spore.errors import RollbackFailed, SporeError, SwitchFailed, UnitFailed
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app", "run"]
@@ -59,6 +60,7 @@ app.command(run_config, name="run")
 app.command(switch)
 app.command(rollback)
 app.command(monitor)
+app.command(top)
 app.command(metrics)
 app.command(dashboard)
 

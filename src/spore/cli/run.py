@@ -13,6 +13,7 @@ from spore.cli.check import import_from_here
 from spore.deploy import Plan, System, load_config, make_plan, run_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
+from spore.deploy.logs import Level, Logs, set_up_logs
 from spore.observe.serving import open_views
 from spore.observe.source import SystemSource
 
@@ -22,7 +23,7 @@ INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
 
 
-def run(config: Path, /) -> int:
+def run(config: Path, /, *, log_json: bool = False, log_level: Level | None = None) -> int:
     """Run a system: a process for each bundle in shared_memory, for each actor in relay, for each feed, and for the relay.
 
     A process that dies is started again. SIGTERM and Ctrl-C end the system once everything that was sent has been handled;
@@ -37,9 +38,15 @@ def run(config: Path, /) -> int:
     ----------
     config
         The file, in TOML.
+    log_json
+        Write logs, on stderr, as JSON, an object a line; as `logs = "json"` in `[observe]` does.
+    log_level
+        Write what is at least so serious: debug, which has tracebacks, info, warning (the default), or error.
     """
     import_from_here()
     loaded = load_config(config)
+    observe = loaded.observe
+    set_up_logs(Logs(form="json" if log_json else observe.logs, level=log_level or observe.log_level))
     plan = make_plan(loaded, apart=True, source=str(config))
     return trio.run(_run, plan, config, socket_path(config, loaded.control.socket))
 

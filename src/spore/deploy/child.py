@@ -24,6 +24,7 @@ import trio
 
 from spore.deploy.feeding import RunningFeed
 from spore.deploy.handover import Handover
+from spore.deploy.logs import Logs, set_up_logs
 from spore.deploy.shadow import Shadow
 from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.system import run_plan
@@ -48,6 +49,7 @@ class Job:
     unit: UnitSpec | None = None
     feed: FeedSpec | None = None
     relay: RelaySpec | None = None
+    logs: Logs = attrs.field(factory=Logs)
 
 
 @attrs.frozen(kw_only=True)
@@ -105,7 +107,8 @@ def main() -> int:
         return 0
     job = from_json(first, Job)
     sys.path[:] = job.path
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    spec = job.unit or job.feed or job.relay
+    set_up_logs(job.logs, part=spec.label if spec is not None else "")
 
     def say(**event: Any) -> None:
         out.write(json.dumps(event) + "\n")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
 
+from spore.deploy.logs import Form, Level
 from spore.deploy.strict import OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
@@ -146,10 +147,16 @@ class ObserveConfig:
     key: Path | None = None
     token_file: Path | None = None
     """The file with the token that a client has to know. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
-    logs: Literal["text", "json"] = "text"
-    """How lines on stderr are written."""
-    traces: str | None = None
-    """Where spans of messages that carry a trace go: ``"console"``, or the URL of an OTLP endpoint; by default nowhere."""
+    logs: Form = "text"
+    """How logs are written to stderr: ``text`` or ``json``, a line a record."""
+    log_level: Level = "warning"
+    """What is written: ``debug``, which has tracebacks, ``info``, ``warning`` or ``error``."""
+    traces: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(r"console|https?://\S+"))
+    )
+    """Where traces go: ``"console"``, which is stderr, or the URL of an OTLP endpoint; by default there are none."""
+    trace_every: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+    """One in so many events of a feed begins a trace, at each actor that the feed leads to."""
 
 
 @attrs.frozen(kw_only=True)

@@ -20,6 +20,7 @@ import cattrs
 import trio
 
 from spore.deploy.handover import Handover
+from spore.deploy.logs import logs_here
 from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.unit import UnitStatistics
 from spore.errors import RestartLimit, UnitFailed
@@ -357,7 +358,7 @@ class Answer:
 
 def _job(spec: UnitSpec | FeedSpec | RelaySpec) -> dict[str, Any]:
     kind = "unit" if isinstance(spec, UnitSpec) else "feed" if isinstance(spec, FeedSpec) else "relay"
-    return {"path": [entry or os.getcwd() for entry in sys.path], kind: spec}
+    return {"path": [entry or os.getcwd() for entry in sys.path], kind: spec, "logs": logs_here()}
 
 
 def _ended(code: int | None) -> str:

@@ -94,6 +94,7 @@ class RunningUnit:
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
         self._probes: list[Probe] = []
+        self._tracing: Any = None
 
     async def run(self) -> None:
         """Run it to its end.
@@ -107,13 +108,14 @@ class RunningUnit:
         for module in spec.modules:
             importlib.import_module(module)
         beside: AbstractAsyncContextManager[None] = nullcontext() if self._shadow is None else self._shadow.beside()
-        async with open_link(spec.link, spec.label) as self.client, beside:
+        async with _open_tracing(spec) as self._tracing, open_link(spec.link, spec.label) as self.client, beside:
             async with open_bundle(
                 spec.bundle,
                 drain_timeout_s=spec.drain_timeout_s,
                 supervision=spec.supervision,
                 verifier=wire_difference,
                 size_of=_frame_bytes,
+                trace=spec.traces is not None,
             ) as bundle:
                 self.bundle = bundle
                 await (self._wait_to_go_on() if spec.heir else self._begin(bundle))
@@ -168,6 +170,10 @@ class RunningUnit:
             fields = dict(given)
             if moved is not None:
                 factory = _first(moved, factory)
+        if self._tracing is not None:
+            factory = self._tracing.factory(
+                factory, actor=spec.name, bundle=self.spec.bundle, begins=spec.begins_traces
+            )
         for hop in self.spec.hops:
             if hop.receiver == spec.name:
                 factory = watched(factory, self._probe(hop, sent=False))
@@ -444,8 +450,20 @@ async def open_link(spec: LinkSpec | None, name: str) -> AsyncIterator[Client | 
         return
     schema = Schema.of(message_type(_class(path)) for path in spec.messages)
     session = Session(name, heartbeat_s=spec.heartbeat_s, schema=schema)
-    async with open_client(spec.address, name=name, session=session) as client:
+    async with open_client(spec.address, name=name, session=session, trace=spec.trace) as client:
         yield client
+
+
+def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
+    """What makes spans, by name: it needs packages that nobody else does, and knows more of a system than this layer."""
+    if spec.traces is None:
+        return nullcontext()
+    try:
+        tracing = importlib.import_module("spore.observe.tracing")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"traces need {error.name}, which is not installed: pip install 'spore[traces]'") from None
+    opened: AbstractAsyncContextManager[Any] = tracing.open_tracing(spec.traces, spec.label, every=spec.trace_every)
+    return opened
 
 
 def remote_ref(client: Client, target: Target, *, sender: str = OUTSIDE) -> RemoteRef[Any]:

@@ -2,7 +2,7 @@
 
 Read in this order: `policy` (the words), `actor` (what a user writes), `mailbox`, `cell` (one actor's place, and what
 runs its handler), `dispatcher`, `ref` and `local` (how messages get there; `LocalRef.tell` is the hot path), `guards`,
-`scales`, `merge`, `ports`, `wiring` and `roster`, `supervision` and `overseer`, `timers`, `watchdog`, `ending`, and `bundle`,
+`scales`, `merge`, `log`, `ports`, `wiring` and `roster`, `supervision` and `overseer`, `timers`, `watchdog`, `ending`, and `bundle`,
 which puts them together.
 """
 

@@ -47,6 +47,11 @@ class Keeper(Protocol):
         """Where the tasks of async handlers live."""
         ...
 
+    @property
+    def bundle(self) -> str:
+        """The bundle's name."""
+        ...
+
     def lost(self, cell: Cell, message: Any, reason: Loss) -> None:
         """Keep a dead letter."""
         ...

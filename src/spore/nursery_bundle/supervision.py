@@ -11,6 +11,7 @@ import trio
 
 from spore.errors import RestartLimit
 from spore.nursery_bundle.cell import Failure
+from spore.nursery_bundle.log import about_cell, show_traceback
 from spore.nursery_bundle.policy import Directive, Supervision
 
 if TYPE_CHECKING:
@@ -85,8 +86,10 @@ async def say_goodbye(cell: Cell) -> None:
     cell.living = False
     try:
         await call(cell.actor.on_stop)
-    except Exception:  # noqa: BLE001 - logged, with its traceback
-        _log.exception("actor %s: on_stop raised", cell.name)
+    except Exception as error:  # noqa: BLE001 - it is said, and that is all that can be done
+        fields = about_cell(cell, failed=False)
+        _log.error("actor %s: on_stop raised %s: %s", cell.name, type(error).__name__, error, extra=fields)
+        show_traceback(_log, error, fields)
 
 
 async def begin(cell: Cell, state: Any = None) -> None:
@@ -130,7 +133,15 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
     while True:
         cell.restarted_at = list(cell.restarted_at)
         wait = next_wait(cell.supervision, cell.restarted_at, chances, name=cell.name, error=error)
-        _log.warning("actor %s: restarts in %.3f s after %s: %s", cell.name, wait, type(error).__name__, error)
+        _log.warning(
+            "actor %s: restarts in %.3f s after %s: %s",
+            cell.name,
+            wait,
+            type(error).__name__,
+            error,
+            extra=about_cell(cell),
+        )
+        show_traceback(_log, error, about_cell(cell))
         await trio.sleep(wait)
         if cell.generation != generation or cell.over:
             return  # somebody else has restarted or stopped it in the meantime
