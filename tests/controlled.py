@@ -46,6 +46,7 @@ class FakeSystem:
         self.switched = threading.Event()
         """Set once a switch was made; for those in other threads."""
         self.asked: list[tuple[str, Mode, bool]] = []
+        self.drained = threading.Event()
 
     def mode(self, bundle: str) -> Mode:
         return next(each.mode for each in self.plan.config.bundles if each.name == bundle)
@@ -88,7 +89,8 @@ async def running(config: Path, said: list[str] | None = None) -> AsyncIterator[
     system = FakeSystem(config)
     path = socket_path(config, load_config(config).control.socket)
     async with claim(path, config) as sock, trio.open_nursery() as nursery:
-        nursery.start_soon(serve_control, sock, cast("System", system), (said if said is not None else []).append, lambda: None)
+        say = (said if said is not None else []).append
+        nursery.start_soon(serve_control, sock, cast("System", system), say, system.drained.set)
         yield system
         nursery.cancel_scope.cancel()
 

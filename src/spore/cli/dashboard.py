@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import sys
 import webbrowser
 from contextlib import AsyncExitStack
@@ -80,7 +79,7 @@ async def _serve(where: Path, place: Place, access: Access, *, opens: bool) -> N
 
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with AsyncExitStack() as stack:
-            if _is_socket(where):
+            if where.is_socket():
                 source = await stack.enter_async_context(open_source(where, where))
                 board = Board(source, name=str(where))
             elif where == DEFAULT_CONFIG and not where.exists():
@@ -100,13 +99,6 @@ async def _serve(where: Path, place: Place, access: Access, *, opens: bool) -> N
                 if number == signal.SIGINT:
                     raise KeyboardInterrupt
                 return
-
-
-def _is_socket(path: Path) -> bool:
-    try:
-        return stat.S_ISSOCK(path.stat().st_mode)
-    except OSError:
-        return False
 
 
 def _has_screen() -> bool:

@@ -130,7 +130,9 @@ def _run(
     return test
 
 
-def _search(feed: Sequence[str], record: Record, *, config: SystemConfig, mode: str, seconds: float, start: int) -> FoundMax:
+def _search(
+    feed: Sequence[str], record: Record, *, config: SystemConfig, mode: str, seconds: float, start: int
+) -> FoundMax:
     with LateProgress("searching", None, in_bytes=False) as progress:
 
         def watch(tests: Sequence[LoadTest], rate: int) -> None:

@@ -15,11 +15,10 @@ from typing import Any
 
 import trio
 
-from spore.deploy.reading import Reading
 from spore.errors import ControlError, NothingRuns
 from spore.observe.dashboard.buttons import Buttons
 from spore.observe.dashboard.sheet import Row, Sheet
-from spore.observe.dashboard.told import ACTOR_COLUMNS, EDGE_COLUMNS, Told, Teller
+from spore.observe.dashboard.told import ACTOR_COLUMNS, EDGE_COLUMNS, Teller, Told
 from spore.observe.runs import Run, Runs
 from spore.observe.source import Source
 
@@ -204,4 +203,4 @@ def _bounded(run: dict[str, Any]) -> dict[str, Any]:
     """A run with as many samples as a chart can show, and the last of them."""
     samples = run["samples"]
     step = -(-len(samples) // KEPT_SAMPLES) if samples else 1
-    return {**run, "samples": [*samples[: -1 : step], *samples[-1:]]}
+    return {**run, "samples": [*samples[:-1:step], *samples[-1:]]}

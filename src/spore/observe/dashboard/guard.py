@@ -45,7 +45,9 @@ class Guard:
             await send(message)
 
         foreign = scope["type"] == "http" and _is_foreign(Headers(scope=scope))
-        app = PlainTextResponse("a page of another site may ask nothing here", status_code=403) if foreign else self._app
+        app = (
+            PlainTextResponse("a page of another site may ask nothing here", status_code=403) if foreign else self._app
+        )
         await app(scope, receive, send_guarded)
 
 

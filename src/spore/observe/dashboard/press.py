@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import attrs
 import trio
@@ -15,6 +16,7 @@ from spore.observe.dashboard.buttons import Buttons, Say
 from spore.observe.dashboard.guard import carries
 
 __all__ = ["Press"]
+
 
 @attrs.frozen(kw_only=True)
 class Pressed:
@@ -51,7 +53,9 @@ class Press:
 
     async def _answer(self, request: Request, do: Do) -> Response:
         if not carries(request, self._token):
-            return _said("the token is missing or wrong: open the address that was printed when the dashboard was started", 401)
+            return _said(
+                "the token is missing or wrong: open the address that was printed when the dashboard was started", 401
+            )
         if request.headers.get("content-type") != "application/json":
             return _said("that is no request of the page", 415)
         try:
@@ -71,10 +75,11 @@ class Press:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise ValueError(f"it has more than {MAX_REQUEST_BYTES:,} bytes")
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > MAX_REQUEST_BYTES:
+                raise ValueError(f"it has more than {MAX_REQUEST_BYTES:,} bytes")
     return bytes(body)
 
 

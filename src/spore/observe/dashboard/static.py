@@ -18,7 +18,7 @@ KINDS = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-OWN = files(__package__).joinpath("static")
+OWN = files("spore.observe.dashboard").joinpath("static")
 NAMES = frozenset(file.name for file in OWN.iterdir() if file.name.rpartition(".")[2] in KINDS)
 PLOTLY = "plotly.js"
 

@@ -16,7 +16,18 @@ __all__ = ["ACTOR_COLUMNS", "EDGE_COLUMNS", "Teller", "Told"]
 
 ACTOR_COLUMNS = (
     *("name", "bundle", "process", "pid", "mode", "state", "busy", "per_second", "waiting_ns", "handling_ns"),
-    *("queued", "capacity", "blocked", "handled", "failed", "lost", "reasons", "restarts", "last_error", "last_error_ms"),
+    *(
+        "queued",
+        "capacity",
+        "blocked",
+        "handled",
+        "failed",
+        "lost",
+        "reasons",
+        "restarts",
+        "last_error",
+        "last_error_ms",
+    ),
     *("dispatch", "overflow"),
 )
 EDGE_COLUMNS = (
@@ -57,7 +68,14 @@ class Teller:
     def nothing(self, text: str, hint: str) -> Told:
         """Nothing runs. What runs next begins anew."""
         self._begin()
-        empty = {"totals": None, "bundles": [], "processes": [], "shadows": [], "letters": [], "warnings": []}
+        empty: dict[str, Any] = {
+            "totals": None,
+            "bundles": [],
+            "processes": [],
+            "shadows": [],
+            "letters": [],
+            "warnings": [],
+        }
         source = {"state": "none", "text": text, "hint": hint}
         return Told(source=source, sections=empty, rows={"actors": (), "edges": ()})
 
@@ -164,7 +182,8 @@ def _totals(reading: Reading, rates: Mapping[str, ActorRate]) -> dict[str, Any]:
         "handled": sum(actor.handled for actor in reading.actors),
         "failed": sum(actor.failed for actor in reading.actors),
         "lost": sum(sum(actor.lost.values()) for actor in reading.actors),
-        "restarts": sum(each.restarts for each in (*reading.actors, *reading.processes)),
+        "restarts": sum(actor.restarts for actor in reading.actors)
+        + sum(process.restarts for process in reading.processes),
         "dead_letters": sum(process.dead_letters for process in reading.processes),
     }
 

@@ -60,7 +60,9 @@ class Warner:
         for twin in reading.shadows:
             if twin.different:
                 text = f"{twin.different:,} of {twin.compared:,} messages differ between the bundle and its twin"
-                yield _warning("shadow difference", f"bundle {twin.bundle}", f"{text}: {twin.first}" if twin.first else text)
+                yield _warning(
+                    "shadow difference", f"bundle {twin.bundle}", f"{text}: {twin.first}" if twin.first else text
+                )
 
     def _processes(self, reading: Reading) -> Iterator[dict[str, Any]]:
         for process in reading.processes:
@@ -81,12 +83,20 @@ class Warner:
             if actor.restarts and (text := self._loop(f"actor {actor.name}", actor.restarts, reading.at_ns)):
                 yield _about(actor, "restart loop", f"{text}; {actor.error.text}" if actor.error is not None else text)
             if known.idle_looks >= STALL_LOOKS:
-                yield _about(actor, "stall", f"{actor.queued:,} are queued, and for {known.idle_looks} looks none was handled")
-            elif known.grown_looks >= GROWING_LOOKS and actor.queued - known.grown_from >= GROWING_SHARE * actor.capacity:
-                text = f"from {known.grown_from:,} to {actor.queued:,} in {known.grown_looks} looks, of {actor.capacity:,}"
+                yield _about(
+                    actor, "stall", f"{actor.queued:,} are queued, and for {known.idle_looks} looks none was handled"
+                )
+            elif (
+                known.grown_looks >= GROWING_LOOKS and actor.queued - known.grown_from >= GROWING_SHARE * actor.capacity
+            ):
+                text = (
+                    f"from {known.grown_from:,} to {actor.queued:,} in {known.grown_looks} looks, of {actor.capacity:,}"
+                )
                 yield _about(actor, "growing queue", text)
             elif known.full_looks >= STALL_LOOKS:
-                yield _about(actor, "full queue", f"{actor.queued:,} of {actor.capacity:,} for {known.full_looks} looks")
+                yield _about(
+                    actor, "full queue", f"{actor.queued:,} of {actor.capacity:,} for {known.full_looks} looks"
+                )
         self._seen = seen
 
     def _loop(self, where: str, restarts: int, at_ns: int) -> str:

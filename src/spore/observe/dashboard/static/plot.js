@@ -10,7 +10,11 @@ function plotly() {
     const script = document.createElement("script");
     script.src = "plotly.js";
     script.onload = () => done(window.Plotly);
-    script.onerror = failed;
+    script.onerror = () => {
+      script.remove();
+      loading = undefined;
+      failed(new Error("the server has gone"));
+    };
     document.head.append(script);
   });
   return loading;
@@ -26,7 +30,8 @@ function coloured(value, style) {
 
 export async function draw(place, data, layout) {
   drawn.set(place, [data, layout]);
-  const Plotly = await plotly();
+  const Plotly = await plotly().catch(() => null); // it is tried again when something is drawn again
+  if (!Plotly) return;
   if (!place.isConnected || drawn.get(place)?.[0] !== data) return;
   const style = getComputedStyle(document.documentElement);
   const base = {
