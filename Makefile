@@ -9,7 +9,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13; do \
 	$$p -c 'import venv, ensurepip' 2>/dev/null && { echo $$p; break; }; done)
 PYTEST_FLAGS ?=
-BENCHES ?= codec bundle relay journal pipeline shadow switch load
+BENCHES ?= codec bundle relay journal pipeline shadow switch load observe
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
-	@$(PIP) install -c constraints.txt -e '.[cli,live,report]'
+	@$(PIP) install -c constraints.txt -e '.[cli,dashboard,live,report]'
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.run
@@ -35,6 +35,7 @@ $(VENV)/.%: $(VENV)/.run
 
 demo: $(VENV)/.run  ## Compare both modes on a recorded session: the same signals? and what bundling saves.
 	@$(BIN)/spore compare
+	@echo "Look at it in a browser, live or afterwards: $(BIN)/spore dashboard"
 
 tour: $(VENV)/.run  ## See the parts at work: the pipeline in both modes, a bundle, messages as frames.
 	@$(BIN)/python examples/pipeline_tour.py
@@ -98,4 +99,4 @@ docs: $(VENV)/.run  ## Bring the generated parts of the documentation up to date
 	@$(BIN)/spore schema --markdown >> docs/reference/wire.md
 
 clean:  ## Remove what the other targets made.
-	@rm -rf .venv .venv-3.13 .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results
+	@rm -rf .venv .venv-3.13 .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results screenshots

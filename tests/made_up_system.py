@@ -40,7 +40,7 @@ def actor(name: str = "signals", **changes: object) -> ActorReading:
 
 def reading(*actors: ActorReading, at_s: float = 0.0, **changes: object) -> Reading:
     """A look at some actors."""
-    process = ProcessReading(name="bundle 'core'", pid=7, cpu_s=0.5, resident_bytes=40_000_000)
+    process = ProcessReading(name="bundle 'core'", pid=7, cpu_s=0.5 * at_s, resident_bytes=40_000_000, dead_letters=1)
     usual = Reading(
         at_ns=round(at_s * SECOND_NS), node="lab", total=len(actors), actors=actors, processes=(process,), shadows=()
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -150,12 +151,15 @@ def run(monkeypatch):
 
 
 @contextmanager
-def served(source, runs, **options):
-    """A dashboard in a thread; yields its address."""
+def served(source, runs, *, looks=0, **options):
+    """A dashboard in a thread, after so many looks; yields its address."""
     began, address, token = threading.Event(), [], []
 
     async def serve() -> None:
-        async with open_dashboard(Board(source, name="system.toml", runs=runs, **options), Place("127.0.0.1", 0)) as at:
+        board = Board(source, name="system.toml", runs=runs, **options)
+        for _ in range(looks):
+            await board.look()
+        async with open_dashboard(board, Place("127.0.0.1", 0)) as at:
             address.append(at)
             token.append(trio.lowlevel.current_trio_token())
             with trio.CancelScope() as scope:
@@ -217,7 +221,8 @@ def test_the_buttons_roll_back_and_drain(run, opened):
     page.get_by_role("button", name="Drain and stop…").click()
     page.get_by_role("dialog").get_by_role("button", name="Drain and stop").click()
     expect(steps).to_have_text("the system handles what was sent, and ends")
-    assert run.popen.wait(30) == 0
+    run.popen.communicate(timeout=30)
+    assert run.popen.returncode == 0
 
 
 def test_ten_thousand_actors_stay_usable(opened, tmp_path):
@@ -281,7 +286,8 @@ def test_both_modes_are_seen_side_by_side_while_they_are_compared(opened, tmp_pa
 def test_nothing_reaches_beyond_the_screen_of_a_phone(opened, tmp_path):
     """In no view; what is wider scrolls in itself."""
     page = opened.page
-    with served(MadeUpSystem(), Runs(tmp_path)) as address:
+    source = MadeUpSystem()
+    with served(source, Runs(tmp_path), looks=90, clock=lambda: 1_700_000_000_000 + 1_000 * source.looks) as address:
         page.goto(address)
         expect(page.locator(".warnings")).to_contain_text("shadow difference")
         for view in ("overview", "migration", "nursery", "actors", "edges", "letters", "actor/actor_00006"):
@@ -290,7 +296,8 @@ def test_nothing_reaches_beyond_the_screen_of_a_phone(opened, tmp_path):
             expect(page.locator("main > div")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
             assert page.evaluate("document.querySelector('main').scrollWidth") == PHONE["width"]
-            pictures(page, view.replace("/", "-"))
+            if view != "migration":  # of which there is a better one
+                pictures(page, view.replace("/", "-"))
     assert opened.errors() == []
 
 
@@ -299,6 +306,9 @@ def pictures(page, name):
     SHOTS.mkdir(exist_ok=True)
     for size, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
         page.set_viewport_size(viewport)
+        for drawing in page.locator(".drawing").all():
+            width = drawing.evaluate("drawing => Math.floor(drawing.getBoundingClientRect().width)")
+            expect(drawing.locator(".main-svg").first).to_have_attribute("width", re.compile(rf"{width}(\.|$)"))
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             page.screenshot(path=SHOTS / f"{name}-{size}-{scheme}.png")

@@ -5,7 +5,7 @@ import { edgeCells, EDGE_HEAD, EDGE_NUMBERS } from "./edge_parts.js";
 import { h, put, table } from "./dom.js";
 import { ago, count, duration, percent, rate } from "./format.js";
 import { letterTable } from "./letters.js";
-import { axis, draw, moment } from "./plot.js";
+import { draw, moment, overTime } from "./plot.js";
 
 export function actor({ model, argument: name }) {
   model.watch(name);
@@ -34,9 +34,9 @@ export function actor({ model, argument: name }) {
     const it = model.actors.named(row);
     put(head, h("h2", {}, name, " ", actorState(it.state), " ", modeOf(it.mode)), h("p", { class: "quiet" }, [`bundle ${it.bundle}`, `process ${it.pid}`, it.dispatch && `${it.dispatch} dispatch`, it.overflow && `overflow: ${it.overflow}`].filter(Boolean).join(" · ")));
     const tiles = [
-      ["Busy", percent(it.busy), "in its handler"],
-      ["Messages a second", rate(it.per_second), ""],
-      ["Waiting", duration(it.waiting_ns), "mean, in the mailbox"],
+      ["Busy", percent(it.busy), "of the time"],
+      ["Messages", rate(it.per_second), "a second"],
+      ["Waiting", duration(it.waiting_ns), "mean"],
       ["Handling", duration(it.handling_ns), "mean"],
       ["Queued", count(it.queued), `of ${count(it.capacity)}${it.blocked ? `, ${count(it.blocked)} senders wait` : ""}`],
       ["Handled", count(it.handled), "", "handled"],
@@ -63,9 +63,9 @@ export function actor({ model, argument: name }) {
     const { history } = model.watched;
     const x = history.map((point) => moment(point.at_ms));
     const line = (key, color) => [{ type: "scatter", mode: "lines", x, y: history.map((point) => point[key]), line: { color, width: 1.75 }, hovertemplate: "%{y:,.0f}<extra></extra>" }];
-    const layout = { xaxis: axis({ type: "date", nticks: 5, tickformat: "%H:%M:%S" }), yaxis: axis({ rangemode: "tozero", tickformat: "~s", nticks: 5 }) };
-    draw(rates, line("per_second", "--bundled"), layout);
-    draw(queue, line("queued", "--waiting"), layout);
+    const axes = (key) => overTime(history, history.map((point) => point[key]), { whole: true });
+    draw(rates, line("per_second", "--bundled"), axes("per_second"));
+    draw(queue, line("queued", "--waiting"), axes("queued"));
   }
   return { element, update, title: name };
 }

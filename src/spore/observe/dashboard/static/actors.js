@@ -14,7 +14,7 @@ export function actors({ model, go, remember }) {
   // The state has a column of its own, where there is room for it.
   const named = (row) => h("span", { class: value("state")(row) === "running" ? null : `state ${value("state")(row)}`, title: value("name")(row) }, value("name")(row));
   const columns = [
-    { name: "name", title: "actor", width: 130, wide: 2.4, rank: 0, value: value("name"), mark: (row) => `${value("name")(row)} ${value("state")(row)}`, node: named },
+    { name: "name", title: "actor", width: 126, wide: 2.4, rank: 0, value: value("name"), mark: (row) => `${value("name")(row)} ${value("state")(row)}`, node: named },
     { name: "bundle", title: "bundle", width: 130, wide: 1.4, rank: 8, value: value("bundle"), text: text("bundle") },
     { name: "mode", title: "mode", width: 88, rank: 9, value: value("mode"), mark: value("mode"), node: (row) => modeOf(value("mode")(row)) },
     { name: "state", title: "state", width: 118, rank: 4, value: value("state"), mark: value("state"), node: (row) => actorState(value("state")(row)) },

@@ -14,7 +14,7 @@ export function edges({ model, go, remember }) {
     { name: "sender", title: "sender", width: 105, wide: 2, rank: 0, value: value("sender"), text: text("sender") },
     { name: "port", title: "port", width: 110, wide: 1.2, rank: 7, value: value("port"), text: text("port") },
     { name: "receiver", title: "receiver", width: 105, wide: 2, rank: 1, value: value("receiver"), text: text("receiver") },
-    { name: "route", title: "route", width: 90, rank: 2, value: value("route"), mark: value("route"), node: (row) => routeOf(model.edges.named(row)) },
+    { name: "route", title: "route", width: 100, rank: 2, value: value("route"), mark: value("route"), node: (row) => routeOf(model.edges.named(row)) },
     number("messages", "messages", 104, 4, count, "sent by this incarnation of the sender's process"),
     number("per_second", "a second", 88, 3, rate, "messages a second"),
     number("outstanding", "under way", 92, 8, count, "sent and not acknowledged"),

@@ -193,7 +193,7 @@ function shadowed(twins) {
     each.bundle,
     h("span", {}, each.state, each.reason && h("small", {}, each.reason)),
     count(each.compared),
-    h("span", { class: each.different ? "unmet" : "met" }, each.different ? `✗ ${count(each.different)}` : "✓ none"),
+    h("span", {}, h("span", { class: each.different ? "unmet" : "met" }, each.different ? `✗ ${count(each.different)}` : "✓ none"), each.first && h("small", {}, "first: ", each.first)),
     count(each.skipped),
   ]);
   return [h("h2", {}, "Shadow", h("small", {}, "a relayed twin handles what the bundle handles, and what both send is compared")), table("Bundles and their twins", ["bundle", "state", "compared", "different", "inputs skipped"], rows, { numbers: [2, 4] })];

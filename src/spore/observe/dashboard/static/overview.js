@@ -4,7 +4,7 @@ import { actorState, bundleRows, link } from "./actor_parts.js";
 import { h, put, table } from "./dom.js";
 import { count, duration, percent, plural, rate, size } from "./format.js";
 import { lastVerdict, runTitle, summary, verdictTable } from "./migration_parts.js";
-import { axis, draw, moment, spark } from "./plot.js";
+import { draw, moment, overTime, spark } from "./plot.js";
 
 const BUSIEST = 8;
 const MOST_PROCESSES = 12;
@@ -75,7 +75,7 @@ function tiles({ sections: { totals, letters }, history }) {
     h("div", { class: `tile ${bad ? "bad" : ""}` }, h("h3", {}, title), h("p", {}, value), h("p", { class: "note" }, note), spark(history.map((point) => point[over])));
   return [
     tile("Messages a second", rate(totals.per_second), `${count(totals.handled)} handled`, "per_second"),
-    tile("Time of a message", duration(totals.message_ns), "mean, mailbox and handler", "message_ns"),
+    tile("Time of a message", duration(totals.message_ns), "waiting and handled", "message_ns"),
     tile("Queued", count(totals.queued), "in all mailboxes", "queued"),
     tile("Lost", count(totals.lost), `and ${count(totals.failed)} failed`, "lost", totals.lost || totals.failed),
     tile("Restarts", count(totals.restarts), "of actors and processes", "restarts", totals.restarts),
@@ -137,20 +137,20 @@ function chart(rates, times, history) {
     line: { color, width: 1.75 },
     ...more,
   });
-  const y = (more) => axis({ rangemode: "tozero", nticks: 5, ...more });
-  draw(rates, [line("a second", "per_second", "--bundled", { hovertemplate: "%{y:,.0f}<extra></extra>" })], {
-    xaxis: axis({ type: "date", nticks: 5, tickformat: "%H:%M:%S" }),
-    yaxis: y({ tickformat: "~s" }),
-  });
+  draw(
+    rates,
+    [line("a second", "per_second", "--bundled", { hovertemplate: "%{y:,.0f}<extra></extra>" })],
+    overTime(history, history.map((point) => point.per_second), { whole: true }),
+  );
   const us = (name, key, color, dash) => ({
     ...line(name, key, color, { hovertemplate: `${name}: %{text}<extra></extra>` }),
     y: history.map((point) => (point[key] == null ? null : point[key] / 1e9)),
     text: history.map((point) => duration(point[key])),
     line: { color, width: 1.75, dash },
   });
+  const seconds = history.flatMap((point) => [point.waiting_ns, point.handling_ns]).map((ns) => ns && ns / 1e9);
   draw(times, [us("mailbox", "waiting_ns", "--waiting", "4px 2px"), us("handler", "handling_ns", "--bundled", "solid")], {
-    xaxis: axis({ type: "date", nticks: 5, tickformat: "%H:%M:%S" }),
-    yaxis: y({ tickformat: "~s", ticksuffix: "s" }),
+    ...overTime(history, seconds, { y: { ticksuffix: "s" } }),
     annotations: labels(history),
   });
 }

@@ -58,6 +58,17 @@ export const axis = (more = {}) => ({
   ...more,
 });
 
+// Axes of what is over time: a minute at least, and from zero, in whole steps where there is little.
+export function overTime(points, values, more = {}) {
+  const last = points.length ? points[points.length - 1].at_ms : 0;
+  const first = Math.min(points[0]?.at_ms ?? 0, last - 60_000);
+  const most = Math.max(0, ...values.filter((value) => value != null));
+  return {
+    xaxis: axis({ type: "date", nticks: 5, tickformat: "%H:%M:%S", range: [moment(first), moment(last)] }),
+    yaxis: axis({ tickformat: "~s", nticks: 5, range: [0, most * 1.1 || 1], ...(more.whole && most < 5 ? { dtick: 1 } : {}), ...more.y }),
+  };
+}
+
 // A moment in the time of whoever looks, as plotly reads it.
 export function moment(ms) {
   return new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
@@ -83,8 +94,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 // Values over time as a small line, for a glance.
 export function spark(values, { width = 120, height = 24 } = {}) {
   const known = values.filter((value) => value != null);
+  if (known.length < 2) return null;
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "spark", preserveAspectRatio: "none", "aria-hidden": "true" });
-  if (known.length < 2) return picture;
   const top = Math.max(...known) || 1;
   const step = width / Math.max(values.length - 1, 1);
   const points = values
