@@ -8,6 +8,7 @@ import { draw, moment, overTime, spark } from "./plot.js";
 
 const BUSIEST = 8;
 const MOST_PROCESSES = 12;
+const CHART_MS = 2000; // from one drawing of the charts to the next: it is what costs a browser most
 const GAP_MS = 5000;
 
 export function overview({ model }) {
@@ -27,6 +28,8 @@ export function overview({ model }) {
   const verdict = h("section");
   const element = h("div", { class: "overview" }, strip, warnings, charts, bundles, busiest, processes, verdict);
 
+  let drawn = 0;
+
   function update() {
     const { source, totals } = model.sections;
     for (const section of [strip, charts, bundles, busiest, processes]) section.hidden = !totals;
@@ -38,7 +41,11 @@ export function overview({ model }) {
       put(busiest, h("h2", {}, "Busiest actors"), busiestRows(model));
       const more = model.sections.processes.length - MOST_PROCESSES;
       put(processes, h("h2", {}, "Processes", more > 0 && h("small", {}, `and ${count(more)} more`)), processRows(model));
-      chart(rates, times, broken(model.history));
+      const last = model.history[model.history.length - 1]?.at_ms ?? 0;
+      if (Math.abs(last - drawn) >= CHART_MS) {
+        drawn = last;
+        chart(rates, times, broken(model.history));
+      }
     } else if (source.state) {
       put(warnings, h("div", { class: "missing" }, h("h2", {}, source.text), h("p", {}, source.hint)));
     }
