@@ -5,7 +5,7 @@ throughput   messages a second through the same two, fed as fast as they are tak
 
 The page is headless Chromium where there is one, and else a client that reads the events; metrics are scraped once a second. All are on
 this machine, and so take of its cores what they need: that counts as well. Each sample is a fresh `spore run`, in turns without and with
-all of this; what comes in its first seconds, in which the page is loaded, does not count.
+all of this, and the turns take turns; what comes in its first seconds, in which the page is loaded, does not count.
 """
 
 from __future__ import annotations
@@ -53,19 +53,18 @@ metrics = "127.0.0.1:0"
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments(__doc__)
-    parser.set_defaults(rounds=5)
+    parser.set_defaults(rounds=10)
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of each sample (default {SECONDS:g})")
     options = parser.parse_args(argv)
     samples: dict[str, list[float]] = {}
     try:
         with progress_line() as progress:
             for number in range(1, options.rounds + 1):
-                for watched in (False, True):
-                    for paced in (True, False):
+                turns = (False, True) if number % 2 else (True, False)
+                for paced in (True, False):
+                    for watched in turns:
                         name = "watched" if watched else "alone"
-                        progress(
-                            f"round {number} of {options.rounds}: {name}, {'paced' if paced else 'as fast as it goes'}"
-                        )
+                        progress(f"round {number} of {options.rounds}: {name}, {'paced' if paced else 'unpaced'}")
                         for figure, value in sample(options.seconds, watched=watched, paced=paced).items():
                             samples.setdefault(f"{figure}: {name}", []).append(value)
     except KeyboardInterrupt:
