@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, process_time_ns
 
 import attrs
 
@@ -13,6 +13,9 @@ import spore
 from spore.services.messages import MarketMessage
 
 __all__ = ["End", "Head", "Stamp", "figures"]
+
+
+EVERY = 1_000
 
 
 @spore.message(type_id=75, domain=spore.Domain.SIGNAL)  # a number that no message of Spore's has
@@ -40,26 +43,32 @@ class End(spore.Actor[Stamp]):
     """What comes in that time after the first message does not count."""
     hops_ns: list[int] = attrs.field(factory=list, init=False)
     at_ns: list[int] = attrs.field(factory=list, init=False)
+    cpu_ns: list[int] = attrs.field(factory=list, init=False)
+    """Of the process, at one message in `EVERY`."""
 
     def handle(self, message: Stamp) -> None:
         now = perf_counter_ns()
         self.hops_ns.append(now - message.sent_ns)
+        if len(self.at_ns) % EVERY == 0:
+            self.cpu_ns.append(process_time_ns())
         self.at_ns.append(now)
 
     def on_stop(self) -> None:
-        text = json.dumps(figures(self.hops_ns, self.at_ns, settle_ns=int(self.settle_s * 1e9)))
-        Path(self.path).write_text(text)
+        found = figures(self.hops_ns, self.at_ns, self.cpu_ns, settle_ns=int(self.settle_s * 1e9))
+        Path(self.path).write_text(json.dumps(found))
 
 
-def figures(hops_ns: Sequence[int], at_ns: Sequence[int], *, settle_ns: int) -> dict[str, float]:
-    """The median and the 99th percentile of a hop, in ns, and messages a second, of what came after a while."""
-    first = next((index for index, at in enumerate(at_ns) if at - at_ns[0] >= settle_ns), None)
-    if first is None or len(at_ns) - first < 1_000:
+def figures(hops_ns: Sequence[int], at_ns: Sequence[int], cpu_ns: Sequence[int], *, settle_ns: int) -> dict[str, float]:
+    """Of what came after a while: the median and the 99th percentile of a hop in ns, messages a second, and in a second of CPU time."""
+    marks = range(0, len(at_ns), EVERY)
+    first = next((mark for mark in marks if at_ns[mark] - at_ns[0] >= settle_ns), None)
+    if first is None or marks[-1] == first:
         raise ValueError(f"too little has come to measure: {len(at_ns):,} messages")
-    hops = sorted(hops_ns[first:])
-    seconds = (at_ns[-1] - at_ns[first]) / 1e9
+    last = marks[-1]
+    hops = sorted(hops_ns[first:last])
     return {
         "p50": hops[len(hops) // 2],
         "p99": hops[len(hops) * 99 // 100],
-        "rate": (len(hops) - 1) / seconds,
+        "rate": len(hops) * 1e9 / (at_ns[last] - at_ns[first]),
+        "cpu_rate": len(hops) * 1e9 / (cpu_ns[last // EVERY] - cpu_ns[first // EVERY]),
     }

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import trio
-import trio.testing
 from tests.made_up_system import ERROR, MadeUpSystem, actor, reading
 
 from spore.deploy.reading import ShadowReading
@@ -99,6 +98,18 @@ async def test_a_system_that_has_ended_leaves_nothing_and_one_that_is_silent_lea
     ended = told(shown.since(0))
     assert (ended["source"]["state"], ended["source"]["hint"], ended["totals"]) == ("none", "start it", None)
     assert ended["actors"]["changed"] == []
+
+
+async def test_a_system_that_hangs_is_called_silent(autojump_clock, tmp_path):
+    """Before a page could take it that it is the server that has gone."""
+
+    class Hanging:
+        async def look(self, actors=()):
+            await trio.sleep_forever()
+
+    shown = board(Hanging(), tmp_path)
+    await shown.look()
+    assert told(shown.since(0))["source"]["text"] == "system.toml has not answered within 4 s"
 
 
 def test_there_are_no_more_pages_than_may_be(tmp_path):

@@ -25,6 +25,8 @@ from spore.observe.source import Source
 __all__ = ["EVERY_S", "MAX_SEATS", "Board", "Full", "Seat"]
 
 EVERY_S = 1.0
+PATIENCE_S = 4.0
+"""A system that has not answered by then is silent. A page that hears nothing for longer takes it that the server has gone."""
 MAX_SEATS = 24
 """Pages. Each may take as much memory as its connection takes that does not read: an event, and the buffers of the system."""
 KEPT_POINTS = 300
@@ -115,12 +117,16 @@ class Board:
     async def _told(self) -> Told:
         if self._source is None:
             return self._teller.nothing("There is nothing to look at", self._hint)
+        reading = None
         try:
-            reading = await self._source.look()
+            with trio.move_on_after(PATIENCE_S):
+                reading = await self._source.look()
         except NothingRuns as error:
             return self._teller.nothing(str(error), self._hint)
         except ControlError as error:
             return self._teller.silent(str(error))
+        if reading is None:
+            return self._teller.silent(f"{self._name} has not answered within {PATIENCE_S:g} s")
         return await trio.to_thread.run_sync(self._teller.tell, reading)  # of ten thousand actors it takes a while
 
     def _set(self, name: str, value: Any) -> None:

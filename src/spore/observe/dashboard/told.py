@@ -14,25 +14,13 @@ from spore.observe.rates import ActorRate, EdgeRate, ProcessRate, RateMeter
 
 __all__ = ["ACTOR_COLUMNS", "EDGE_COLUMNS", "Teller", "Told"]
 
-ACTOR_COLUMNS = (
-    *("name", "bundle", "process", "pid", "mode", "state", "busy", "per_second", "waiting_ns", "handling_ns"),
-    *(
-        "queued",
-        "capacity",
-        "blocked",
-        "handled",
-        "failed",
-        "lost",
-        "reasons",
-        "restarts",
-        "last_error",
-        "last_error_ms",
-    ),
-    *("dispatch", "overflow"),
+ACTOR_COLUMNS = tuple(
+    "name bundle process pid mode state busy per_second waiting_ns handling_ns queued capacity blocked handled failed lost reasons "
+    "restarts last_error last_error_ms dispatch overflow".split()
 )
-EDGE_COLUMNS = (
-    *("key", "sender", "port", "receiver", "route", "reason", "messages", "per_second", "bytes_encoded", "bytes_saved"),
-    *("outstanding", "window", "full", "denied"),
+"""``busy`` is a share, and ``reasons`` what was lost, by reason."""
+EDGE_COLUMNS = tuple(
+    "key sender port receiver route reason messages per_second bytes_encoded bytes_saved outstanding window full denied".split()
 )
 NO_ACTOR = ActorRate(
     per_second=0.0, failed_per_second=0.0, lost_per_second=0.0, waiting_us=None, handling_us=None, busy=None
@@ -68,16 +56,9 @@ class Teller:
     def nothing(self, text: str, hint: str) -> Told:
         """Nothing runs. What runs next begins anew."""
         self._begin()
-        empty: dict[str, Any] = {
-            "totals": None,
-            "bundles": [],
-            "processes": [],
-            "shadows": [],
-            "letters": [],
-            "warnings": [],
-        }
+        empty: dict[str, Any] = {name: [] for name in ("bundles", "processes", "shadows", "letters", "warnings")}
         source = {"state": "none", "text": text, "hint": hint}
-        return Told(source=source, sections=empty, rows={"actors": (), "edges": ()})
+        return Told(source=source, sections={"totals": None, **empty}, rows={"actors": (), "edges": ()})
 
     def silent(self, text: str) -> Told:
         """It does not answer. What was known of it stays."""

@@ -41,7 +41,7 @@ function route() {
   const at = name === "actor" ? ["actor", "Actor", actor] : (VIEWS.find(([each]) => each === name) ?? VIEWS[0]);
   view = at[2]({
     model,
-    argument: argument && decodeURIComponent(argument),
+    argument: decoded(argument ?? ""),
     go: (hash) => (location.hash = hash),
     remember: remembered.get(at[0]) ?? {},
   });
@@ -53,6 +53,14 @@ function route() {
   forget();
   show();
   nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody has typed it
+  }
 }
 
 function show() {

@@ -1,7 +1,7 @@
 // The server's events, as long as the page is open: lost, they are asked for again, and the first ones then tell everything.
 // By fetch and not by EventSource, which cannot send a token.
 
-const SILENCE_MS = 6000; // there is an event a second
+const SILENCE_MS = 8000; // there is an event a second, and one every few where a system does not answer
 const WAITS_MS = [250, 500, 1000, 2000];
 
 export async function follow(token, { onEvent, onState }) {
