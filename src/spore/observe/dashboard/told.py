@@ -14,13 +14,17 @@ from spore.observe.rates import ActorRate, EdgeRate, ProcessRate, RateMeter
 
 __all__ = ["ACTOR_COLUMNS", "EDGE_COLUMNS", "Teller", "Told"]
 
-ACTOR_COLUMNS = tuple(
-    "name bundle process pid mode state busy per_second waiting_ns handling_ns queued capacity blocked handled failed lost reasons "
-    "restarts last_error last_error_ms dispatch overflow".split()
+ACTOR_COLUMNS = (
+    *("name", "bundle", "process", "pid", "mode", "state"),
+    *("busy", "per_second", "waiting_ns", "handling_ns", "queued", "capacity", "blocked"),
+    *("handled", "failed", "lost", "reasons", "restarts", "last_error", "last_error_ms"),
+    *("dispatch", "overflow"),
 )
 """``busy`` is a share, and ``reasons`` what was lost, by reason."""
-EDGE_COLUMNS = tuple(
-    "key sender port receiver route reason messages per_second bytes_encoded bytes_saved outstanding window full denied".split()
+EDGE_COLUMNS = (
+    *("key", "sender", "port", "receiver", "route", "reason"),
+    *("messages", "per_second", "bytes_encoded", "bytes_saved"),
+    *("outstanding", "window", "full", "denied"),
 )
 NO_ACTOR = ActorRate(
     per_second=0.0, failed_per_second=0.0, lost_per_second=0.0, waiting_us=None, handling_us=None, busy=None
