@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import trio
 
@@ -17,7 +19,7 @@ FIRST = ("market_data", "signal_generator", "recorder", "execution")
 ERROR = LastError(text="ValueError: <b>no</b> price above zero", message="SwapEvent", at_ns=1_700_000_000 * SECOND_NS)
 
 
-def actor(name: str = "signals", **changes: object) -> ActorReading:
+def actor(name: str = "signals", **changes: Any) -> ActorReading:
     """One that has handled a thousand messages."""
     usual = ActorReading(
         name=name,
@@ -38,7 +40,7 @@ def actor(name: str = "signals", **changes: object) -> ActorReading:
     return attrs.evolve(usual, **changes)
 
 
-def reading(*actors: ActorReading, at_s: float = 0.0, **changes: object) -> Reading:
+def reading(*actors: ActorReading, at_s: float = 0.0, **changes: Any) -> Reading:
     """A look at some actors."""
     process = ProcessReading(name="bundle 'core'", pid=7, cpu_s=0.5 * at_s, resident_bytes=40_000_000, dead_letters=1)
     usual = Reading(

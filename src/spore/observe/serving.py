@@ -86,7 +86,7 @@ def _access(observe: ObserveConfig, config: Path) -> Access:
     return access_of(**{name: config.parent / file if file is not None else None for name, file in files.items()})
 
 
-async def _serve(
+async def _serve(  # noqa: ASYNC114 - it is started where a nursery is closed in any case
     name: str, view: View, to_end: trio.Event, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
 ) -> None:
     began = False
