@@ -71,7 +71,7 @@ function show() {
   const said = { live: "live", none: "nothing runs", silent: "does not answer", lost: why || "connection lost; trying again", paused: "paused", connecting: "connecting" }[kind];
   put(connection, h("span", { class: `pill ${kind}`, "data-connection": kind, title: source.text ?? "" }, said));
   put(buttons, ...(source.buttons && totals ? [h("button", { type: "button", "data-key": "drain", "data-drain": "" }, "Drain and stop…")] : []));
-  const numbers = { actors: totals?.actors, edges: model.edges.rows.size || null, letters: totals?.dead_letters || kept.length || null, overview: warnings.length || null, migration: model.measured.some((run) => run.goes_on) ? "live" : null };
+  const numbers = { actors: totals?.actors, edges: model.edges.rows.size || null, letters: totals?.dead_letters || kept.length || null, overview: warnings.length || null, migration: model.measured.some((run) => run.goes_on && !run.end) ? "live" : null };
   put(
     nav,
     ...VIEWS.map(([name, title], index) =>
