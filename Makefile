@@ -26,7 +26,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
-	@$(PIP) install -c constraints.txt -e '.[cli,live,report]'
+	@$(PIP) install -c constraints.txt -e '.[cli,live,report,metrics,dashboard]'
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.run
