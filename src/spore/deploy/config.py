@@ -109,7 +109,7 @@ class RelayConfig:
 
 @attrs.frozen(kw_only=True)
 class ControlConfig:
-    """How `spore switch`, `spore rollback` and `spore monitor` reach a running system: ``[control]``."""
+    """How `spore switch`, `spore rollback`, `spore monitor`, `spore top` and `spore metrics` reach a running system: ``[control]``."""
 
     socket: str | None = None
     """Where `spore run` listens for them: the path of a Unix socket, seen from the folder of this file. By default one in a
