@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def plain_id(value: object) -> str:
     """The words of a value, cut short."""
     return "_".join(re.findall(r"\w+", str(value)))[:40]
+
+
+@pytest.fixture(autouse=True)
+def long_tests_start_processes_that_are_not_measured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Coverage in five processes makes a test that plays much take minutes, and shows nothing that a short one does not."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("long") is not None:
+            for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -67,12 +67,13 @@ class NodeFiles:
 
 
 @pytest.fixture(scope="session")
-def node_files(request: pytest.FixtureRequest) -> NodeFiles:
+def node_files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NodeFiles:
     """The node and the contracts, installed once."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed, and the local node comes from it")
-    folder = Path(request.config.cache.mkdir("local-node"))
+    cache = getattr(request.config, "cache", None)  # there is none with -p no:cacheprovider
+    folder = tmp_path_factory.mktemp("local-node") if cache is None else Path(cache.mkdir("local-node"))
     place = folder / "-".join(package.rpartition("@")[2] for package in PACKAGES)
     if not place.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:

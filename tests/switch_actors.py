@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 from tests.pipeline_actors import Detector, Source, Tick, Turn
 
 import spore
 
-__all__ = ["Passing", "Reluctant", "Summing"]
+__all__ = ["Passing", "Reluctant", "Slow", "Summing"]
 
 
 @attrs.define
@@ -22,6 +23,15 @@ class Passing(Source):
 
     def restore(self, state: Any) -> None:
         pass
+
+
+@attrs.define
+class Slow(Passing):
+    """Takes its time for each."""
+
+    async def handle(self, message: Tick) -> None:
+        await trio.sleep(0.3)
+        await super().handle(message)
 
 
 @attrs.define

@@ -88,6 +88,7 @@ def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
     assert {json.dumps(each["value"]) for each in criteria.values()} <= shown
 
 
+@pytest.mark.long
 def test_a_difference_is_shown_field_by_field(tmp_path: Path) -> None:
     """With the number of the message, both values, the event that caused it, and a short input that shows it again; the exit code
     is 1. A simulated chain and two exchanges are compared as any feed is."""

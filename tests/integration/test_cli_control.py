@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from tests.controlled import short_folder
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,7 @@ def test_the_runbook_goes_back_to_the_relay_and_forth_again():
         assert (monitor.returncode, out.splitlines()[-1], err) == (0, "healthy", "")
 
 
+@pytest.mark.long
 def test_a_process_that_dies_while_somebody_watches_is_not_healthy():
     """The system goes on, and the exit code is 1. When it has ended nothing of it is left, and the code is 2."""
     with system(FED) as run:

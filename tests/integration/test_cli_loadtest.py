@@ -71,6 +71,7 @@ async def test_a_load_comes_through_whole(mode: str) -> None:
     assert result.cpu_seconds > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", list(MODES))
 def test_a_stall_shows(mode: str, tmp_path: Path) -> None:
     """What was due while an actor stood still counts from when it was due, though the load could not even be sent meanwhile."""

@@ -126,6 +126,7 @@ def test_misuse_is_one_clear_error_and_exit_code_2(arguments, said, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder.frames"]
 
 
+@pytest.mark.long
 @needs_shared_data
 @pytest.mark.parametrize(
     "specs",

@@ -245,6 +245,15 @@ def test_schema_shows_every_message_with_its_digest():
     assert known["digest"] == alone.stdout.strip()
 
 
+def test_a_command_does_not_wait_for_what_only_others_need():
+    """To decode takes no actors."""
+    code = (
+        "import sys; from spore.cli.app import app_for; app_for(['decode', '-']); print('spore.deploy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
+
+
 def test_without_the_extra_the_command_says_what_to_install():
     """A core-only installation is told which extra it lacks, not shown an ImportError."""
     code = "import sys; sys.modules['cyclopts'] = None; from spore.cli import main; main()"

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import sys
 
 import pytest
+from tests import small_disk
 from tests.integration.relay_processes import Process, Processes, eventually, processes_in
 
 STREAM = "journal:numbers"
-SMALL_DISK = (
-    "import os, sys\n"
-    "os.execvp('unshare', ['unshare', '--map-root-user', '--mount', 'sh', '-c',"
-    " 'mount -t tmpfs -o size=20m tmpfs \"$1\" && shift && exec \"$@\"', 'sh', sys.argv[1], sys.executable, *sys.argv[2:]])"
-)
 
 
 @pytest.fixture
@@ -34,6 +29,7 @@ def finish(sender: Process) -> int:
     return sent
 
 
+@pytest.mark.long
 def test_a_relay_with_a_journal_that_is_killed_ten_times_loses_and_repeats_nothing(processes):
     """Sender and reader live on; whatever the relay was writing when it was killed, each message is handled once."""
     journal = ("--journal", str(processes.folder / "journal"))
@@ -88,17 +84,18 @@ def test_relay_and_reader_killed_together_repeat_only_what_they_say(processes):
     assert 0 <= len(before) - after[0] <= second.statistics()["redelivered"]
 
 
+@pytest.mark.long
 def test_a_full_disk_has_senders_wait_until_readers_have_made_room(processes, tmp_path):
     """The relay says so and lives; nothing that it has acknowledged is lost, and it goes on when there is room."""
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
-        pytest.skip("this system lets nobody mount a small disk of his own (unshare --map-root-user --mount)")
+    small_disk.skip_unless_mountable()
     disk = tmp_path / "disk"
     disk.mkdir()
     relay = processes._start(
         [
-            "-c",
-            SMALL_DISK,
+            small_disk.PROGRAM,
+            "20m",
             str(disk),
+            sys.executable,
             "-m",
             "spore",
             "relay",

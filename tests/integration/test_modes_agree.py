@@ -85,6 +85,7 @@ def agreed(config: SystemConfig, *specs: str, processes: int = 5) -> Played:
     return bundled
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_each_configuration(name: str) -> None:
     """A short simulated market, with signals and orders in it."""
@@ -93,6 +94,7 @@ def test_each_configuration(name: str) -> None:
     assert found.recording.reports
 
 
+@pytest.mark.long
 def test_a_larger_simulated_market() -> None:
     """Transactions of several swaps, at three venues."""
     spec = "sim:seed=2,events=5000,pools=30,venues=3,tx_swaps=3"
@@ -124,12 +126,14 @@ def test_a_recording_merged_with_two_exchanges(tmp_path: Path) -> None:
     assert {1, 2, 20, 21} == venues
 
 
+@pytest.mark.long
 @needs_shared_data
 def test_two_blocks_of_mainnet() -> None:
     """Which leave nothing above the fees."""
     assert agreed(pipeline(), f"evm-logs:{MAINNET / 'blocks_17173049_17173050_logs.jsonl.gz'}").messages > 0
 
 
+@pytest.mark.long
 @needs_shared_data
 def test_two_recorded_venues(tmp_path: Path) -> None:
     """The first frames of each; `test_replay` plays them all."""

@@ -21,7 +21,7 @@ LONG = "9" * 200
 FOUND = comparison(found=divergence(value=LONG))
 ABOUT = About(feed="sample", command=f"spore compare --feed {LONG}.frames", machine="a machine")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")]
 
 
 @attrs.define

@@ -43,6 +43,7 @@ def assert_bounded(*running: Process) -> None:
     assert max(process.peak_mib for process in running) < MEMORY_MIB
 
 
+@pytest.mark.long
 def test_a_relay_that_is_killed_twenty_times_loses_and_repeats_nothing(processes):
     """Each message is handled once, in order, whatever the relay was doing when it was killed."""
     relay = processes.relay()
@@ -87,6 +88,7 @@ def test_the_successor_of_a_killed_receiver_gets_what_was_not_acknowledged(proce
     assert_bounded(relay, sender, second)
 
 
+@pytest.mark.long
 def test_a_receiver_killed_under_load_again_and_again(processes):
     """Whatever it was doing: what successors handle twice was marked, and nothing is missing or out of order."""
     relay = processes.relay()
@@ -309,6 +311,7 @@ def test_an_oversized_frame_is_refused_by_its_header(processes):
     assert relay.memory_mib < before + 4
 
 
+@pytest.mark.long
 def test_a_thousand_connects_and_disconnects_leave_nothing(processes):
     """Neither descriptors nor memory are left of connections, however they came and went."""
     relay = processes.relay()

@@ -30,23 +30,18 @@ type = "ExecutionActor"
 """
 
 
-UNWATCHED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-"""For long runs: measuring coverage in five processes would make them take minutes, and show nothing that others do not."""
-
-
-def spore(
-    *arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def spore(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "spore", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=cwd, env=env)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=cwd)
 
 
 def summary(*arguments: str | Path) -> dict:
-    done = spore("replay", *arguments, "--json", env=UNWATCHED)
+    done = spore("replay", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["bundled", "relayed"])
 def test_every_opportunity_of_the_recorded_session_is_found_and_none_is_invented(mode: str, tmp_path: Path) -> None:
     """After each transaction, for each direction: its exact best profit, and amounts that pay exactly that."""
@@ -98,6 +93,7 @@ def test_both_modes_and_a_recording_give_one_digest(tmp_path: Path) -> None:
     assert runs[0]["signals"]["arbitrage"] == runs[0]["orders"] > 100
 
 
+@pytest.mark.long
 def test_a_simulated_market_gives_one_digest_in_both_modes(tmp_path: Path) -> None:
     """Whatever it draws."""
     runs = [
@@ -107,9 +103,11 @@ def test_a_simulated_market_gives_one_digest_in_both_modes(tmp_path: Path) -> No
     assert runs[0]["signals"]["arbitrage"] > 1_000
 
 
+@pytest.mark.long
 @needs_shared_data
 def test_two_recorded_venues_give_one_digest_in_every_mode_and_run(tmp_path: Path) -> None:
-    """Each of 108,273 frames is used; momentum and cross-venue signals are the same to the last bit."""
+    """Each of 108,273 frames is used; momentum and cross-venue signals are the same to the last bit. One snapshot of a
+    book came later than changes that it does not have, and whichever process notices says so."""
     config = tmp_path / "low_fee.toml"
     config.write_text(LOW_FEE)
     folder = SHARED_DATA / "binance_ethusdt"
@@ -118,10 +116,13 @@ def test_two_recorded_venues_give_one_digest_in_every_mode_and_run(tmp_path: Pat
     runs = [summary(feed, *options, "--mode", mode) for mode in ("bundled", "relayed", "bundled")]
     assert {json.dumps(run["digest"]) for run in runs} == {json.dumps(runs[0]["digest"])}
     assert runs[0]["feed"] == {"read": 108_273, "used": 108_273, "skipped": {}}
+    missing = {"market_data": {"order book updates missing: book goes on with a gap": 1}}
+    assert [run["skipped"] for run in runs] == [missing, missing, missing]
     assert min(runs[0]["signals"]["cross_venue"], runs[0]["signals"]["momentum"]) > 0
     assert [run["lost"] for run in runs] == [0, 0, 0]
 
 
+@pytest.mark.long
 @needs_shared_data
 def test_every_log_of_two_mainnet_blocks_is_accounted_for() -> None:
     """Used, or counted by reason; no two of these pools leave anything above their fees."""
@@ -177,11 +178,12 @@ def test_a_feed_that_breaks_off_is_a_sentence_with_its_place(make, where: str, m
         (["evm-logs:missing.jsonl"], "missing.jsonl"),
         (["sample", "--config", "missing.toml"], "missing.toml"),
         (["sample", "--signals", "missing/s.jsonl"], "missing/s.jsonl"),
+        (["sample", "--signals", "s.jsonl", "--orders", "../{name}/s.jsonl"], "both name s.jsonl"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     """Before anything is played; exit code 2."""
-    done = spore("replay", *arguments, cwd=tmp_path)
+    done = spore("replay", *(argument.format(name=tmp_path.name) for argument in arguments), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

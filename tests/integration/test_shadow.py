@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import attrs
+import pytest
 import trio
 from tests.pipeline_actors import Tick, Turn
 
@@ -114,6 +115,7 @@ to = "market_data"
 """
 
 
+@pytest.mark.long
 def test_spore_run_says_the_first_difference_and_what_was_compared(tmp_path):
     """On lines of their own; the exit code is what it would be without a twin."""
     path = tmp_path / "system.toml"

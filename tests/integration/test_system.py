@@ -520,6 +520,7 @@ def test_a_second_ctrl_c_ends_at_once(pipeline, running, tmp_path):
     assert not any(map(alive, pids(lines).values()))
 
 
+@pytest.mark.long
 def test_whoever_is_killed_is_started_again_and_it_is_said(pipeline, running):
     """One line tells who died, of what, and when it comes back."""
     process, lines = running(pipeline.write())
@@ -532,6 +533,7 @@ def test_whoever_is_killed_is_started_again_and_it_is_said(pipeline, running):
     assert process.returncode == 0
 
 
+@pytest.mark.long
 def test_a_killed_supervisor_leaves_no_orphans(pipeline, running, tmp_path):
     """Not even one that never gives way."""
     more = (

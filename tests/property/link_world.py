@@ -144,6 +144,11 @@ class World:
 
     # What applications do
 
+    def pause(self, process: Process, *, pauses: bool) -> None:
+        for incoming in process.session.incoming:
+            if self.policies[incoming.receiver] is Policy.FAIL:
+                process.session.tell_policy(incoming, Policy.PAUSED if pauses else Policy.FAIL)
+
     def send(self, books: Books, kind: int, *, tell: bool, ask: bool) -> None:
         link = books.link
         tick = Tick(self.numbers, kind)
@@ -154,6 +159,8 @@ class World:
             books.overrun += 1
         self.numbers += 1
         waiting, lost, unheard = len(link.waiting), dict(link.counts.lost), link.counts.unheard
+        if link.waiting.overflow == "fail" and waiting >= link.waiting._capacity:
+            books.overrun += link.waiting._paused or waiting < link.waiting._capacity + link.waiting._backlog
         try:
             link.queue(tick, ask=asked)
         except MailboxFull:

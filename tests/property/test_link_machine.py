@@ -24,6 +24,7 @@ STEPS = 20
 
 number = st.integers(0, 255)
 amount = st.sampled_from([None, None, 0, 1, 33, 70, 150])
+POLICIES = [policy for policy in Policy if policy is not Policy.PAUSED]
 
 
 class LinkMachine(RuleBasedStateMachine):
@@ -31,7 +32,7 @@ class LinkMachine(RuleBasedStateMachine):
 
     @initialize(
         windows=st.lists(st.integers(1, 8), min_size=4, max_size=4),
-        policies=st.lists(st.sampled_from(Policy), min_size=4, max_size=4),
+        policies=st.lists(st.sampled_from(POLICIES), min_size=4, max_size=4),
         capacity=st.integers(1, 6),
         connected=st.booleans(),
     )
@@ -136,6 +137,11 @@ class LinkMachine(RuleBasedStateMachine):
             world.homes[name] = None
         if to < 2 and world.homes[name] is None:
             world.attach(name, world.receivers[to])
+
+    @rule(who=number, pauses=st.booleans())
+    def pause(self, who: int, pauses: bool) -> None:
+        """Receivers that would refuse what finds no room do not for a time."""
+        self.world.pause(self.world.receivers[who % 2], pauses=pauses)
 
     @rule(by_s=st.sampled_from([0.5, 2.0, 3.0, 7.0]))
     def wait(self, by_s: float) -> None:

@@ -16,6 +16,7 @@ from spore.feeds.binance import BinanceFeed
 from spore.feeds.binance_frames import MAX_LEVELS, FrameDecoder, instrument_id_of
 from spore.feeds.decimals import DecimalsError, e8
 from spore.services.messages import BookLevel, InstrumentListed, OrderBook, QuoteUpdate, Side, Trade
+from spore.services.order_book import LevelBook
 
 ETH = instrument_id_of("ETHUSDT")
 QUOTE = {"u": 7, "s": "ETHUSDT", "b": "2683.80000000", "B": "3.02920000", "a": "2683.81000000", "A": "31.43950000"}
@@ -74,6 +75,19 @@ def test_a_change_of_a_book_and_a_snapshot():
     asks = (BookLevel(269_000_000_000, 150_000_000), BookLevel(269_125_000_000, 200_000_000))
     assert change == OrderBook(ETH, 3, 100, 3, 6, False, (level,), asks)
     assert snapshot == OrderBook(ETH, 3, 101, 9, 9, True, (BookLevel(268_380_000_000, 100_000_000),), ())
+
+
+def test_a_change_of_a_futures_book_goes_on_where_the_one_before_ended():
+    """Between two updates of a future's stream numbers are left out; a gap is what the exchange calls one."""
+    book = LevelBook(10)
+    frames = [
+        {**DEPTH, "U": 3, "u": 6, "pu": 1},
+        {**DEPTH, "U": 9, "u": 12, "pu": 6},
+        {**DEPTH, "U": 20, "u": 21, "pu": 19},
+    ]
+    changes = decoded(*({"data": frame} for frame in frames))
+    assert [(change.first_update, change.last_update) for change in changes] == [(2, 6), (7, 12), (20, 21)]
+    assert [book.apply(change) is None for change in changes] == [True, True, False]
 
 
 def test_an_instrument_is_listed_before_anything_else_about_it():

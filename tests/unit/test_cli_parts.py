@@ -2,8 +2,10 @@
 
 import io
 import json
+import resource
 import signal
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +13,7 @@ import trio
 from rich.console import Console
 
 import spore.cli
-from spore.cli import progress
+from spore.cli import files, progress
 from spore.cli.modules import load_messages
 from spore.cli.record import record
 from spore.errors import UsageError
@@ -56,6 +58,21 @@ def test_progress_need_not_be_in_bytes():
         late.advance(5)
     assert "recording" in out.getvalue()
     assert "bytes" not in out.getvalue()
+
+
+@pytest.mark.parametrize("writing", [files.open_output, partial(files.open_recording, overwrite=False)])
+def test_a_file_that_cannot_be_written_is_named_and_not_left(writing, tmp_path):
+    """By the name that was asked for, whichever write it was that did not fit."""
+    to = tmp_path / "out"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught, writing(to) as file:
+            file.write(bytes(200_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(to)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_users_module_that_lacks_something_is_named_with_it(tmp_path, monkeypatch):

@@ -294,6 +294,7 @@ def test_logs_out_of_order_are_refused(folder: Path, mistake: str) -> None:
     [
         ("{'a': 1}", "no JSON: .* at character 2"),
         ("", "no JSON: "),
+        ('{"address": "0x', "no JSON: Unterminated string starting at character 13;"),
         ("[" * 100_000, "nested too deeply"),
         ("\udcff", "no UTF-8"),
     ],
@@ -395,7 +396,7 @@ def test_options_and_files_that_are_not_there_are_refused(folder: Path) -> None:
     with pytest.raises(FeedError, match="none: there is no such file"):
         EvmLogsFeed.from_spec(str(folder / "none"), {})
     with pytest.raises(FeedError, match="is a folder"):
-        EvmLogsFeed.from_spec(str(folder), {"pools": str(folder / "pools.json")})
+        EvmLogsFeed.from_spec(str(folder), {})
 
 
 def change(path: str, value: Any) -> dict[str, Any]:
@@ -423,7 +424,8 @@ def change(path: str, value: Any) -> dict[str, Any]:
         ("pools.0.venue", "", r"pools\[0\].venue: is empty"),
         ("pools.0.venue", 3, r"pools\[0\].venue"),
         ("pools.0.token0", "0x" + "33" * 20, r"pools\[0\].token0: is not below token1"),
-        ("pools.0.token1", ..., "token1"),
+        ("pools.0.token1", ..., r"json: pools\[0\].token1: the key 'token1' is missing"),
+        ("pools.0.address", "0x12", r"json: pools\[0\].address: 1 bytes, and bytes20 has 20$"),
         ("pools.0.fee_numerator", 1001, r"pools\[0\].fee_numerator: 1001 of fee_denominator 1000"),
         ("pools.0.fee_numerator", 0, r"pools\[0\].fee_numerator: 0 of"),
         ("pools.0.fee_numerator", 0.3, r"pools\[0\].fee_numerator"),

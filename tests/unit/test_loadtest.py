@@ -7,10 +7,12 @@ import json
 import attrs
 import pytest
 import trio
+from rich.console import Console
 
 from spore.cli import loadtest as command
 from spore.cli.app import run
 from spore.cli.loadtest import NOT_SUSTAINED
+from spore.cli.loadtest_table import show_test
 from spore.deploy import load_config
 from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import UnitStatistics
@@ -207,6 +209,12 @@ def test_a_steady_run_is_sustained_and_flat():
 def test_each_check_is_enough_not_to_be_sustained(test, name):
     """By itself, whatever the others say."""
     assert (test.sustained, unmet(test)) == (False, [name])
+
+
+def test_the_table_counts_as_people_do(capsys):
+    """One signal, and not 1 signals."""
+    show_test(loaded(signals=1, orders=0), Console(width=120))
+    assert "1 signal, 0 orders" in capsys.readouterr().out
 
 
 def test_a_queue_that_was_long_for_a_while_has_not_grown():

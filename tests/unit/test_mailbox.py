@@ -341,6 +341,23 @@ def test_fail_refuses_and_counts() -> None:
     assert mailbox.statistics().lost == {Loss.FULL: 2}
 
 
+def test_fail_is_patient_for_a_block() -> None:
+    """What was taken in it takes no place from what comes after it, until there is no more than there is room for."""
+    mailbox: Mailbox[int] = Mailbox(2, overflow="fail")
+    with mailbox.patient():
+        for number in range(5):
+            mailbox.put(number)
+    for number in (5, 6):
+        mailbox.put(number)
+    with pytest.raises(MailboxFull):
+        mailbox.put(7)
+    assert [mailbox.pop() for _ in range(7)] == list(range(7))
+    for number in (8, 9):
+        mailbox.put(number)
+    with pytest.raises(MailboxFull):
+        mailbox.put(10)
+
+
 def test_drop_newest_keeps_what_is_there() -> None:
     """Under drop_newest, what does not fit is given up and counted."""
     mailbox: Mailbox[int] = Mailbox(2, overflow="drop_newest")

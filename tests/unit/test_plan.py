@@ -5,7 +5,7 @@ import pytest
 from tests.pipeline_actors import Tick
 from tests.plan_actors import Anything, Orders, Other, Service, Signals
 
-from spore.deploy import Mode, Route, UnitKind, examine, make_plan
+from spore.deploy import Mode, RelayConfig, Route, UnitKind, examine, make_plan
 from spore.deploy.kinds import find_kind
 from spore.deploy.load import config_of
 from spore.deploy.spec import spec_of
@@ -284,6 +284,19 @@ def test_another_machine_is_refused_and_never_replaced_by_this_one():
 def test_a_feed_leads_to_actors_of_market_data(feed, sentence):
     """Anything else is refused."""
     assert examine(system(feeds=[feed], market="Feedless", strategy="Strategy")).problems == (sentence,)
+
+
+@pytest.mark.parametrize(
+    ("socket", "sentence"),
+    [
+        ("/nowhere/relay", "there is no folder '/nowhere'; make it, or name another place"),
+        (f"/tmp/{'x' * 103}", f"/tmp/{'x' * 103}: a socket's path has at most 107 bytes, and this one 108"),
+    ],
+)
+def test_a_relay_that_could_not_listen_is_refused(socket, sentence):
+    """Before it is started, by the key that says where."""
+    config = attrs.evolve(system(market="Feedless", strategy="Strategy"), relay=RelayConfig(socket=socket))
+    assert examine(config).problems == (f"relay.socket: {sentence}",)
 
 
 def test_an_unknown_class_is_one_problem_and_not_many():

@@ -2,12 +2,15 @@
 
 import errno
 import os
+import re
 import stat
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import trio
+from tests import small_disk
 from tests.controlled import TEXT, running, short_folder
 
 from spore.deploy import Mode, load_config
@@ -135,6 +138,29 @@ async def test_without_room_on_the_disk_nothing_happens(config, monkeypatch, wri
         assert system.asked == []
     assert Path(caught.value.filename).parent == config.parent
     assert (config.read_text(), files(config)) == (TEXT, [config.name])
+
+
+@pytest.mark.parametrize(("pages", "unwritten"), [(0, r"/system\.toml\..*\.bak"), (1, r"/\.system\.toml\..*")])
+async def test_on_a_disk_that_is_full_the_command_says_so(config, pages, unwritten):
+    """The same on a real one: with no page left for the backup, or with one for that and none for the new file."""
+    small_disk.skip_unless_mountable()
+    page, etc, kept = os.sysconf("SC_PAGESIZE"), config.parent, config.parent.with_name("kept.toml")
+    kept.write_text(TEXT)
+    fill = f"cp {kept} {config} && head -c {(15 - pages) * page} /dev/zero > {etc}/filler"
+    go_back = f"{sys.executable} -m spore rollback core {config} --minutes 0"
+    look = f"code=$?; cmp {kept} {config} && ls -A {etc}; exit $code"
+    shell = ("sh", "-c", f"{fill}; {go_back}; {look}")
+    async with running(config) as system:
+        run = await trio.run_process(
+            [sys.executable, small_disk.PROGRAM, str(16 * page), str(etc), *shell],
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        assert system.asked == []
+    assert re.fullmatch(f"spore: {etc}{unwritten}: No space left on device\n", run.stderr.decode())
+    assert run.stdout.decode().splitlines()[-2:] == ["filler", config.name]
+    assert run.returncode == 2
 
 
 def cannot_replace(monkeypatch):

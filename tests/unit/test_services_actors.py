@@ -231,6 +231,21 @@ def test_lines_of_arbitrage_have_the_keys_that_others_read():
     assert line["gas_usd"].partition(".")[2].isdecimal()
 
 
+def test_what_a_service_does_not_use_is_in_the_statistics():
+    """Of each actor, by reason."""
+
+    async def main() -> list[dict[str, int]]:
+        async with spore.open_bundle("trading") as bundle:
+            probe = await start_probe(bundle, "signals")
+            inner = MarketDataProcessor(pools_to_monitor=1)
+            market = await bundle.start(MarketDataActor, inner=inner, signals=probe.ref, name="market")
+            await market.send_many([pool("p1", "AAA", "WETH"), pool("p2", "AAA", "WETH", venue=2), swap("p2")])
+            await bundle.wait_idle()
+            return [dict(actor.skipped) for actor in bundle.statistics().actors.values() if actor.skipped]
+
+    assert run(main) == [{"pool listed beyond pools_to_monitor": 1, "pool not monitored": 1}]
+
+
 def test_lines_of_other_messages():
     """Momentum, loans, cancels; a figure that nobody knows is null, and a negative one keeps its sign."""
     cause = EventRef(1, 2, 3, 4, b"h" * 32)

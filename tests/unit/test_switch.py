@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +326,53 @@ def test_a_sender_that_waits_for_room_goes_on_with_the_successor(tmp_path: Path,
     assert [entry[0] for entry in log if isinstance(entry, tuple)] == list(range(2_000))
 
 
+REFUSING = """
+[[bundles]]
+name = "core"
+mode = "shared_memory"
+actors.slow = { type = "tests.switch_actors:Slow", capacity = 2, overflow = "fail", wire = { out = "sum" } }
+actors.sum = { type = "tests.switch_actors:Summing", config = { every = 1 }, wire = { signals = "kept", recorder = [] } }
+[[bundles]]
+name = "senders"
+mode = "shared_memory"
+actors.b = { type = "tests.switch_actors:Passing", wire = { out = "slow" } }
+"""
+
+
+@both
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("entry", ["b", "slow"])
+def test_a_mailbox_that_refuses_refuses_nothing_meanwhile(tmp_path: Path, mode: Mode, entry: str, fails: bool) -> None:
+    """Whether an actor sends or somebody from outside, and it is switched or goes on: all of the pause is taken, and two more, for
+    which there is room."""
+    log: list[object] = []
+
+    async def main() -> None:
+        async with running(config_of(REFUSING, tmp_path), log, mode) as system, trio.open_nursery() as nursery:
+            ref = system.ref(entry)
+
+            async def tell_many() -> None:
+                for number in range(1, 21):
+                    ref.tell(Tick(number, number))
+                    await trio.sleep(0.005)
+
+            def watch(step: str) -> None:
+                if step == "drain":  # which takes until the first is handled
+                    nursery.start_soon(tell_many)
+                if fails and step == "hand over":
+                    raise InterruptedError
+
+            ref.tell(Tick(0, 0))
+            await trio.sleep(0.1)
+            with suppress(InterruptedError):
+                await system.switch("core", other(mode), watch=watch)
+            for number in (21, 22):
+                ref.tell(Tick(number, number))
+
+    run(main)
+    assert [entry[0] for entry in log if isinstance(entry, tuple)] == list(range(23))
+
+
 # The life of actors
 
 
@@ -420,3 +467,49 @@ def test_what_a_merge_holds_for_others_is_handled_in_its_place(tmp_path: Path, m
 
     run(main)
     assert [entry[0] for entry in log if isinstance(entry, tuple)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+MERGED_ELSEWHERE = """
+[[bundles]]
+name = "core"
+mode = "shared_memory"
+drain_timeout_s = 2
+actors.a = { type = "tests.switch_actors:Passing", wire = { out = "sum" } }
+[[bundles]]
+name = "senders"
+mode = "shared_memory"
+actors.b = { type = "tests.switch_actors:Passing", wire = { out = "sum" } }
+[[bundles]]
+name = "back"
+mode = "shared_memory"
+actors.sum = { type = "tests.switch_actors:Summing", config = { every = 1 }, merge = "event_time", wire = { signals = "kept", recorder = [] } }
+"""
+
+
+@both
+def test_what_a_merge_elsewhere_holds_is_waited_for(tmp_path: Path, mode: Mode) -> None:
+    """Until the others go on for whom it waits; if they do not, the switch says so, and what to do."""
+    log: list[object] = []
+
+    async def main() -> None:
+        async with running(config_of(MERGED_ELSEWHERE, tmp_path), log, mode) as system, trio.open_nursery() as nursery:
+            a, b = system.ref("a"), system.ref("b")
+            await b.send(Tick(1, 1, "b"))
+            await a.send(Tick(2, 2, "a"))
+            await trio.sleep(0.1)
+            with pytest.raises(SwitchFailed) as refused:
+                await system.switch("core", other(mode))
+            assert (refused.value.step, refused.value.reason) == (
+                "drain",
+                "after 2 s 'sum' still held what was sent to it: it merges, and waits until each of its senders (a, b) has gone on, or has "
+                "said that it is idle. Switch when they have, or have 'sum' in the same bundle: what it holds moves along then",
+            )
+
+            def watch(step: str) -> None:
+                if step == "drain":
+                    nursery.start_soon(b.send, Tick(3, 3, "b"))
+
+            await system.switch("core", other(mode), watch=watch)
+
+    run(main)
+    assert [entry[0] for entry in log if isinstance(entry, tuple)] == [1, 2, 3]

@@ -47,6 +47,21 @@ def test_fail_tells_the_sender():
     assert (one.rest(), one.lost) == ([b"1"], [(b"2", Loss.FULL)])
 
 
+def test_fail_refuses_nothing_in_a_pause():
+    """What has come meanwhile then takes no place from what comes after it, until there is no more than there is room for."""
+    one = Room(Overflow.FAIL, 2)
+    one.room.adopt(Overflow.FAIL, 2, keyed=True, paused=True)
+    one.put(b"1", b"2", b"3")
+    one.room.adopt(Overflow.FAIL, 2, keyed=True)
+    one.put(b"4", b"5")
+    with pytest.raises(MailboxFull):
+        one.put(b"6")
+    assert one.rest() == [b"1", b"2", b"3", b"4", b"5"]
+    one.put(b"7", b"8")
+    with pytest.raises(MailboxFull):
+        one.put(b"9")
+
+
 def test_the_newest_or_the_oldest_is_dropped():
     """Nobody waits, and what is dropped is counted by why."""
     newest, oldest = Room(Overflow.DROP_NEWEST, 2), Room(Overflow.DROP_OLDEST, 2)

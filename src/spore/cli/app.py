@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import sys
@@ -10,25 +11,9 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from spore.cli.check import check
-from spore.cli.compare import compare
-from spore.cli.dashboard import dashboard
-from spore.cli.decode import decode
-from spore.cli.encode import encode
-from spore.cli.loadtest import loadtest
-from spore.cli.metrics import metrics
-from spore.cli.monitor import monitor
-from spore.cli.record import record
-from spore.cli.relay import relay
-from spore.cli.replay import replay
-from spore.cli.rollback import rollback
-from spore.cli.run import run as run_config
-from spore.cli.schema import schema
-from spore.cli.switch import switch
-from spore.cli.top import top
 from spore.errors import RollbackFailed, SporeError, SwitchFailed, UnitFailed
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app", "run"]
+__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app_for", "run"]
 
 FAILED = 1
 """A part of a running system has failed, or could not be switched, or is not healthy."""
@@ -38,31 +23,45 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """128 + SIGPIPE: whoever read our output has gone, as in ``spore decode FILE | head``."""
 
-app = App(
-    name="spore",
-    version=lambda: importlib.metadata.version("spore"),
-    help="Event-driven services as trio actors: bundled in one nursery, or relayed as processes.",
-    help_epilogue="Exit codes: 0 done · 1 a part of a running system has failed or is not as it should be · 2 bad input, configuration or usage · 130 interrupted.",
-    help_format="markdown",
-    default_parameter=Parameter(negative=""),
-    suppress_keyboard_interrupt=False,
+COMMANDS = (
+    "schema",
+    "decode",
+    "encode",
+    "relay",
+    "record",
+    "replay",
+    "compare",
+    "loadtest",
+    "check",
+    "run",
+    "switch",
+    "rollback",
+    "monitor",
+    "top",
+    "metrics",
+    "dashboard",
 )
-app.command(schema)
-app.command(decode)
-app.command(encode)
-app.command(relay)
-app.command(record)
-app.command(replay)
-app.command(compare)
-app.command(loadtest)
-app.command(check)
-app.command(run_config, name="run")
-app.command(switch)
-app.command(rollback)
-app.command(monitor)
-app.command(top)
-app.command(metrics)
-app.command(dashboard)
+"""Each is the function of its name in the module of its name."""
+
+
+def app_for(tokens: Sequence[str]) -> App:
+    """The application for a command line.
+
+    It has the command with which the line begins, which does not wait for the imports that only others need, or all of them if it begins
+    with none.
+    """
+    app = App(
+        name="spore",
+        version=lambda: importlib.metadata.version("spore"),
+        help="Event-driven services as trio actors: bundled in one nursery, or relayed as processes.",
+        help_epilogue="Exit codes: 0 done · 1 a part of a running system has failed or is not as it should be · 2 bad input, configuration or usage · 130 interrupted.",
+        help_format="markdown",
+        default_parameter=Parameter(negative=""),
+        suppress_keyboard_interrupt=False,
+    )
+    for name in tokens[:1] if tokens and tokens[0] in COMMANDS else COMMANDS:
+        app.command(getattr(importlib.import_module(f"spore.cli.{name}"), name))
+    return app
 
 
 def run(tokens: Sequence[str] | None = None) -> int:
@@ -76,8 +75,9 @@ def run(tokens: Sequence[str] | None = None) -> int:
 
 
 def _run(tokens: Sequence[str] | None) -> int:
-    result = app(
-        tokens,
+    words = sys.argv[1:] if tokens is None else tokens
+    result = app_for(words)(
+        words,
         error_console=Console(stderr=True),
         exit_on_error=False,
         print_error=True,
@@ -109,7 +109,8 @@ def _explained(error: BaseException) -> int:
         case SporeError():
             return _say(str(error))
         case OSError():
-            return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            said = error.strerror or str(error)
+            return _say(f"{error.filename}: {said}" if error.filename else said)
         case KeyboardInterrupt():
             return INTERRUPTED
     raise error

@@ -11,11 +11,11 @@ from spore.migration.compare import BUNDLED, RELAYED, Comparison
 from spore.migration.divergence import Divergence, parts
 from spore.migration.interval import CONFIDENCE_PERCENT, Spread
 from spore.migration.report import Criterion
+from spore.migration.units import unit_of
 from spore.migration.verdict import ModeMeasures, Verdict
 
 __all__ = ["show"]
 
-UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
 NONE = "–"
 PERCENTILES = (("mean", "mean"), ("p50", "median"), ("p99", "99 %"), ("p999", "99.9 %"))
 
@@ -201,7 +201,7 @@ def _time(found: Spread | None) -> str:
     """Nanoseconds in the unit that suits them."""
     if found is None:
         return NONE
-    scale, unit = next(((scale, unit) for scale, unit in UNITS if found.value >= scale), UNITS[-1])
+    scale, unit = unit_of(found.value)
     return f"{_number(found, 0 if found.value / scale >= 10 else 1, scale)} {unit}"
 
 

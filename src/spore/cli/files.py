@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO, TypeAlias
+from typing import Annotated, Any, BinaryIO, TypeAlias
 
 from cyclopts import Parameter
 
@@ -39,6 +40,20 @@ def open_input(path: str) -> Iterator[tuple[BinaryIO, int | None]]:
         yield file, status.st_size or None
 
 
+class _Written(io.FileIO):
+    """A file under a name for the time being: an error while it is written names the file that it will be."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        super().__init__(handle, "w")
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+
+
 @contextlib.contextmanager
 def open_output(path: Path | None) -> Iterator[BinaryIO]:
     """Where to write bytes: stdout, or a file that takes its place only once the block ends without an error."""
@@ -50,7 +65,7 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # not the name of a file nobody asked for
     try:
-        with os.fdopen(handle, "wb") as file:
+        with io.BufferedWriter(_Written(handle, path)) as file:
             yield file
         Path(name).replace(path)
     except BaseException:
@@ -77,7 +92,7 @@ def open_recording(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # not the name of a file nobody asked for
     try:
-        with os.fdopen(handle, "wb") as file:
+        with io.BufferedWriter(_Written(handle, path)) as file:
             yield file
             file.flush()
             os.fsync(handle)

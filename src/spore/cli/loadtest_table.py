@@ -48,7 +48,7 @@ def show_test(test: LoadTest, console: Console) -> None:
     row("processes", f"{result.processes}")
     row("events sent", f"{result.sent:,} of {result.planned:,}", check="unsent", limit="all")
     row("messages lost", f"{result.lost:,}", check="lost", limit="none")
-    row("came out", f"{result.signals:,} signals, {result.orders:,} orders")
+    row("came out", f"{_counted(result.signals, 'signal')}, {_counted(result.orders, 'order')}")
     row("sent late by", _late(result.sending), check="sending_p99_ns", limit=late)
     row(
         "event to output",
@@ -124,6 +124,10 @@ def _reasons(test: LoadTest) -> list[str]:
 
 def _mark(met: bool | None, limit: str) -> str:
     return f"{ {True: '[green]✓[/]', False: '[red]✗[/]', None: '[dim]–[/]'}[met] } {limit}".rstrip()
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _late(found: LatenessSummary) -> str:

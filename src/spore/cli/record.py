@@ -55,7 +55,7 @@ def record(
     Parameters
     ----------
     feeds
-        What to record, such as evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT, sim:seed=1,events=1000 or
+        What to record: sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT, sim:seed=1,events=1000 or
         FILE.frames. Several recorded ones are merged by event time.
     to
         The file to write. Its name ends in .frames.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import signal
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from spore.cli.files import open_recording
 from spore.cli.progress import LateProgress
 from spore.deploy import Mode, SystemConfig, load_config
 from spore.deploy.kinds import find_kind
+from spore.errors import UsageError
 from spore.feeds import Feed
 from spore.migration import Played, digest, play
 from spore.samples import PIPELINE
@@ -72,6 +73,8 @@ def replay(
         Print the summary as JSON.
     """
     chosen = pipeline(config, all_opportunities=all_opportunities)
+    if signals and orders and signals.resolve() == orders.resolve():
+        raise UsageError(f"--signals and --orders both name {signals}; give each a file of its own")
     with ExitStack() as stack:
         # Opened first, so that nothing is played for a file that cannot be written.
         files = [stack.enter_context(open_recording(to, overwrite=force)) if to else None for to in (signals, orders)]
@@ -157,6 +160,7 @@ def _facts(played: Played, mode: str | None) -> dict[str, Any]:
         "feed": {"read": account.read, "used": account.used, "skipped": account.skipped},
         "messages": played.messages,
         "lost": played.lost,
+        "skipped": {name: dict(sorted(found.items())) for name, found in _skipped(played)},
         "signals": dict(sorted(Counter(line_of(each)["kind"] for each in recording.signals).items())),
         "orders": len(recording.orders),
         "reports": dict(sorted(Counter(report.status.name.lower() for report in recording.reports).items())),
@@ -164,6 +168,12 @@ def _facts(played: Played, mode: str | None) -> dict[str, Any]:
         "seconds": round(played.seconds, 3),
         "messages_per_second": round(played.messages / played.seconds),
     }
+
+
+def _skipped(played: Played) -> Iterable[tuple[str, Mapping[str, int]]]:
+    """What actors handled and did not use, by their names."""
+    bundles = [unit.bundle for unit in played.statistics.units.values() if unit.bundle is not None]
+    return ((name, actor.skipped) for bundle in bundles for name, actor in bundle.actors.items() if actor.skipped)
 
 
 def _show(facts: dict[str, Any]) -> None:
@@ -178,6 +188,9 @@ def _show(facts: dict[str, Any]) -> None:
         table.add_row("", f"{count:,} {reason}")
     rate = f"{facts['messages']:,} in {facts['seconds']:.2f} s ({facts['messages_per_second']:,} a second)"
     table.add_row("messages", f"{rate}, {facts['lost']:,} lost")
+    for name, found in facts["skipped"].items():
+        for reason, count in found.items():
+            table.add_row("", f"{name} skipped {count:,}: {reason}")
     table.add_row("signals", _counted(facts["signals"]))
     table.add_row("orders", f"{facts['orders']:,}")
     table.add_row("reports", _counted(facts["reports"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
@@ -51,6 +51,25 @@ class Change:
         merging = set(self.merging)
         receivers = (edge.receiver for edge in self.before.edges if edge.sender in self.actors)
         return tuple(dict.fromkeys(name for name in receivers if name not in merging))
+
+    def undrained(self, waiting: Collection[str]) -> str:
+        """What has kept the actors from moving, and what to do about it.
+
+        Args:
+            waiting: receivers that have not handled all that the actors have sent to them.
+        """
+        there = [name for name in self.drained if name in waiting]
+        for name in there:
+            if self.before.actors[name].config.merge is not None:
+                senders = dict.fromkeys(edge.sender for edge in self.before.edges if edge.receiver == name)
+                return (
+                    f"{name!r} still held what was sent to it: it merges, and waits until each of its senders "
+                    f"({', '.join(senders)}) has gone on, or has said that it is idle. Switch when they have, or have {name!r} "
+                    "in the same bundle: what it holds moves along then"
+                )
+        if there:
+            return f"not all had been handled that was sent to {', '.join(map(repr, there))}"
+        return "its actors had still something to handle"
 
     @property
     def reached_here(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from spore.deploy.spec import dump_plain
 from spore.errors import ActorError, SporeError
 from spore.nursery_bundle import ActorRef, ActorState, Bundle
 from spore.nursery_bundle.envelope import Envelope, Receipt
-from spore.nursery_bundle.local import LocalRef
+from spore.nursery_bundle.local import LocalRef, patient
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.merge import FOREVER, Position
 from spore.nursery_bundle.moving import Held
@@ -190,15 +190,16 @@ def send_frame(frame: bytes, ref: ActorRef[Any], ask: Receipt | None = None) -> 
         item = read_control(item)
     high = Flags.HIGH_PRIORITY in read.flags
     try:
-        match item:
-            case Advance():
-                ref.advance(item.event_time_ns)
-            case Idle():
-                ref.idle()
-            case _ if ask is not None and isinstance(ref, LocalRef):
-                ref.enclosed(Envelope(item, reply=ask), high)
-            case _:
-                ref.tell(item, high)
+        with patient(ref):
+            match item:
+                case Advance():
+                    ref.advance(item.event_time_ns)
+                case Idle():
+                    ref.idle()
+                case _ if ask is not None and isinstance(ref, LocalRef):
+                    ref.enclosed(Envelope(item, reply=ask), high)
+                case _:
+                    ref.tell(item, high)
     except ActorError as error:  # whoever sent it has gone on long ago; it is counted at the actor
         fields = about(actor=ref.name, message_type=type(item).__name__)
         _log.warning("%s: what was sent while it moved was not taken: %s", ref.name, error, extra=fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -24,6 +25,7 @@ from spore.deploy.wires import Placed, Wire, class_names, wires_of
 from spore.errors import ConfigError, FeedError, UsageError
 from spore.message import REGISTRY
 from spore.nursery_bundle.wiring import groups_in_order
+from spore.relay import Address
 
 __all__ = ["Edge", "Plan", "Route", "Unit", "UnitKind", "examine", "make_plan"]
 
@@ -136,7 +138,7 @@ def make_plan(
 def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = False) -> Plan:
     """The same as `make_plan`, with whatever can be said of a system that cannot work, and why it cannot."""
     importlib.import_module(MESSAGES)
-    found = list(import_modules(config.modules))
+    found = [*_cannot_listen(config.relay.socket), *import_modules(config.modules)]
     known, more = placed(config, local or {})
     found += more
     wires, more = wires_of(known)
@@ -169,6 +171,20 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
         twins=twins,
         problems=said(found),
     )
+
+
+def _cannot_listen(socket: str | None) -> Iterator[Found]:
+    """What keeps a relay from listening where the file says."""
+    if socket is None:
+        return
+    try:
+        Address(path=socket)
+    except UsageError as error:
+        yield "relay.socket", str(error)
+        return
+    folder = Path(socket).parent
+    if not folder.is_dir():
+        yield "relay.socket", f"there is no folder {str(folder)!r}; make it, or name another place"
 
 
 def _units(

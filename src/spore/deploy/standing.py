@@ -15,6 +15,7 @@ import trio
 
 from spore.errors import ActorError, ActorStopped, AskTimeout, LinkDenied
 from spore.nursery_bundle import ActorRef
+from spore.nursery_bundle.local import patient
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S
 
@@ -77,12 +78,13 @@ class StandingRef(ActorRef[M]):
             self.behind, self.moved = behind, True
         self._closed = False
         kept, self._kept = self._kept, []
-        for call in kept:
-            try:
-                call()
-            except ActorError as error:  # whoever told it has gone on long ago; it is counted at the actor
-                fields = about(actor=self.name)
-                _log.warning("%s: what was told while it moved was not taken: %s", self.name, error, extra=fields)
+        with patient(self.behind):
+            for call in kept:
+                try:
+                    call()
+                except ActorError as error:  # whoever told it has gone on long ago; it is counted at the actor
+                    fields = about(actor=self.name)
+                    _log.warning("%s: what was told while it moved was not taken: %s", self.name, error, extra=fields)
         self._changed.unpark_all()
 
     # For senders

@@ -74,6 +74,9 @@ class Child:
         self._gone.set()
         self._restartable = restarts
         self._feed = isinstance(spec, FeedSpec)
+        self._pausing = False
+        self._takes_part = 0
+        """How often it had been started again when its part in a switch began."""
         self._restarted_at: list[float] = []
         self._chances = chances(None)
         self._process: trio.Process | None = None
@@ -223,14 +226,14 @@ class Child:
         return await answer.wait(self.label)
 
     async def _ask_now(self, do: str, **arguments: Any) -> Any:
-        """The same, of the process that there is: its successor would be another one.
+        """The same, of the process that takes part in a switch: one that was started again since is another one, and not paused.
 
         Cancellation: as `ask`.
 
         Raises:
-            Died: if there is none, or it ended instead.
+            Died: if it has ended, or ends instead.
         """
-        if not self._ready.is_set():
+        if not self._ready.is_set() or self.restarts != self._takes_part:
             raise Died(self.label)
         return await self.ask(do, **arguments)
 
@@ -272,11 +275,14 @@ class Child:
     # In a switch; see `spore.deploy.unit.RunningUnit` for what each does, and `_ask_now` for cancellation and errors
 
     async def pause(self, inside: tuple[str, ...], merging: tuple[str, ...] = ()) -> None:
-        """Take nothing more, but from these senders."""
+        """Take nothing more, but from these senders. The process that is there now is the one that takes part."""
+        if not self._pausing:
+            self._pausing, self._takes_part = True, self.restarts
         await self._ask_now("pause", inside=inside, merging=merging)
 
     async def resume(self) -> None:
         """Nobody takes over: go on."""
+        self._pausing = False
         await self._ask_now("resume")
 
     async def quiet(self, receivers: tuple[str, ...]) -> tuple[int, int]:

@@ -239,9 +239,16 @@ class Switch:
                 await _all(running.pause((), change.merging) for running in self._old.values())
                 await self._until_quiet()
         if deadline.cancelled_caught:
-            raise self._refused(
-                f"after {timeout_s:g} s there was still something to handle, here or where its messages go"
-            )
+            raise self._refused(f"after {timeout_s:g} s {self._change.undrained(await self._still_waits())}")
+
+    async def _still_waits(self) -> list[str]:
+        """The receivers elsewhere that have not handled all that was sent to them from here."""
+        found: list[str] = []
+        with trio.move_on_after(BACK_S):
+            for running in self._old.values():
+                client = (await running.statistics()).client
+                found += [link.receiver for link in client.outgoing if link.outstanding] if client is not None else ()
+        return found
 
     async def _until_quiet(self) -> None:
         before: list[object] | None = None

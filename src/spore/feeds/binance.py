@@ -136,7 +136,7 @@ def _receive_time(stamp: bytes) -> int:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"no JSON: {error.msg} at character {error.pos + 1} of the frame"
+        return f"no JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1} of the frame"
     if isinstance(error, UnicodeDecodeError):
         return f"no UTF-8: {error.reason} at byte {error.start} of the frame"
     if isinstance(error, RecursionError):

@@ -91,7 +91,10 @@ class FrameDecoder:
             return Trade(instrument, self._venue, time_ns, _number(data, "t"), price, size, _aggressor(data["m"]))
         if kind == "depthUpdate":
             bids, asks, instrument = _levels(data, "b"), _levels(data, "a"), self._instrument(data["s"])
-            return self._book(instrument, time_ns, _number(data, "U"), _number(data, "u"), (bids, asks))
+            # Futures leave out numbers between two updates of a stream, and name the last one of the update before.
+            last = _number(data, "u")
+            first = min(_number(data, "pu") + 1, last) if "pu" in data else _number(data, "U")
+            return self._book(instrument, time_ns, first, last, (bids, asks))
         if "lastUpdateId" not in data:
             return "no event, such as the answer to a request" if kind is None else "another event"
         if streamed:

@@ -21,13 +21,9 @@ __all__ = ["EvmLogsFeed"]
 class EvmLogsFeed(RecordedFeed):
     """A file of logs, ``.gz`` too, and the pools that are told about."""
 
-    def __init__(self, path: Path, pools: Pools) -> None:
-        """
-        Raises:
-            FeedError: if the file is not there.
-        """
-        self.name = f"evm-logs:{path}"
-        self._file = LineFile(path)
+    def __init__(self, file: LineFile, pools: Pools) -> None:
+        self.name = f"evm-logs:{file.path}"
+        self._file = file
         self._account = Account()
         self._decoder = LogDecoder(pools, self._account)
 
@@ -45,7 +41,8 @@ class EvmLogsFeed(RecordedFeed):
         path = Path(rest)
         if not path.exists():
             raise FeedError(rest, "there is no such file")
-        return cls(path, Pools.load(Path(options["pools"]) if "pools" in options else path.parent / "pools.json"))
+        file = LineFile(path)  # before the pools, of which there are none beside a folder
+        return cls(file, Pools.load(Path(options["pools"]) if "pools" in options else path.parent / "pools.json"))
 
     @property
     def account(self) -> Account:
@@ -68,7 +65,7 @@ class EvmLogsFeed(RecordedFeed):
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"no JSON: {error.msg} at character {error.pos + 1}; a line is one log as eth_getLogs gives it"
+        return f"no JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}; a line is one log as eth_getLogs gives it"
     if isinstance(error, UnicodeDecodeError):
         return f"no UTF-8: {error.reason} at byte {error.start}"
     if isinstance(error, RecursionError):

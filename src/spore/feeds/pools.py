@@ -114,7 +114,7 @@ class Pools:
         try:
             return cls.from_data(data)
         except ConversionError as error:
-            raise FeedError(str(path), "; ".join(error.problems)) from None
+            raise FeedError(str(path), "; ".join(map(_keyed, error.problems))) from None
 
     @classmethod
     def from_data(cls, data: Any) -> Pools:
@@ -148,6 +148,12 @@ class Pools:
                 for entry in file.pools
             ),
         )
+
+
+def _keyed(problem: str) -> str:
+    """A problem with the path of its key in front, without the name of the class that stands for the file."""
+    said, found, path = problem.rpartition(f" @ {_File.__name__}")
+    return f"{path.removeprefix('.')}: {said}" if found and path else said or problem
 
 
 def _problems_of_pools(file: _File) -> Iterator[str]:

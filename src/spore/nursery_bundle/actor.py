@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from spore.nursery_bundle.policy import Directive
@@ -17,7 +18,7 @@ class Actor(Generic[M]):
     Subclass it, usually with ``@attrs.define``. Fields that hold an `ActorRef` are its ports. An actor handles one
     message at a time and shares nothing with others but immutable messages, so it needs no locks.
 
-    Every method may be plain or async, except `on_error`, `snapshot` and `restore`, which are plain.
+    Every method may be plain or async, except `on_error`, `skipped`, `snapshot` and `restore`, which are plain.
     """
 
     __slots__ = ()
@@ -43,6 +44,10 @@ class Actor(Generic[M]):
     def on_error(self, error: Exception, message: M) -> Directive | None:
         """Decide what becomes of this actor after its handler raised; None leaves it to the supervision."""
         return None
+
+    def skipped(self) -> Mapping[str, int]:
+        """How much of what it has handled it did not use, by reason: for the statistics, which may be asked for at any time."""
+        return {}
 
     def snapshot(self) -> Any:
         """The state to hand over to a successor, between two messages. The successor may be in another process: so it is plain data,

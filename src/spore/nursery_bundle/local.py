@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from operator import length_hint
 from time import perf_counter_ns
 from typing import Any, TypeVar
 
@@ -15,12 +17,12 @@ import trio
 from spore.errors import AskTimeout, MailboxFull, UsageError
 from spore.nursery_bundle.cell import Cell, TooDeep
 from spore.nursery_bundle.envelope import Envelope, Reply
-from spore.nursery_bundle.policy import Loss
+from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.nursery_bundle.statistics import SAMPLE_EVERY
 from spore.nursery_bundle.wiring import reaches, waits_for
 
-__all__ = ["LocalRef", "Waiting"]
+__all__ = ["LocalRef", "Waiting", "patient"]
 
 M = TypeVar("M", contravariant=True)
 SAMPLES = 16
@@ -164,34 +166,32 @@ class LocalRef(ActorRef[M]):
         cell = self._cell
         cell.idle = None
         message = None
-        taken = handled = 0
+        queued = 0
         timed = len(messages) >= self.left
         began = perf_counter_ns() if timed else 0
+        rest = iter(messages)  # it knows how many are left, and to count them here would cost more
         try:
             if unless is None:  # the same twice, because it costs a tenth of a message to ask each time
-                for message in messages:
-                    taken += 1
+                for message in rest:
                     handle(message)
                     if cell.ready is None:
                         break
             else:
-                for message in messages:
-                    taken += 1
+                for message in rest:
                     handle(message)
                     if cell.ready is None or unless:
                         break
-            handled = taken
         except TooDeep:
-            handled = taken - 1
+            queued = 1
             self._queue(message, False)
         except Exception as error:  # noqa: BLE001 - the supervisor's
-            handled = taken
             cell.fail(error, message)
         except BaseException:
-            handled = taken
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
+            taken = len(messages) - length_hint(rest)
+            handled = taken - queued
             self.count(handled)
             cell.idle = cell.ready
             if timed and handled:
@@ -227,7 +227,7 @@ class LocalRef(ActorRef[M]):
             await self._send_when_room(message, high)
 
     async def send_many(self, messages: Iterable[M]) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._cell.dispatcher.give_way()
         if isinstance(messages, (list, tuple)):
             await self._send_all(messages)
             return
@@ -256,8 +256,14 @@ class LocalRef(ActorRef[M]):
             at += taken
 
     def has_room(self, message: Any, high: bool) -> bool:
-        """Whether the mailbox takes a message at once. For what brings messages from other processes."""
-        return self._cell.mailbox.has_room(message, high)
+        """Whether the mailbox takes a message at once. For what brings messages from other processes.
+
+        Under ``fail`` their sender was refused, or was not, where it is. What has come waits, and with it what it may send next.
+        """
+        mailbox = self._cell.mailbox
+        if mailbox.overflow is Overflow.FAIL:
+            return len(mailbox) < mailbox.capacity
+        return mailbox.has_room(message, high)
 
     async def enclosed_when_room(self, envelope: Envelope, high: bool) -> None:
         """The same; wait until there is room, and nothing that messages lead to from here is overfull.
@@ -377,6 +383,11 @@ class LocalRef(ActorRef[M]):
             raise
         finally:
             cell.idle = cell.ready
+
+
+def patient(ref: ActorRef[Any]) -> AbstractContextManager[None]:
+    """A block in which the mailbox behind a reference takes all that comes; see `Mailbox.patient`. Elsewhere its link sees to that."""
+    return ref.cell.mailbox.patient() if isinstance(ref, LocalRef) else nullcontext()
 
 
 class Waiting:

@@ -10,7 +10,8 @@ a value is in exactly one of: a waiting sender's hands, the queue, a receiver's 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -78,6 +79,7 @@ class Mailbox(trio.abc.Channel[T]):
         "_receive_closed",
         "_receiving",
         "_send_closed",
+        "backlog",
         "capacity",
         "high",
         "lost",
@@ -109,6 +111,8 @@ class Mailbox(trio.abc.Channel[T]):
         self.normal: deque[T] | _Keyed[T] = deque() if key is None else _Keyed(key)
         self.high: deque[T] | tuple[()] = ()  # a deque takes 600 bytes, and most mailboxes never need this one
         self.lost: dict[Loss, int] = {}
+        self.backlog = 0
+        """So many more ``fail`` has room for, until it is back within its capacity; see `patient`."""
         self.on_arrival: Callable[[], None] | None = None
         """Called when there is something to `pop` and no task waits for it: how the bundle hears of it."""
         self.on_loss = on_loss
@@ -227,6 +231,22 @@ class Mailbox(trio.abc.Channel[T]):
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """A block in which ``fail`` refuses nothing: what was sent while nobody could take it comes all at once.
+
+        Until that has gone, it takes no place from what comes after it.
+        """
+        if self.overflow is not Overflow.FAIL:
+            yield
+            return
+        self.overflow = Overflow.BLOCK
+        try:
+            yield
+        finally:
+            self.overflow = Overflow.FAIL
+            self.backlog = len(self)
+
     def _append(self, value: T, high: bool) -> None:
         if not high:
             self.normal.append(value)
@@ -247,8 +267,11 @@ class Mailbox(trio.abc.Channel[T]):
                 self._lose(older, Loss.CONFLATED)
             return True
         if len(self) < self.capacity:
+            self.backlog = 0
             return True
         if self.overflow is Overflow.FAIL:
+            if len(self) < self.capacity + self.backlog:
+                return True
             self._lose(value, Loss.FULL)
             raise MailboxFull("mailbox", f"its {self.capacity} places are taken")
         if self.overflow is Overflow.DROP_NEWEST:

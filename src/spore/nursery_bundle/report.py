@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell, Failure
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.letters import DeadLetters
@@ -51,6 +52,7 @@ def _actor(cell: Cell) -> ActorStatistics:
     received = sum(edge.sent for edge in cell.edges)
     lost = sum(cell.lost.values())
     queued = len(cell.mailbox) + (len(cell.merge) if cell.merge is not None else 0)
+    actor: Actor[Any] | None = getattr(cell, "actor", None)  # there is none before the first was built
     return ActorStatistics(
         name=cell.name,
         state=cell.state,
@@ -67,6 +69,7 @@ def _actor(cell: Cell) -> ActorStatistics:
         dispatch=Dispatch.INLINE if cell.inline and not cell.is_async else Dispatch.QUEUED,
         blocked=len(cell.mailbox.sending or ()),
         error=_last_error(cell.failure) if cell.failure is not None else None,
+        skipped=dict(actor.skipped()) if actor is not None else {},
     )
 
 

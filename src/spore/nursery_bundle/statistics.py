@@ -130,6 +130,8 @@ class ActorStatistics:
     """How many senders in this process wait for room in its mailbox."""
     error: LastError | None = None
     """The last one of any of its incarnations in this bundle."""
+    skipped: Mapping[str, int] = attrs.field(factory=dict)
+    """What the actor itself says that it did not use, by reason: see `Actor.skipped`."""
 
 
 @attrs.frozen

@@ -106,6 +106,8 @@ class Policy(enum.IntEnum):
     DROP_OLDEST = 3
     DROP_NEWEST = 4
     CONFLATE = 5
+    PAUSED = 6
+    """Of one that fails: it pauses, and refuses nothing meanwhile."""
 
 
 @record

@@ -23,7 +23,7 @@ from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.policy import Loss
-from spore.relay.control import Advance, Idle, Reason
+from spore.relay.control import Advance, Idle, Policy, Reason
 from spore.relay.incoming import Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import Outgoing
 from spore.relay.session import Session
@@ -81,17 +81,23 @@ class Delivery:
                 link.arrived.clear()
 
     def pause(self, inside: frozenset[str]) -> None:
-        """Hand over only what comes from these senders."""
+        """Hand over only what comes from these senders, and have nobody refused meanwhile."""
         self._inside = inside
         for link, pump in self._pumps.items():
             if self._waits(link):
                 pump.cancel()
+        for link in self._inbound:
+            if self._waits(link) and link.policy is Policy.FAIL:
+                self._session.tell_policy(link, Policy.PAUSED)
 
     def resume(self) -> None:
         """Hand over everything again, and what has come since."""
         self._inside = None
         for link in tuple(self._inbound):
             self.deliver(link)
+            attached = self._session.attached.get(link.receiver)
+            if attached is not None and link.policy is not attached.policy:
+                self._session.tell_policy(link, attached.policy)
 
     @property
     def busy(self) -> bool:
@@ -106,6 +112,8 @@ class Delivery:
         ref = self.receivers.get(link.receiver)
         if ref is not None and link not in self._inbound:
             self._inbound[link] = Inbound(ref, link.sender, link.port)
+        if self._waits(link) and link.policy is Policy.FAIL:
+            link.policy = Policy.PAUSED
 
     def closed(self, link: Incoming) -> None:
         """Its sender has closed a link, or it was forgotten."""

@@ -28,7 +28,7 @@ from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import Outlet
-from spore.relay.control import IN_LINK, KEPT_ANSWERS, Accept, Ask, Begin, Open, Position, Reason, Reply
+from spore.relay.control import IN_LINK, KEPT_ANSWERS, Accept, Ask, Begin, Open, Policy, Position, Reason, Reply
 from spore.relay.waiting import Waiting, WaitingRoom
 
 __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
@@ -365,9 +365,19 @@ class Outgoing:
         self._active = 0
         self.to_send.clear()
 
-    def accept(self, accept: Accept) -> Begin:
-        """A receiver is there, and has told where it stands; go on from there."""
+    def accept(self, accept: Accept) -> Begin | None:
+        """A receiver is there, and has told where it stands; go on from there.
+
+        Returns:
+            From which number on; None to one that was there already, and has another window or policy now.
+        """
         member = self.members.get(accept.receiver)
+        if member is not None and member.index == accept.member:
+            member.acked = max(member.acked, min(accept.handled, self._last))
+            self._adopt(member, accept)
+            self._promote()
+            self.on_change()
+            return None
         if member is None:  # a topic has a new subscriber: it gets what comes from now on
             member = self.members[accept.receiver] = Member(accept.receiver, acked=self._last)
             start = self._last + 1
@@ -387,14 +397,20 @@ class Outgoing:
         member.index = accept.member
         if not self.topic:
             self.denied = None
-        member.window = max(1, accept.window)
-        self._window = min(other.window for other in self.members.values() if other.index is not None)
-        self.waiting.adopt(Overflow[accept.policy.name], self._window, keyed=self.options.key is not None)
-        self._forget_acked()
+        self._adopt(member, accept)
         self._rewind(start)
         self._promote()
         self.on_change()
         return Begin(self.channel, accept.member, start, self._unanswered(start))
+
+    def _adopt(self, member: Member, accept: Accept) -> None:
+        """Let be under way, and do with what finds no room, what the receiver says."""
+        member.window = max(1, accept.window)
+        self._window = min(other.window for other in self.members.values() if other.index is not None)
+        paused = accept.policy is Policy.PAUSED
+        overflow = Overflow.FAIL if paused else Overflow[accept.policy.name]
+        self.waiting.adopt(overflow, self._window, keyed=self.options.key is not None, paused=paused)
+        self._forget_acked()
 
     def _unanswered(self, start: int) -> tuple[int, ...]:
         """The asks that are not sent again, and whose answers were lost with a connection, or are still to come."""

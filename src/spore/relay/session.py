@@ -217,8 +217,11 @@ class Session:
             self._say(Attach(name, topics))
 
     def positions(self, name: str) -> list[LinkPosition]:
-        """Where a receiver stands with each of its links. Exact once it handles nothing any more."""
-        return [
+        """Where a receiver stands with each of its links. Exact once it handles nothing any more.
+
+        With one that has not come by since it was taken over it stands where its predecessor did.
+        """
+        found = [
             LinkPosition(
                 client=link.client,
                 link=link.link,
@@ -229,6 +232,7 @@ class Session:
             for link in self._links.values()
             if link.receiver == name and link.known and not link.plain
         ]
+        return found + [position for position in self._taken_over.values() if position.receiver == name]
 
     def take_over(self, positions: Iterable[LinkPosition]) -> None:
         """Go on where a predecessor stands. To be called before its receivers are attached here."""
@@ -272,6 +276,12 @@ class Session:
         if self.ready and self._announced.get(link.channel) is link:
             self.acknowledge()
             self._say(denial)
+
+    def tell_policy(self, link: Incoming, policy: Policy) -> None:
+        """From now on the sender of a link does this with what finds no room."""
+        link.policy = policy
+        if self.ready and self._announced.get(link.channel) is link:
+            self._say(self._acceptance(link))
 
     def acknowledge(self) -> None:
         """Acknowledge what was handled, of each link once all that it may have led to is on its way: else that would die with
@@ -477,7 +487,10 @@ class Session:
         link.announced(announce)
         self._announced[announce.channel] = link
         self.on_announced(link)
-        self._say(link.accept(self.client, handled=link.acknowledged if link in self._acks_held else link.handled))
+        self._say(self._acceptance(link))
+
+    def _acceptance(self, link: Incoming) -> Accept:
+        return link.accept(self.client, handled=link.acknowledged if link in self._acks_held else link.handled)
 
     def _forget_old_links(self) -> None:
         if len(self._links) > FORGOTTEN_LINKS:
@@ -524,8 +537,9 @@ class Session:
 
     def _accept(self, accept: Accept) -> None:
         link = self.outgoing.get(accept.channel)
-        if link is not None:
-            self._say(link.accept(accept))
+        begin = link.accept(accept) if link is not None else None
+        if begin is not None:
+            self._say(begin)
 
     def _ack(self, ack: Ack) -> None:
         link = self.outgoing.get(ack.channel)

@@ -41,6 +41,9 @@ class WaitingRoom:
     def __init__(self, receiver: str, capacity: int, on_loss: Callable[[Waiting, Loss], None]) -> None:
         self.overflow = Overflow.BLOCK
         self._capacity = capacity
+        self._paused = False
+        self._backlog = 0
+        """So many more ``fail`` has room for, until it is back within its capacity."""
         self._receiver = receiver
         self._on_loss = on_loss
         self._queue: dict[Hashable, Waiting] = {}
@@ -59,8 +62,15 @@ class WaitingRoom:
         """Where the answers go to those that wait, for whom somebody waits."""
         return tuple(waiting.ask for waiting in self._queue.values() if waiting.ask is not None)
 
-    def adopt(self, overflow: Overflow, capacity: int, *, keyed: bool) -> None:
-        """Do as the receiver does. Without a key nothing can be conflated here, and the sender waits."""
+    def adopt(self, overflow: Overflow, capacity: int, *, keyed: bool, paused: bool = False) -> None:
+        """Do as the receiver does. Without a key nothing can be conflated here, and the sender waits.
+
+        While it pauses, ``fail`` refuses nothing. What waits when the pause is over, or when the policy is told for the first time,
+        takes no place from what comes after it.
+        """
+        if not paused and (self._paused or self.overflow is Overflow.BLOCK):
+            self._backlog = len(self._queue)
+        self._paused = paused
         self.overflow = overflow if keyed or overflow is not Overflow.CONFLATE else Overflow.BLOCK
         self._capacity = capacity
 
@@ -86,8 +96,11 @@ class WaitingRoom:
                 self._on_loss(older, Loss.CONFLATED)
             self._queue[kind] = waiting
             return
-        if len(self._queue) >= self._capacity:
-            if self.overflow is Overflow.FAIL:
+        if len(self._queue) < self._capacity:
+            self._backlog = 0
+        else:
+            room = self._paused or len(self._queue) < self._capacity + self._backlog
+            if self.overflow is Overflow.FAIL and not room:
                 self._on_loss(waiting, Loss.FULL)
                 raise MailboxFull(self._receiver, f"its {self._capacity} places are taken")
             if self.overflow is Overflow.DROP_NEWEST:

@@ -5,6 +5,7 @@ A restart after a failure calls the factory again: let it make a fresh ``inner``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -38,6 +39,9 @@ class MarketDataActor(spore.Actor[MarketMessage]):
         for told in self.inner.process(message):
             self.signals.tell(told)
 
+    def skipped(self) -> Mapping[str, int]:
+        return self.inner.skipped
+
     def snapshot(self) -> Any:
         return spore.to_plain(save_market_data(self.inner))
 
@@ -60,6 +64,9 @@ class SignalGeneratorActor(spore.Actor[SignalMessage]):
                     self.execution.tell(decision)
             elif self.recorder is not None:
                 self.recorder.tell(decision)
+
+    def skipped(self) -> Mapping[str, int]:
+        return self.inner.skipped
 
     def snapshot(self) -> Any:
         return spore.to_plain(save_signal_generator(self.inner))

@@ -6,7 +6,7 @@ returns becomes messages again. This costs what the wire costs: it is a way in, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
@@ -75,6 +75,9 @@ class RelayServiceAdapter(spore.Actor[Any]):
                 if self.out is not None:
                     self.out.tell(told)
         return first
+
+    def skipped(self) -> Mapping[str, int]:
+        return {"TLV of an answer that is not registered here": self.unknown} if self.unknown else {}
 
     def snapshot(self) -> Any:
         """How far the adapter has counted, and what the service's own `snapshot` says.

@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 from spore.migration.interval import Spread
 from spore.migration.page.markup import Markup, joined, tag
+from spore.migration.units import unit_of
 
 __all__ = ["amount", "change", "duration", "exactly", "megabytes", "ranged"]
 
-DURATIONS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
 SPACE = "\N{NO-BREAK SPACE}"
 """Between a number and its unit, which stay on one line."""
 
 
 def duration(ns: float) -> str:
     """Nanoseconds in the unit that suits them, to two or three digits."""
-    scale, unit = next(((scale, unit) for scale, unit in DURATIONS if ns >= scale), DURATIONS[-1])
+    scale, unit = unit_of(ns)
     return f"{amount(ns / scale)}{SPACE}{unit}"
 
 
