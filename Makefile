@@ -11,7 +11,7 @@ PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 PYTEST_FLAGS ?=
 # Files in which flake8-async can find something; it takes its time for each line of the others, too.
 ASYNC_IN = $$(grep -rlE --include='*.py' 'async|await|trio|anyio|BaseException|except:|ExceptionGroup|\.exceptions' $(1))
-BENCHES ?= codec bundle relay journal pipeline shadow switch load
+BENCHES ?= codec bundle relay journal pipeline shadow switch load observe
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
-	@$(PIP) install -c constraints.txt -e '.[cli,live,report]'
+	@$(PIP) install -c constraints.txt -e '.[cli,dashboard,live,metrics,report]'
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.run
@@ -37,6 +37,7 @@ $(VENV)/.%: $(VENV)/.run
 
 demo: $(VENV)/.run  ## Compare both modes on a recorded session: the same signals? and what bundling saves.
 	@$(BIN)/spore compare
+	@echo "Look at it in a browser, live or afterwards: $(BIN)/spore dashboard"
 
 tour: $(VENV)/.run  ## See the parts at work: the pipeline in both modes, a bundle, messages as frames.
 	@$(BIN)/python examples/pipeline_tour.py
@@ -101,4 +102,4 @@ docs: $(VENV)/.run  ## Bring the generated parts of the documentation up to date
 	@$(BIN)/spore schema --markdown >> docs/reference/wire.md
 
 clean:  ## Remove what the other targets made.
-	@rm -rf .venv .venv-3.13 .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results
+	@rm -rf .venv .venv-3.13 .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results screenshots

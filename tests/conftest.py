@@ -7,7 +7,9 @@ import importlib
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -15,6 +17,9 @@ from hypothesis import HealthCheck, Phase, settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background jobs. Processes that tests start would inherit it, and never hear Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Commands that measure keep records, which are not to be among those of whoever runs the tests.
+os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / f"spore-tests-{os.getuid()}")
 
 # One example too large to draw is no finding: layouts with lists of lists draw long ones now and then.
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)

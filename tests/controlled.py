@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import cast
@@ -46,11 +46,14 @@ class FakeSystem:
         self.switched = threading.Event()
         """Set once a switch was made; for those in other threads."""
         self.asked: list[tuple[str, Mode, bool]] = []
+        self.drained = threading.Event()
 
     def mode(self, bundle: str) -> Mode:
         return next(each.mode for each in self.plan.config.bundles if each.name == bundle)
 
-    async def statistics(self, *, patience_s: float = 0) -> SystemStatistics:
+    async def statistics(
+        self, actors: Collection[str] | None = None, *, letters: int = 0, patience_s: float = 0
+    ) -> SystemStatistics:
         await trio.lowlevel.checkpoint()
         return SystemStatistics(units={}, processes={"outside": 7})
 
@@ -86,7 +89,8 @@ async def running(config: Path, said: list[str] | None = None) -> AsyncIterator[
     system = FakeSystem(config)
     path = socket_path(config, load_config(config).control.socket)
     async with claim(path, config) as sock, trio.open_nursery() as nursery:
-        nursery.start_soon(serve_control, sock, cast("System", system), (said if said is not None else []).append)
+        say = (said if said is not None else []).append
+        nursery.start_soon(serve_control, sock, cast("System", system), say, system.drained.set)
         yield system
         nursery.cancel_scope.cancel()
 

@@ -199,7 +199,8 @@ async def relayed(
 ) -> AsyncIterator[System]:
     """A running system, the processes of which all are this one. What is relayed goes over carriers in memory."""
     plan = make_plan(config, local=local)
-    link = LinkSpec(address="unix:memory", heartbeat_s=config.relay.heartbeat_s, messages=plan.messages)
+    heartbeat_s, trace = config.relay.heartbeat_s, config.observe.traces is not None
+    link = LinkSpec(address="unix:memory", heartbeat_s=heartbeat_s, messages=plan.messages, trace=trace)
     made = 0
     async with trio.open_nursery() as nursery:
         relay = Relay(Switchboard(heartbeat_s=config.relay.heartbeat_s), nursery)

@@ -15,6 +15,7 @@ from spore.deploy import (
     FeedConfig,
     Mode,
     MonitorConfig,
+    ObserveConfig,
     RelayConfig,
     ShadowConfig,
     SystemConfig,
@@ -309,6 +310,7 @@ REFERENCE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
         ("## `[relay]`", RelayConfig),
         ("## `[control]`", ControlConfig),
         ("## `[monitor]`", MonitorConfig),
+        ("## `[observe]`", ObserveConfig),
         ("## `[[feeds]]`", FeedConfig),
     ],
 )

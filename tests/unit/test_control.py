@@ -253,7 +253,7 @@ async def test_a_client_that_leaves_in_the_middle_does_not_stop_the_switch(confi
         (b"[" * 4_000 + b"\n", "that is no request: it is no JSON"),
         (b"[]\n", "that is no request: must be a table, not a list"),
         (b"{}\n", "that is no request: do: is missing"),
-        (b'{"do": "stop"}\n', "that is no request: do: must be one of 'status', 'statistics', 'switch', not the string 's"),
+        (b'{"do": "stop"}\n', "that is no request: do: must be one of 'status', 'statistics', 'switch', 'drain', not the string 's"),
         (b'{"do": "status", "x": 1}\n', "that is no request: x: there is no such key here; there is 'do', 'bundle', 'to', "),
         (b'{"do": "switch", "to": "x"}\n', "that is no request: to: must be one of 'shared_memory', 'relay', 'distributed'"),
         (b"x" * (MAX_REQUEST_BYTES + 1), f"that is no request: a line has more than {MAX_REQUEST_BYTES:,} bytes"),

@@ -138,7 +138,7 @@ def actor(name, queued):
 
 def client(*, outstanding=(), waiting=()):
     made = ClientStatistics("c", True, 0, 0, (), (), (), 0, 0, 0, 0)
-    links = [OutgoingStatistics("s", "p", "r", False, 9, each, 0, 0, 0, 0, 0, {}, "") for each in outstanding]
+    links = [OutgoingStatistics("s", "p", "r", False, 9, each, 9, 0, 0, 0, 0, 0, {}, "") for each in outstanding]
     arrived = [IncomingStatistics("c", "s", "p", "r", False, 9, each, 0, 0, 0) for each in waiting]
     return attrs.evolve(made, outgoing=tuple(links), incoming=tuple(arrived))
 

@@ -37,6 +37,9 @@ COMMANDS = (
     "switch",
     "rollback",
     "monitor",
+    "top",
+    "metrics",
+    "dashboard",
 )
 """Each is the function of its name in the module of its name."""
 

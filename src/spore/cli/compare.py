@@ -21,7 +21,10 @@ from spore.cli.replay import pipeline
 from spore.errors import UsageError
 from spore.migration.compare import MODES
 from spore.migration.compare import compare as compare_modes
+from spore.migration.launch import Measured
+from spore.migration.told import measured_facts
 from spore.migration.verdict import verdict_of
+from spore.observe.records import keep_record
 from spore.services import line_of
 
 __all__ = ["DIFFERENT", "UNMET", "compare"]
@@ -92,6 +95,7 @@ def compare(
         raise UsageError(f"--json and --html both say {html}; give each a file of its own")
     chosen = pipeline(config)
     make_page = page_maker(config, feed=feed, repeat=repeat, seconds=seconds) if html is not None else None
+    facts = {"feed": " + ".join(feed), "config": str(config) if config is not None else None}
     with ExitStack() as stack:
         # Opened first, so that nothing is run for a file that cannot be written.
         file = stack.enter_context(open_recording(json, overwrite=force)) if json is not None else None
@@ -103,17 +107,21 @@ def compare(
                 for stream in ("signals", "orders"):
                     to = signals / f"{mode}-{stream}.jsonl"
                     outputs[mode, stream] = stack.enter_context(open_recording(to, overwrite=force))
+        record = stack.enter_context(keep_record("compare", **facts, repeat=repeat, seconds=seconds))
         with LateProgress("comparing", None, in_bytes=False) as progress:
 
             def watch(what: str, done: int, total: int) -> None:
                 progress.reach(done, total=total, what=what)
+                record.tell("progress", what=what, done=done, total=total)
 
-            play = partial(
-                compare_modes, config=chosen, repeat=repeat, seconds=seconds, sustained=find_max, watch=watch
-            )
-            comparison = trio.run(play, *feed)
+            def note(mode: str, turn: int, measured: Measured) -> None:
+                record.tell("measured", **measured_facts(mode, turn, measured))
+
+            play = partial(compare_modes, config=chosen, repeat=repeat, seconds=seconds, sustained=find_max)
+            comparison = trio.run(partial(play, *feed, watch=watch, note=note))
         comparison = keep_prefix(comparison, signals or Path())
         verdict = verdict_of(comparison)
+        record.tell("end", **verdict.plain(comparison))
         if file is not None:
             file.write(jsonlib.dumps(verdict.plain(comparison), indent=2).encode() + b"\n")
         if page is not None and make_page is not None:

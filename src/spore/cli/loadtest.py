@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import attrs
 import trio
 from cyclopts import Parameter
 from rich.console import Console
@@ -24,6 +25,8 @@ from spore.migration.find_max import find_max as search_max
 from spore.migration.load_report import LoadTest, Sample
 from spore.migration.loadtest import check_load
 from spore.migration.loadtest import loadtest as run_test
+from spore.migration.told import test_facts
+from spore.observe.records import Record, keep_record
 
 __all__ = ["NOT_SUSTAINED", "loadtest"]
 
@@ -91,10 +94,12 @@ def loadtest(
     with ExitStack() as stack:
         # Opened first, so that nothing is run for a file that cannot be written.
         file = stack.enter_context(open_recording(json, overwrite=force)) if json is not None else None
+        facts = {"feed": " + ".join(feed), "config": str(config) if config is not None else None, "mode": name}
+        record = stack.enter_context(keep_record("loadtest", **facts, rate=rate, seconds=lasting, find_max=find_max))
         if find_max:
-            found = _search(feed, config=chosen, mode=name, seconds=lasting, start=rate)
+            found = _search(feed, record, config=chosen, mode=name, seconds=lasting, start=rate)
         else:
-            found = _run(feed, config=chosen, mode=name, seconds=lasting, rate=rate)
+            found = _run(feed, record, config=chosen, mode=name, seconds=lasting, rate=rate)
         if file is not None:
             file.write(jsonlib.dumps(found.plain(), indent=2).encode() + b"\n")
     console = Console()
@@ -107,25 +112,45 @@ def loadtest(
     return 0 if found.sustained and found.flat is not False else NOT_SUSTAINED
 
 
-def _run(feed: Sequence[str], *, config: SystemConfig, mode: str, seconds: float, rate: int) -> LoadTest:
+def _run(
+    feed: Sequence[str], record: Record, *, config: SystemConfig, mode: str, seconds: float, rate: int
+) -> LoadTest:
     with LateProgress("loading", None, in_bytes=False) as progress:
 
         def watch(sample: Sample) -> None:
             at_s, memory = int(sample.at_s), sample.memory_bytes / 1e6
             what = f"{mode}, {at_s} s: {sample.waiting:,} waiting, {memory:,.0f} MB"
             progress.reach(at_s, total=int(seconds), what=what)
+            record.tell("progress", what=what, done=sample.at_s, total=seconds)
+            record.tell("sample", **attrs.asdict(sample))
 
         run = partial(run_test, *feed, config=config, mode=mode, seconds=seconds, rate=rate, watch=watch)
-        return trio.run(run)
+        test = trio.run(run)
+    record.tell("end", **_without_samples(test))
+    return test
 
 
-def _search(feed: Sequence[str], *, config: SystemConfig, mode: str, seconds: float, start: int) -> FoundMax:
+def _search(
+    feed: Sequence[str], record: Record, *, config: SystemConfig, mode: str, seconds: float, start: int
+) -> FoundMax:
     with LateProgress("searching", None, in_bytes=False) as progress:
 
         def watch(tests: Sequence[LoadTest], rate: int) -> None:
             last = tests[-1] if tests else None
             before = f", {last.rate:,} {'sustained' if last.sustained else 'too many'}" if last is not None else ""
-            progress.reach(len(tests), total=None, what=f"{mode}: {rate:,} a second{before}")
+            what = f"{mode}: {rate:,} a second{before}"
+            progress.reach(len(tests), total=None, what=what)
+            if last is not None:
+                record.tell("measured", **test_facts(last))
+            record.tell("progress", what=what, done=len(tests), total=None)
 
         run = partial(search_max, *feed, config=config, mode=mode, seconds=seconds, start=start, watch=watch)
-        return trio.run(run)
+        found = trio.run(run)
+    record.tell("measured", **test_facts(found.tests[-1]))
+    record.tell("end", sustained_rate=found.sustained, too_much_rate=found.too_much)
+    return found
+
+
+def _without_samples(test: LoadTest) -> dict[str, Any]:
+    """As JSON can say it; each sample was told when it was taken."""
+    return {key: value for key, value in test.plain().items() if key != "samples"}

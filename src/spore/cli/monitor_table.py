@@ -14,7 +14,7 @@ from rich.text import Text
 from spore.deploy import SystemConfig
 from spore.migration.health import MEANT, ActorHealth, Health
 
-__all__ = ["table", "verdict"]
+__all__ = ["shown_time", "table", "verdict"]
 
 NONE = "–"
 
@@ -39,8 +39,8 @@ def table(health: Health) -> Group:
 def _row(actor: ActorHealth) -> Iterator[str]:
     yield f"  {actor.name}" if actor.state == "running" else f"  {actor.name} ({actor.state})"
     yield f"{actor.per_second:,.0f}"
-    yield _time(actor.waiting_us)
-    yield _time(actor.handling_us)
+    yield shown_time(actor.waiting_us)
+    yield shown_time(actor.handling_us)
     yield f"{actor.queued:,}/{actor.capacity:,}"
     yield f"{sum(actor.lost.values()):,}"
     yield f"{actor.restarts:,}"
@@ -82,7 +82,8 @@ def _reason(reason: str) -> str:
     return f"{words} (meant)" if reason in MEANT else words
 
 
-def _time(us: float | None) -> str:
+def shown_time(us: float | None) -> str:
+    """A time, as people read it."""
     if us is None:
         return NONE
     return f"{us:,.0f} µs" if us < 10_000 else f"{us / 1_000:,.0f} ms"

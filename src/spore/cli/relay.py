@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +12,10 @@ from cyclopts import Parameter
 from spore.errors import UsageError
 from spore.relay import Address, Journal, Limits, Switchboard, TlsFiles, open_relay
 from spore.relay.session import DEFAULT_HEARTBEAT_S
+from spore.relay.token import read_token
 
-__all__ = ["TOKEN_VARIABLE", "read_token", "relay", "tls_files"]
+__all__ = ["relay", "tls_files"]
 
-TOKEN_VARIABLE = "SPORE_TOKEN"  # noqa: S105 - where the token is, not what
 MiB = 1024 * 1024
 
 
@@ -100,20 +99,6 @@ async def _serve(
                 if number == signal.SIGINT:
                     raise KeyboardInterrupt
                 return
-
-
-def read_token(file: Path | None) -> str | None:
-    """The token in a file, or in the environment; None where there is neither.
-
-    Raises:
-        UsageError: if the file is empty.
-    """
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
-    token = file.read_text().strip()
-    if not token:
-        raise UsageError(f"{file}: there is no token in it")
-    return token
 
 
 def tls_files(certificate: Path | None, key: Path | None, ca: Path | None) -> TlsFiles | None:

@@ -13,6 +13,9 @@ from spore.cli.check import import_from_here
 from spore.deploy import Plan, System, load_config, make_plan, run_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
+from spore.deploy.logs import Level, Logs, set_up_logs
+from spore.observe.serving import open_views
+from spore.observe.source import SystemSource
 
 __all__ = ["run"]
 
@@ -20,13 +23,14 @@ INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
 
 
-def run(config: Path, /) -> int:
+def run(config: Path, /, *, log_json: bool = False, log_level: Level | None = None) -> int:
     """Run a system: a process for each bundle in shared_memory, for each actor in relay, for each feed, and for the relay.
 
     A process that dies is started again. SIGTERM and Ctrl-C end the system once everything that was sent has been handled;
     a second Ctrl-C ends it at once. While it runs, `spore monitor`, `spore switch` and `spore rollback` reach it by the same file,
     which one process at a time can run. A system whose feeds have ended ends by itself. Of a bundle in shadow mode it says the first
-    difference to its twin, and in the end what was compared; the exit code does not depend on it.
+    difference to its twin, and in the end what was compared; the exit code does not depend on it. `[observe]` in the file has it serve
+    metrics and the dashboard.
 
     Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
 
@@ -34,9 +38,15 @@ def run(config: Path, /) -> int:
     ----------
     config
         The file, in TOML.
+    log_json
+        Write logs, on stderr, as JSON, an object a line; as `logs = "json"` in `[observe]` does.
+    log_level
+        Write what is at least so serious: debug, which has tracebacks, info, warning (the default), or error.
     """
     import_from_here()
     loaded = load_config(config)
+    observe = loaded.observe
+    set_up_logs(Logs(form="json" if log_json else observe.logs, level=log_level or observe.log_level))
     plan = make_plan(loaded, apart=True, source=str(config))
     return trio.run(_run, plan, config, socket_path(config, loaded.control.socket))
 
@@ -60,7 +70,13 @@ async def _run(plan: Plan, config: Path, control: Path) -> int:
                     stop.set()
 
             nursery.start_soon(obey, signals)
-            async with claim(control, config) as sock, run_plan(plan, say=_say) as system:
+            source = SystemSource(config=config)
+            async with (
+                claim(control, config) as sock,
+                open_views(plan.config.observe, source, _say, config=config, control=control),
+                run_plan(plan, say=_say) as system,
+            ):
+                source.system = system
                 for edge in plan.edges:
                     _say(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}")
                 _say("runs")
@@ -79,7 +95,11 @@ async def _until_over(system: System, stop: trio.Event, sock: socket.socket) -> 
             _say("the feeds have ended")
             stop.set()
 
-        nursery.start_soon(serve_control, sock, system, _say)
+        def drain() -> None:
+            _say("was asked to end: handles what was sent, and ends")
+            stop.set()
+
+        nursery.start_soon(serve_control, sock, system, _say, drain)
         if system.plan.config.feeds:
             nursery.start_soon(feeds)
         await stop.wait()

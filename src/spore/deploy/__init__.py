@@ -2,12 +2,12 @@
 
 Read in this order: `config` (what a file can say), `load` (reading it, strictly), `kinds` (actor classes by name, and what
 can be told from them), `place`, `wires`, `cycles` and `plan` (who is wired to whom, by which route, in which process),
-`spec` (what a process is told), `watching` and `hops` (how the way of messages is timed), `unit` and `feeding` (what one process
+`spec` (what a process is told), `logs` (how it writes its own), `watching` and `hops` (how the way of messages is timed), `unit` and `feeding` (what one process
 runs), `child` (such a process), `supervise` (keeping processes alive), `ground` and `standing` (what outlives a unit), `system` (all
 of it together), `change`, `handover` and `switching` (a bundle goes on in the other mode). Shadow mode is for itself:
 `twin` (what runs beside a bundle), `differences` and `comparing` (what both send), `tapping` (where it is noted), `follower` (the
 life of one twin), `shadow` (from one to the next), `shadow_statistics` (what is known of it). So are commands to a system that
-runs: `control_socket` (where it is reached), `control_words` and `reading` (what is said there), `control` (who answers),
+runs: `control_socket` (where it is reached), `control_words`, `resources` and `reading` (what is said there), `control` (who answers),
 `control_client` (who asks).
 """
 
@@ -18,6 +18,7 @@ from spore.deploy.config import (
     FeedConfig,
     Mode,
     MonitorConfig,
+    ObserveConfig,
     RelayConfig,
     ShadowConfig,
     SystemConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "HopTimes",
     "Mode",
     "MonitorConfig",
+    "ObserveConfig",
     "Plan",
     "RelayConfig",
     "Route",

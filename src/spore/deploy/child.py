@@ -24,6 +24,7 @@ import trio
 
 from spore.deploy.feeding import RunningFeed
 from spore.deploy.handover import Handover
+from spore.deploy.logs import Logs, set_up_logs
 from spore.deploy.shadow import Shadow
 from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.system import run_plan
@@ -48,6 +49,7 @@ class Job:
     unit: UnitSpec | None = None
     feed: FeedSpec | None = None
     relay: RelaySpec | None = None
+    logs: Logs = attrs.field(factory=Logs)
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +60,8 @@ class Command:
     id: int
     """Comes back with the answer."""
     actor: str = ""
+    actors: tuple[str, ...] | None = None
+    letters: int = 0
     receivers: tuple[str, ...] = ()
     idle: bool = False
     inside: tuple[str, ...] = ()
@@ -103,7 +107,8 @@ def main() -> int:
         return 0
     job = from_json(first, Job)
     sys.path[:] = job.path
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    spec = job.unit or job.feed or job.relay
+    set_up_logs(job.logs, part=spec.label if spec is not None else "")
 
     def say(**event: Any) -> None:
         out.write(json.dumps(event) + "\n")
@@ -171,7 +176,7 @@ async def _obey(running: Any, command: Command, say: Callable[..., None]) -> Non
         case "settle":
             value = await running.settle(command.receivers, idle=command.idle)
         case "statistics":
-            value = cattrs.unstructure(await running.statistics())
+            value = cattrs.unstructure(await running.statistics(command.actors, letters=command.letters))
         case "lift_bounds":
             await running.lift_bounds()
         case "stop":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
 
+from spore.deploy.logs import Form, Level
 from spore.deploy.strict import OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
@@ -19,6 +21,7 @@ __all__ = [
     "Mode",
     "MonitorConfig",
     "Names",
+    "ObserveConfig",
     "RelayConfig",
     "ShadowConfig",
     "SystemConfig",
@@ -106,7 +109,7 @@ class RelayConfig:
 
 @attrs.frozen(kw_only=True)
 class ControlConfig:
-    """How `spore switch`, `spore rollback` and `spore monitor` reach a running system: ``[control]``."""
+    """How `spore switch`, `spore rollback`, `spore monitor`, `spore top` and `spore metrics` reach a running system: ``[control]``."""
 
     socket: str | None = None
     """Where `spore run` listens for them: the path of a Unix socket, seen from the folder of this file. By default one in a
@@ -132,6 +135,31 @@ class MonitorConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ObserveConfig:
+    """What `spore run` lets others know of the system: ``[observe]``. Files are seen from the folder of this one."""
+
+    metrics: str | None = None
+    """Where it serves metrics for Prometheus, such as ``"127.0.0.1:9464"``; by default nowhere."""
+    dashboard: str | None = None
+    """Where it serves the dashboard, such as ``"127.0.0.1:8466"``; by default nowhere."""
+    certificate: Path | None = None
+    """For what can be reached from other machines, which needs this, its key and a token: the certificate, in PEM."""
+    key: Path | None = None
+    token_file: Path | None = None
+    """The file with the token that a client has to know. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
+    logs: Form = "text"
+    """How logs are written to stderr: ``text`` or ``json``, a line a record."""
+    log_level: Level = "warning"
+    """What is written: ``debug``, which has tracebacks, ``info``, ``warning`` or ``error``."""
+    traces: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(r"console|https?://\S+"))
+    )
+    """Where traces go: ``"console"``, which is stderr, or the URL of an OTLP endpoint; by default there are none."""
+    trace_every: int = attrs.field(default=1_000, validator=attrs.validators.ge(1))
+    """One in so many events of a feed begins a trace, at each actor that the feed leads to."""
+
+
+@attrs.frozen(kw_only=True)
 class FeedConfig:
     """Where events come from: ``[[feeds]]``."""
 
@@ -151,6 +179,7 @@ class SystemConfig:
     relay: RelayConfig = attrs.field(factory=RelayConfig)
     control: ControlConfig = attrs.field(factory=ControlConfig)
     monitor: MonitorConfig = attrs.field(factory=MonitorConfig)
+    observe: ObserveConfig = attrs.field(factory=ObserveConfig)
     feeds: tuple[FeedConfig, ...] = ()
     modules: Names = ()
     """Modules to import in every process, for the messages that they declare."""

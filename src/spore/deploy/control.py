@@ -19,12 +19,21 @@ import cattrs
 import trio
 
 from spore.deploy.config import Mode
-from spore.deploy.control_words import MAX_REQUEST_BYTES, Answer, BundleStatus, Conversation, Request, Status, read
-from spore.deploy.reading import reading_of
+from spore.deploy.control_words import (
+    MAX_ACTORS,
+    MAX_REQUEST_BYTES,
+    Answer,
+    BundleStatus,
+    Conversation,
+    Request,
+    Status,
+    read,
+)
+from spore.deploy.reading import Reading, joined, reading_of
 from spore.deploy.system import System
 from spore.errors import SporeError, SwitchFailed
 
-__all__ = ["MAX_CLIENTS", "serve_control"]
+__all__ = ["MAX_CLIENTS", "look_at", "serve_control"]
 
 _log = logging.getLogger("spore.deploy")
 MAX_CLIENTS = 16
@@ -32,20 +41,25 @@ IDLE_S = 60.0
 """A client that says nothing, or takes nothing, for so long is sent away."""
 PATIENCE_S = 2.0
 """So long a process of the system may take to say what it has counted."""
+LETTERS = 20
+"""So many of the last dead letters of each process are told."""
 
 
-async def serve_control(sock: socket.socket, system: System, say: Callable[[str], None]) -> None:
+async def serve_control(
+    sock: socket.socket, system: System, say: Callable[[str], None], drain: Callable[[], None]
+) -> None:
     """Answer whoever comes to a socket that listens.
 
     Args:
         sock: of `spore.deploy.control_socket.claim`. It is closed in the end.
         system: what is controlled.
         say: told in one line what a client has had done.
+        drain: has the system handle what was sent, and end. It returns at once.
 
     Cancellation: always a checkpoint. A switch that is under way is cancelled, as `spore.deploy.System.switch` says.
     """
     async with trio.open_nursery() as nursery:
-        desk = Desk(system, say, nursery)
+        desk = Desk(system, say, drain, nursery)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         await trio.serve_listeners(desk.serve, [listener], handler_nursery=nursery)
 
@@ -56,12 +70,16 @@ class Desk:
     Args:
         system: what is controlled.
         say: told in one line what a client has had done.
+        drain: has the system end.
         nursery: where what it has begun goes on without its client.
     """
 
-    def __init__(self, system: System, say: Callable[[str], None], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, system: System, say: Callable[[str], None], drain: Callable[[], None], nursery: trio.Nursery
+    ) -> None:
         self._system = system
         self._say = say
+        self._drain = drain
         self._nursery = nursery
         self._clients = 0
         self._since = _now()
@@ -103,8 +121,10 @@ class Desk:
                 if request.do == "status":
                     await talk.say(_done(self._status()))
                 elif request.do == "statistics":
-                    statistics = await self._system.statistics(patience_s=PATIENCE_S)
-                    await talk.say(_done(reading_of(self._system.plan, statistics)))
+                    await talk.say(_done(await _look(self._system, request.first, request.actors)))
+                elif request.do == "drain":
+                    await talk.say(_done(None))
+                    self._drain()
                 else:
                     idle.deadline = math.inf
                     await self._switch(talk, request)
@@ -166,6 +186,26 @@ class Desk:
                 answer(_done(switched))
             finally:
                 self._under_way = None
+
+
+async def look_at(system: System, actors: tuple[str, ...] = ()) -> Reading:
+    """What a client is told, for whoever has the system in its own process; see `spore.deploy.control_client.Control.statistics`.
+
+    Cancellation: a checkpoint.
+    """
+    parts = [await _look(system, 0, actors)]
+    if not actors:
+        for first in range(MAX_ACTORS, parts[0].total, MAX_ACTORS):
+            parts.append(await _look(system, first, ()))  # noqa: PERF401 - it may be cancelled
+    return joined(parts)
+
+
+async def _look(system: System, first: int, names: tuple[str, ...]) -> Reading:
+    """At no more than `MAX_ACTORS` actors, and only from the first of them at dead letters."""
+    configured = [name for bundle in system.plan.config.bundles for name in bundle.actors]
+    wanted = (names or configured[first:])[:MAX_ACTORS]
+    statistics = await system.statistics(wanted, letters=0 if first else LETTERS, patience_s=PATIENCE_S)
+    return reading_of(system.plan, statistics)
 
 
 def _done(value: Any) -> Answer:

@@ -12,8 +12,8 @@ import trio
 
 from spore.deploy.config import Mode
 from spore.deploy.control_socket import runner_of
-from spore.deploy.control_words import MAX_ANSWER_BYTES, Answer, Conversation, Request, Status, read
-from spore.deploy.reading import Reading
+from spore.deploy.control_words import MAX_ACTORS, MAX_ANSWER_BYTES, Answer, Conversation, Request, Status, read
+from spore.deploy.reading import Reading, joined
 from spore.deploy.strict import Problem, structure
 from spore.deploy.switching import Switched
 from spore.errors import ControlError, NothingRuns, SwitchFailed
@@ -43,15 +43,36 @@ class Control:
         """
         return await self._ask(Request(do="status"), Status)
 
-    async def statistics(self) -> Reading:
-        """A look at everything.
+    async def statistics(self, actors: tuple[str, ...] = ()) -> Reading:
+        """A look at everything, or at what is known of some actors.
+
+        Of many actors it is several looks, one part after the other, so that nobody in the system has to wait for all of it.
+
+        Args:
+            actors: their names, at most `spore.deploy.control_words.MAX_ACTORS`; by default all.
 
         Cancellation: a checkpoint.
 
         Raises:
             ControlError: if there is no answer, or none that makes sense.
         """
-        return await self._ask(Request(do="statistics"), Reading)
+        reading = await self._ask(Request(do="statistics", actors=actors), Reading)
+        if actors:
+            return reading
+        parts = [reading]
+        for first in range(MAX_ACTORS, reading.total, MAX_ACTORS):
+            parts.append(await self._ask(Request(do="statistics", first=first), Reading))  # noqa: PERF401 - it may be cancelled
+        return joined(parts)
+
+    async def drain(self) -> None:
+        """Have everything that was sent be handled, and the system end, as after SIGTERM. It has only begun when this returns.
+
+        Cancellation: a checkpoint; a system that was asked goes on ending.
+
+        Raises:
+            ControlError: if there is no answer, or none that makes sense.
+        """
+        await self._done(Request(do="drain"))
 
     async def switch(
         self, bundle: str, to: Mode, *, cold: bool = False, watch: Callable[[str], None] | None = None
@@ -83,11 +104,14 @@ class Control:
         return self._value(answer, Switched)
 
     async def _ask(self, request: Request, cls: type[T]) -> T:
+        return self._value(await self._done(request), cls)
+
+    async def _done(self, request: Request) -> Answer:
         await self._talk_to(request)
         answer = await self._answer_in_time()
         if answer.event != "done":
             raise self._error(f"the system refuses: {answer.text}")
-        return self._value(answer, cls)
+        return answer
 
     async def _talk_to(self, request: Request) -> None:
         try:

@@ -17,6 +17,7 @@ from spore.deploy.load import said
 from spore.deploy.strict import Problem, structure
 
 __all__ = [
+    "MAX_ACTORS",
     "MAX_ANSWER_BYTES",
     "MAX_REQUEST_BYTES",
     "Answer",
@@ -31,7 +32,8 @@ __all__ = [
 T = TypeVar("T")
 MAX_REQUEST_BYTES = 4_096
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""The statistics of an actor take less than a kilobyte."""
+MAX_ACTORS = 250
+"""So many actors an answer tells of. A process handles nothing while it looks at its own, and that is for a few milliseconds."""
 
 
 class TooLong(ValueError):
@@ -42,13 +44,17 @@ class TooLong(ValueError):
 class Request:
     """What a client asks for."""
 
-    do: Literal["status", "statistics", "switch"]
+    do: Literal["status", "statistics", "switch", "drain"]
     bundle: str = ""
     """Which one to switch."""
     to: Mode | None = None
     """To which mode."""
     cold: bool = False
     """Whether actors that cannot hand over their state may start anew."""
+    first: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    """Of statistics: the place of the first actor, in the order of the configuration. There are at most `MAX_ACTORS` in an answer."""
+    actors: tuple[str, ...] = ()
+    """Or the names of those that are asked for."""
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -93,13 +93,13 @@ class RunningFeed:
         await self._client.drain(*receivers)
         return sum(link.counts.sent for link in self._client.session.outgoing.values())
 
-    async def statistics(self) -> UnitStatistics:
-        """Counts of what was read and sent.
+    async def statistics(self, actors: Collection[str] | None = None, *, letters: int = 0) -> UnitStatistics:
+        """Counts of what was read and sent, as of `spore.deploy.unit.RunningUnit.statistics`.
 
         Cancellation: a checkpoint.
         """
         await trio.lowlevel.checkpoint()
-        client = self._client.statistics() if self._client is not None else None
+        client = self._client.statistics(actors) if self._client is not None else None
         account: Mapping[str, Any] | None = attrs.asdict(self._feed.account) if self._feed is not None else None
         return UnitStatistics(label=self.label, pid=os.getpid(), restarts=0, client=client, account=account)
 

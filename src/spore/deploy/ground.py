@@ -197,7 +197,8 @@ class Ground:
         if socket is None:
             socket = str(Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
         address = f"unix:{socket}"
-        link = LinkSpec(address=address, heartbeat_s=config.heartbeat_s, messages=plan.messages)
+        trace = plan.config.observe.traces is not None
+        link = LinkSpec(address=address, heartbeat_s=config.heartbeat_s, messages=plan.messages, trace=trace)
         return link, RelaySpec(label=RELAY, address=address, heartbeat_s=config.heartbeat_s)
 
 

@@ -21,6 +21,7 @@ from spore.errors import ActorError, SporeError
 from spore.nursery_bundle import ActorRef, ActorState, Bundle
 from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.local import LocalRef, patient
+from spore.nursery_bundle.log import about
 from spore.nursery_bundle.merge import FOREVER, Position
 from spore.nursery_bundle.moving import Held
 from spore.relay import Client
@@ -200,4 +201,5 @@ def send_frame(frame: bytes, ref: ActorRef[Any], ask: Receipt | None = None) -> 
                 case _:
                     ref.tell(item, high)
     except ActorError as error:  # whoever sent it has gone on long ago; it is counted at the actor
-        _log.warning("%s: what was sent while it moved was not taken: %s", ref.name, error)
+        fields = about(actor=ref.name, message_type=type(item).__name__)
+        _log.warning("%s: what was sent while it moved was not taken: %s", ref.name, error, extra=fields)

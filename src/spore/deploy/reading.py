@@ -1,24 +1,41 @@
 """What a look at a running system shows, as it travels over its control socket: flat, plain, and an actor a line.
 
-An actor's counts begin anew with each process that runs it, so they can be compared as long as `ActorReading.pid` is the same.
+Counts begin anew with each process that counts, so they can be compared as long as its number, `ActorReading.pid` or
+`EdgeReading.pid`, is the same. Times are sampled: of an inline actor one message in 256 is timed, of a queue one batch in eight or more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic_ns
 
 import attrs
 
 from spore.deploy.config import Mode
 from spore.deploy.ground import RELAY
-from spore.deploy.plan import Plan
+from spore.deploy.plan import Edge, Plan, Route
+from spore.deploy.resources import cpu_seconds, resident_bytes
 from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import UnitStatistics
-from spore.nursery_bundle.statistics import ActorStatistics, Sampled
+from spore.nursery_bundle.policy import Dispatch, Loss, Overflow
+from spore.nursery_bundle.ref import OUTSIDE
+from spore.nursery_bundle.statistics import ActorStatistics, EdgeStatistics, LastError, Sampled
 from spore.relay.statistics import OutgoingStatistics
 
-__all__ = ["ActorReading", "ProcessReading", "Reading", "ShadowReading", "reading_of"]
+__all__ = [
+    "ActorReading",
+    "EdgeReading",
+    "LetterReading",
+    "ProcessReading",
+    "Reading",
+    "ShadowReading",
+    "joined",
+    "reading_of",
+]
+
+EdgeKey = tuple[str, str, str]
+"""Sender, port, receiver."""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +44,8 @@ class ActorReading:
 
     name: str
     bundle: str
+    process: str = ""
+    """The name of its `ProcessReading`."""
     mode: Mode
     pid: int
     state: str
@@ -37,11 +56,76 @@ class ActorReading:
     queued: int
     """In its mailbox; and, where its messages come through the relay, what was sent and is not acknowledged, if that is more."""
     capacity: int
+    overflow: Overflow = Overflow.BLOCK
+    dispatch: Dispatch = Dispatch.INLINE
+    """How a message reaches it when it is idle."""
+    blocked: int = 0
+    """How many senders in its process wait for room in its mailbox."""
     restarts: int
+    error: LastError | None = None
+    """Why it has failed the last time."""
     handling: Sampled
-    """The time in its handler."""
+    """The time in its handler, and in those that it called inline."""
     waiting: Sampled
     """The time in its mailbox."""
+
+    @property
+    def busy_ns(self) -> float | None:
+        """The time in its handler since it began: an estimate, the mean of what was timed for each message; None if nothing was."""
+        mean = self.handling.mean_ns
+        return None if mean is None else mean * (self.handled + self.failed)
+
+
+@attrs.frozen(kw_only=True)
+class EdgeReading:
+    """A port that leads to an actor; or what comes to one from outside of all actors."""
+
+    sender: str
+    """An actor, a feed such as ``feeds[0]``, or ``outside``."""
+    port: str
+    """Empty for ``outside``."""
+    receiver: str
+    route: Route
+    reason: str
+    """Why this route."""
+    pid: int
+    """The process that counts: the sender's."""
+    messages: int
+    encoded_bytes: int = 0
+    """Written as frames, those written again included. 0 by reference."""
+    saved_bytes: int = 0
+    """By reference: what the messages would have taken as frames. An estimate from one message in 256; see
+    `spore.nursery_bundle.scales`."""
+    outstanding: int = 0
+    """Through the relay: accepted, and not acknowledged yet."""
+    window: int = 0
+    """Through the relay: how many of them may be under way. By reference: the receiver's capacity."""
+    full: bool = False
+    """Whether a sender that waits for room would have to wait now."""
+    denied: str = ""
+    """Why nothing more is taken; empty while it is."""
+    lost: dict[str, int] = attrs.field(factory=dict)
+    """Through the relay: what the receiver's policy gave up before it left, by reason. It is in `ActorReading.lost`, too."""
+
+
+@attrs.frozen(kw_only=True)
+class LetterReading:
+    """A dead letter."""
+
+    process: str
+    pid: int
+    number: int
+    """It was the so manieth of its process, from 1."""
+    actor: str
+    sender: str
+    """Empty where several have sent to the actor: a mailbox does not know who sent what."""
+    reason: str
+    message: str
+    """Its class."""
+    text: str
+    """Its ``repr``, at most 200 characters."""
+    error: str
+    """One line; empty where no handler raised."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,12 +133,19 @@ class ProcessReading:
     """One process."""
 
     name: str
+    """``outside`` is the one that was started by hand, and controls the others."""
     pid: int
     """0 while there is none."""
     restarts: int = 0
     dead_letters: int = 0
     answers: bool = True
     """Whether it has said in time what it has counted."""
+    reconnects: int = 0
+    """How often its connection to the relay was lost."""
+    cpu_s: float | None = None
+    """User and system time so far; None while there is no process."""
+    resident_bytes: int | None = None
+    """Its memory, what it shares with others included."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,32 +159,49 @@ class ShadowReading:
     compared: int
     different: int
     skipped: int
+    first: str = ""
+    """The first difference, in one line."""
 
 
 @attrs.frozen(kw_only=True)
 class Reading:
-    """A moment's view of a system."""
+    """A moment's view of a system, or of a part of it."""
 
     at_ns: int
     """By a clock that only goes on."""
+    node: str = ""
+    """The machine's name."""
+    total: int = 0
+    """How many actors the configuration has; `actors` may be some of them."""
     actors: tuple[ActorReading, ...]
+    """In the order of the configuration, those whose process has answered."""
+    edges: tuple[EdgeReading, ...] = ()
+    """Those that lead to these actors, and whose counts are known."""
     processes: tuple[ProcessReading, ...]
     shadows: tuple[ShadowReading, ...]
+    letters: tuple[LetterReading, ...] = ()
+    """The last dead letters of each process, oldest first."""
+
+
+def joined(parts: Sequence[Reading]) -> Reading:
+    """Looks at one part of a system after the other as one; what is not of single actors is of the first."""
+    return attrs.evolve(
+        parts[0],
+        actors=tuple(actor for part in parts for actor in part.actors),
+        edges=tuple(edge for part in parts for edge in part.edges),
+    )
 
 
 def reading_of(plan: Plan, statistics: SystemStatistics) -> Reading:
     """The same as `spore.deploy.SystemStatistics`, as it travels."""
     units = statistics.units
-    clients = [
-        client for client in (statistics.client, *(unit.client for unit in units.values())) if client is not None
-    ]
-    links: dict[str, list[OutgoingStatistics]] = {}
-    for client in clients:
-        for link in client.outgoing:
-            links.setdefault(link.receiver, []).append(link)
+    links = _links(statistics)
+    to_actor: dict[str, list[OutgoingStatistics]] = {}
+    for link, _ in links:
+        to_actor.setdefault(link.receiver, []).append(link)
     modes = {bundle.name: bundle.mode for bundle in plan.config.bundles}
     actors = {
-        actor.name: _actor(actor, unit, modes, links.get(actor.name, ()))
+        actor.name: _actor(actor, unit, modes, to_actor.get(actor.name, ()))
         for unit in units.values()
         if unit.bundle is not None
         for actor in unit.bundle.actors.values()
@@ -102,56 +210,179 @@ def reading_of(plan: Plan, statistics: SystemStatistics) -> Reading:
     configured = [name for bundle in plan.config.bundles for name in bundle.actors]
     return Reading(
         at_ns=monotonic_ns(),
+        node=platform.node(),
+        total=len(configured),
         actors=tuple(actors[name] for name in configured if name in actors),
+        edges=tuple(_edges(plan, units, links, actors)),
         processes=tuple(_processes(statistics)),
-        shadows=tuple(
-            ShadowReading(
-                bundle=unit.shadow.bundle,
-                pid=unit.pid,
-                state=unit.shadow.state.value,
-                reason=unit.shadow.reason,
-                compared=unit.shadow.compared,
-                different=unit.shadow.different,
-                skipped=unit.shadow.skipped,
-            )
-            for unit in units.values()
-            if unit.shadow is not None
-        ),
+        shadows=tuple(_shadows(units.values())),
+        letters=tuple(_letters(units.values())),
     )
 
 
+def _links(statistics: SystemStatistics) -> list[tuple[OutgoingStatistics, int]]:
+    """All links, each with the number of the process that counts."""
+    here = statistics.client.outgoing if statistics.client is not None else ()
+    links = [(link, statistics.processes[OUTSIDE]) for link in here]
+    for unit in statistics.units.values():
+        links += [(link, unit.pid) for link in (unit.client.outgoing if unit.client is not None else ())]
+    return links
+
+
 def _actor(
-    actor: ActorStatistics, unit: UnitStatistics, modes: dict[str, Mode], links: Iterable[OutgoingStatistics]
+    actor: ActorStatistics, unit: UnitStatistics, modes: Mapping[str, Mode], links: Iterable[OutgoingStatistics]
 ) -> ActorReading:
     assert unit.bundle is not None  # noqa: S101 - the actor was found in it
-    lost = {reason.value: count for reason, count in actor.lost.items()}
-    for link in links:
-        for reason, count in link.lost.items():
-            lost[reason.value] = lost.get(reason.value, 0) + count
     return ActorReading(
         name=actor.name,
         bundle=unit.bundle.name,
+        process=unit.label,
         mode=modes[unit.bundle.name],
         pid=unit.pid,
         state=actor.state.value,
         handled=actor.handled,
         failed=actor.failed,
-        lost=lost,
+        lost=_summed(actor.lost, *(link.lost for link in links)),
         queued=max(actor.queued, sum(link.outstanding for link in links)),
         capacity=actor.capacity,
+        overflow=actor.overflow,
+        dispatch=actor.dispatch,
+        blocked=actor.blocked,
         restarts=actor.restarts,
+        error=actor.error,
         handling=actor.handling,
         waiting=actor.waiting,
+    )
+
+
+def _summed(*losses: Mapping[Loss, int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for lost in losses:
+        for reason, count in lost.items():
+            total[reason.value] = total.get(reason.value, 0) + count
+    return total
+
+
+def _edges(
+    plan: Plan,
+    units: Mapping[str, UnitStatistics],
+    sent: Iterable[tuple[OutgoingStatistics, int]],
+    actors: Mapping[str, ActorReading],
+) -> Iterator[EdgeReading]:
+    """Those of the plan, and then those that come from outside. What came over a link is counted at its sender's end alone."""
+    over: dict[EdgeKey, list[tuple[OutgoingStatistics, int]]] = {}
+    for link, pid in sent:
+        over.setdefault((link.sender, link.port, link.receiver), []).append((link, pid))
+    inside: dict[EdgeKey, tuple[EdgeStatistics, int]] = {
+        (edge.sender, edge.port, edge.receiver): (edge, unit.pid)
+        for unit in units.values()
+        if unit.bundle is not None
+        for edge in unit.bundle.edges
+    }
+    planned = {(edge.sender, edge.port, edge.receiver): edge for edge in plan.edges}
+    for key, edge in planned.items():
+        if edge.receiver not in actors:
+            continue
+        if edge.route is Route.RELAY and (links := over.get(key) or over.get((edge.sender, "", edge.receiver))):
+            yield _relayed(key, edge.reason, links)  # a feed's own links know of no port
+        elif edge.route is Route.REFERENCE and key in inside:
+            yield _by_reference(edge, *inside[key], actors[edge.receiver])
+    for key, found in over.items():
+        if key[0] == OUTSIDE and key[2] in actors:
+            yield _relayed(key, "it comes from another process", found)
+    for key, (counted, pid) in inside.items():
+        if key[0] == OUTSIDE and counted.sent and key not in over and key[2] in actors:
+            reason = "it comes from the same process"
+            edge = Edge(OUTSIDE, key[1], key[2], Route.REFERENCE, reason, "")
+            yield _by_reference(edge, counted, pid, actors[key[2]])
+
+
+def _relayed(key: EdgeKey, reason: str, found: list[tuple[OutgoingStatistics, int]]) -> EdgeReading:
+    """An edge with its links: one, and one more where something was sent with high priority."""
+    links = [link for link, _ in found]
+    return EdgeReading(
+        sender=key[0],
+        port=key[1],
+        receiver=key[2],
+        route=Route.RELAY,
+        reason=reason,
+        pid=found[0][1],
+        messages=sum(link.sent for link in links),
+        encoded_bytes=sum(link.bytes for link in links),
+        outstanding=sum(link.outstanding for link in links),
+        window=sum(link.window for link in links),
+        full=any(link.outstanding >= link.window for link in links),
+        denied=next((link.denied for link in links if link.denied), ""),
+        lost=_summed(*(link.lost for link in links)),
+    )
+
+
+def _by_reference(edge: Edge, counted: EdgeStatistics, pid: int, receiver: ActorReading) -> EdgeReading:
+    return EdgeReading(
+        sender=edge.sender,
+        port=edge.port,
+        receiver=edge.receiver,
+        route=Route.REFERENCE,
+        reason=edge.reason,
+        pid=pid,
+        messages=counted.sent,
+        saved_bytes=counted.saved_bytes,
+        window=receiver.capacity,
+        full=receiver.queued >= receiver.capacity,
     )
 
 
 def _processes(statistics: SystemStatistics) -> Iterator[ProcessReading]:
     for name, pid in statistics.processes.items():
         unit = statistics.units.get(name)
+        client = statistics.client if name == OUTSIDE else unit.client if unit is not None else None
+        cpu_s, memory = _taken(pid)
         yield ProcessReading(
             name=name,
             pid=pid,
             restarts=unit.restarts if unit is not None else statistics.relay_restarts if name == RELAY else 0,
             dead_letters=unit.bundle.dead_letters if unit is not None and unit.bundle is not None else 0,
             answers=name not in statistics.silent,
+            reconnects=client.reconnects if client is not None else 0,
+            cpu_s=cpu_s,
+            resident_bytes=memory,
         )
+
+
+def _taken(pid: int) -> tuple[float | None, int | None]:
+    """CPU time and memory of a process; None of one that has just ended."""
+    try:
+        return (cpu_seconds([pid]), resident_bytes(pid)) if pid else (None, None)
+    except OSError:
+        return None, None
+
+
+def _shadows(units: Iterable[UnitStatistics]) -> Iterator[ShadowReading]:
+    for unit in units:
+        if (shadow := unit.shadow) is not None:
+            yield ShadowReading(
+                bundle=shadow.bundle,
+                pid=unit.pid,
+                state=shadow.state.value,
+                reason=shadow.reason,
+                compared=shadow.compared,
+                different=shadow.different,
+                skipped=shadow.skipped,
+                first=str(shadow.first) if shadow.first is not None else "",
+            )
+
+
+def _letters(units: Iterable[UnitStatistics]) -> Iterator[LetterReading]:
+    for unit in units:
+        for letter in unit.letters:
+            yield LetterReading(
+                process=unit.label,
+                pid=unit.pid,
+                number=letter.number,
+                actor=letter.actor,
+                sender=letter.sender,
+                reason=letter.reason.value,
+                message=letter.message,
+                text=letter.text,
+                error=letter.error,
+            )

@@ -62,6 +62,8 @@ class ActorSpec:
     options: ActorConfig
     state: Any = None
     """What a predecessor's `spore.Actor.snapshot` returned; None for an actor that begins afresh."""
+    begins_traces: bool = False
+    """Whether a feed leads to it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +74,8 @@ class LinkSpec:
     heartbeat_s: float
     messages: tuple[str, ...]
     """What both ends of a link have to mean alike, each as ``package.module:Class``."""
+    trace: bool = False
+    """Whether messages carry the trace that they belong to."""
 
 
 @attrs.frozen(kw_only=True)
@@ -93,6 +97,9 @@ class UnitSpec:
     """Those of the whole system that are measured."""
     twin: Twin | None = None
     """What runs beside it in shadow mode."""
+    traces: str | None = None
+    """Where traces go; see `spore.deploy.ObserveConfig`."""
+    trace_every: int = 1
     heir: bool = False
     """Whether it waits, ready, until it takes over from units that run."""
 
@@ -145,6 +152,7 @@ def spec_of(
         feed = plan.config.feeds[int(unit.name[len("feeds[") : -1])]
         targets = tuple(ports[unit.name, "to"])
         return FeedSpec(label=unit.label, name=unit.name, feed=feed, targets=targets, link=link, modules=modules)
+    fed = {name for each in plan.config.feeds for name in each.to}
     actors = tuple(
         ActorSpec(
             name=name,
@@ -152,6 +160,7 @@ def spec_of(
             ports={port: tuple(targets) for (sender, port), targets in ports.items() if sender == name},
             options=plan.actors[name].config,
             state=(states or {}).get(name),
+            begins_traces=name in fed,
         )
         for name in unit.actors
     )
@@ -164,6 +173,8 @@ def spec_of(
         link=link,
         modules=modules,
         hops=hops,
+        traces=plan.config.observe.traces,
+        trace_every=plan.config.observe.trace_every,
     )
     if unit.bundle is None:
         return spec

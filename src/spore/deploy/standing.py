@@ -16,6 +16,7 @@ import trio
 from spore.errors import ActorError, ActorStopped, AskTimeout, LinkDenied
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.local import patient
+from spore.nursery_bundle.log import about
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S
 
 __all__ = ["StandingRef"]
@@ -82,7 +83,8 @@ class StandingRef(ActorRef[M]):
                 try:
                     call()
                 except ActorError as error:  # whoever told it has gone on long ago; it is counted at the actor
-                    _log.warning("%s: what was told while it moved was not taken: %s", self.name, error)
+                    fields = about(actor=self.name)
+                    _log.warning("%s: what was told while it moved was not taken: %s", self.name, error, extra=fields)
         self._changed.unpark_all()
 
     # For senders

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -108,7 +109,8 @@ def structure_fields(
     return values, found
 
 
-def arguments(cls: type) -> dict[str, tuple[Any, bool]]:
+@lru_cache(maxsize=256)  # annotations take far longer to resolve than a value to read
+def arguments(cls: type) -> Mapping[str, tuple[Any, bool]]:
     """What the constructor of an attrs class takes: for each name the type, and whether it has to be given."""
     hints = get_type_hints(cls, include_extras=True)
     return {

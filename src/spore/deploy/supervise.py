@@ -20,6 +20,7 @@ import cattrs
 import trio
 
 from spore.deploy.handover import Handover
+from spore.deploy.logs import logs_here
 from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.unit import UnitStatistics
 from spore.errors import RestartLimit, UnitFailed
@@ -246,15 +247,15 @@ class Child:
         """
         return self.restarts, await self.ask("settle", receivers=receivers, idle=idle)
 
-    async def statistics(self) -> UnitStatistics:
-        """Counts of everything in it, since it was started the last time.
+    async def statistics(self, actors: Collection[str] | None = None, *, letters: int = 0) -> UnitStatistics:
+        """Counts of everything in it, since it was started the last time; see `spore.deploy.unit.RunningUnit.statistics`.
 
         Cancellation: a checkpoint.
 
         Raises:
             Died: if it ended instead.
         """
-        value = await self.ask("statistics")
+        value = await self.ask("statistics", actors=actors if actors is None else tuple(actors), letters=letters)
         found: UnitStatistics = cattrs.structure({**value, "restarts": self.restarts}, UnitStatistics)
         return found
 
@@ -363,7 +364,7 @@ class Answer:
 
 def _job(spec: UnitSpec | FeedSpec | RelaySpec) -> dict[str, Any]:
     kind = "unit" if isinstance(spec, UnitSpec) else "feed" if isinstance(spec, FeedSpec) else "relay"
-    return {"path": [entry or os.getcwd() for entry in sys.path], kind: spec}
+    return {"path": [entry or os.getcwd() for entry in sys.path], kind: spec, "logs": logs_here()}
 
 
 def _ended(code: int | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -144,10 +144,14 @@ class System:
         finally:
             self._switching.release()
 
-    async def statistics(self, *, patience_s: float = math.inf) -> SystemStatistics:
+    async def statistics(
+        self, actors: Collection[str] | None = None, *, letters: int = 0, patience_s: float = math.inf
+    ) -> SystemStatistics:
         """Counts of everything, as each process tells them.
 
         Args:
+            actors: the names of those of which to say something, and of what is sent to them; by default all.
+            letters: so many of the last dead letters of each process.
             patience_s: how long to wait for an answer. A process that hangs, or is just being started again, may have none.
 
         Cancellation: a checkpoint.
@@ -157,7 +161,7 @@ class System:
 
         async def ask(label: str) -> None:
             with trio.move_on_after(patience_s):
-                if (found := await self._statistics_of(label)) is not None:
+                if (found := await self._statistics_of(label, actors, letters)) is not None:
                     units[label] = found
 
         async with trio.open_nursery() as nursery:
@@ -169,7 +173,7 @@ class System:
         processes = {label: unit.pid for label, unit in answered.items()} | silent | {OUTSIDE: os.getpid()}
         if relay is not None:
             processes[RELAY] = relay.pid
-        client = self._client.statistics() if self._client is not None else None
+        client = self._client.statistics(actors) if self._client is not None else None
         return SystemStatistics(
             units=answered,
             processes=processes,
@@ -178,11 +182,11 @@ class System:
             silent=tuple(silent),
         )
 
-    async def _statistics_of(self, label: str) -> UnitStatistics | None:
+    async def _statistics_of(self, label: str, actors: Collection[str] | None, letters: int) -> UnitStatistics | None:
         """Of a unit, whichever incarnation of it answers; None if a switch has ended it."""
         while (running := self.running.get(label)) is not None:
             try:
-                return await running.statistics()
+                return await running.statistics(actors, letters=letters)
             except Died:
                 continue
         return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from operator import attrgetter
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 import trio
 
-from spore.codec import wire_difference
+from spore.codec import encoded_size, wire_difference
 from spore.deploy.handover import Handover, hand_over, send_again
 from spore.deploy.hops import Hop, HopTimes, Probe
 from spore.deploy.kinds import find_kind
@@ -28,9 +28,9 @@ from spore.deploy.shadow import Shadow
 from spore.deploy.shadow_statistics import ShadowStatistics
 from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
-from spore.errors import UsageError
+from spore.errors import EncodeError, UsageError
 from spore.message import Schema, message_type
-from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, open_bundle
+from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.supervision import AS_IT_IS
@@ -62,6 +62,8 @@ class UnitStatistics:
     """What was noted here of hops that are measured."""
     shadow: ShadowStatistics | None = None
     """Of a bundle in shadow mode."""
+    letters: tuple[LetterStatistics, ...] = ()
+    """The last dead letters, as many as were asked for."""
 
 
 class RunningUnit:
@@ -92,6 +94,7 @@ class RunningUnit:
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
         self._probes: list[Probe] = []
+        self._tracing: Any = None
 
     async def run(self) -> None:
         """Run it to its end.
@@ -105,12 +108,14 @@ class RunningUnit:
         for module in spec.modules:
             importlib.import_module(module)
         beside: AbstractAsyncContextManager[None] = nullcontext() if self._shadow is None else self._shadow.beside()
-        async with open_link(spec.link, spec.label) as self.client, beside:
+        async with _open_tracing(spec) as self._tracing, open_link(spec.link, spec.label) as self.client, beside:
             async with open_bundle(
                 spec.bundle,
                 drain_timeout_s=spec.drain_timeout_s,
                 supervision=spec.supervision,
                 verifier=wire_difference,
+                size_of=_frame_bytes,
+                trace=spec.traces is not None,
             ) as bundle:
                 self.bundle = bundle
                 await (self._wait_to_go_on() if spec.heir else self._begin(bundle))
@@ -165,6 +170,10 @@ class RunningUnit:
             fields = dict(given)
             if moved is not None:
                 factory = _first(moved, factory)
+        if self._tracing is not None:
+            factory = self._tracing.factory(
+                factory, actor=spec.name, bundle=self.spec.bundle, begins=spec.begins_traces
+            )
         for hop in self.spec.hops:
             if hop.receiver == spec.name:
                 factory = watched(factory, self._probe(hop, sent=False))
@@ -231,14 +240,22 @@ class RunningUnit:
         links = self.client.session.outgoing.values() if self.client is not None else ()
         return received + sum(link.counts.sent for link in links)
 
-    async def statistics(self) -> UnitStatistics:
+    async def statistics(self, actors: Collection[str] | None = None, *, letters: int = 0) -> UnitStatistics:
         """Counts of everything in it.
+
+        Args:
+            actors: the names of those of which to say something, and of what is sent to them; by default all. Others may be among them.
+            letters: so many of the last dead letters.
 
         Cancellation: a checkpoint.
         """
         await trio.lowlevel.checkpoint()
-        bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
-        client = self.client.statistics() if self.client is not None else None
+        wanted = frozenset(actors) if actors is not None else None
+        bundle = self._last and _only(self._last, wanted)
+        if bundle is None and self.bundle is not None:
+            own = None if wanted is None else [actor.name for actor in self.spec.actors if actor.name in wanted]
+            bundle = self.bundle.statistics(own)
+        client = self.client.statistics(wanted) if self.client is not None else None
         return UnitStatistics(
             label=self.label,
             pid=os.getpid(),
@@ -247,6 +264,7 @@ class RunningUnit:
             client=client,
             hops=tuple(probe.times() for probe in self._probes),
             shadow=self._shadow.statistics() if self._shadow is not None else None,
+            letters=self.bundle.last_letters(letters) if self.bundle is not None else (),
         )
 
     async def lift_bounds(self) -> None:
@@ -432,8 +450,20 @@ async def open_link(spec: LinkSpec | None, name: str) -> AsyncIterator[Client | 
         return
     schema = Schema.of(message_type(_class(path)) for path in spec.messages)
     session = Session(name, heartbeat_s=spec.heartbeat_s, schema=schema)
-    async with open_client(spec.address, name=name, session=session) as client:
+    async with open_client(spec.address, name=name, session=session, trace=spec.trace) as client:
         yield client
+
+
+def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
+    """What makes spans, by name: it needs packages that nobody else does, and knows more of a system than this layer."""
+    if spec.traces is None:
+        return nullcontext()
+    try:
+        tracing = importlib.import_module("spore.observe.tracing")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"traces need {error.name}, which is not installed: pip install 'spore[traces]'") from None
+    opened: AbstractAsyncContextManager[Any] = tracing.open_tracing(spec.traces, spec.label, every=spec.trace_every)
+    return opened
 
 
 def remote_ref(client: Client, target: Target, *, sender: str = OUTSIDE) -> RemoteRef[Any]:
@@ -463,6 +493,25 @@ def _first(actor: Actor[Any], factory: Callable[..., Actor[Any]]) -> Callable[..
         return first.pop() if first else factory(**fields)
 
     return make
+
+
+def _only(bundle: BundleStatistics, actors: Collection[str] | None) -> BundleStatistics:
+    """What is known of some actors of a bundle that has ended."""
+    if actors is None:
+        return bundle
+    return attrs.evolve(
+        bundle,
+        actors={name: actor for name, actor in bundle.actors.items() if name in actors},
+        edges=tuple(edge for edge in bundle.edges if edge.receiver in actors),
+    )
+
+
+def _frame_bytes(message: Any) -> int:
+    """What a message takes as a frame; nothing if it cannot travel, because then it would not have been sent."""
+    try:
+        return encoded_size(message)
+    except EncodeError:
+        return 0
 
 
 def _class(path: str) -> type:

@@ -1,4 +1,4 @@
-"""Handlers that are watched: somebody knows of each message that an actor handles, before the actor does.
+"""Handlers with something around them: a watcher who knows of each message before the actor does, for one.
 
 What is sent is watched with `spore.nursery_bundle.ports.WatchedRef`. An actor that nobody watches runs none of this.
 """
@@ -12,36 +12,49 @@ from typing import Any
 from spore.nursery_bundle import Actor
 from spore.nursery_bundle.ports import Watcher
 
-__all__ = ["watched"]
+__all__ = ["around", "watched"]
+
+Handle = Callable[[Actor[Any], Any], Any]
+"""As it stands in a class: a plain function, or one that returns an awaitable."""
 
 
-def watched(factory: Callable[..., Actor[Any]], watcher: Watcher) -> Callable[..., Actor[Any]]:
-    """A factory of the same actors, whose messages somebody notes."""
+def around(factory: Callable[..., Actor[Any]], wrap: Callable[[Handle, bool], Handle]) -> Callable[..., Actor[Any]]:
+    """A factory of the same actors, with something around their handlers.
+
+    Args:
+        factory: of the actors.
+        wrap: makes one handler of another, as async as that is, which it is told.
+    """
 
     def make(**fields: Any) -> Actor[Any]:
         actor = factory(**fields)
-        object.__setattr__(actor, "__class__", _watched_class(type(actor), watcher))  # of a frozen one, too
+        cls = type(actor)
+        handle: Any = cls.handle
+        wrapped = wrap(handle, inspect.iscoroutinefunction(handle))
+        # A subclass without fields of its own, so that an object of the one can become one of the other.
+        members = {"__slots__": (), "__module__": cls.__module__, "handle": wrapped}
+        object.__setattr__(actor, "__class__", type(cls.__name__, (cls,), members))  # of a frozen one, too
         return actor
 
     return make
 
 
-def _watched_class(cls: type[Actor[Any]], watcher: Watcher) -> type[Actor[Any]]:
-    """A subclass without fields of its own, so that an object of the one can become one of the other."""
-    handle: Any = cls.handle
-    wrapped: Any
-    if inspect.iscoroutinefunction(handle):
+def watched(factory: Callable[..., Actor[Any]], watcher: Watcher) -> Callable[..., Actor[Any]]:
+    """A factory of the same actors, whose messages somebody notes."""
 
-        async def handle_async(self: Actor[Any], message: Any) -> Any:
-            watcher.note(message)
-            return await handle(self, message)
+    def wrap(handle: Handle, is_async: bool) -> Handle:
+        if is_async:
 
-        wrapped = handle_async
-    else:
+            async def handle_async(self: Actor[Any], message: Any) -> Any:
+                watcher.note(message)
+                return await handle(self, message)
+
+            return handle_async
 
         def handle_plain(self: Actor[Any], message: Any) -> Any:
             watcher.note(message)
             return handle(self, message)
 
-        wrapped = handle_plain
-    return type(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__, "handle": wrapped})
+        return handle_plain
+
+    return around(factory, wrap)

@@ -89,6 +89,7 @@ async def compare(
     seconds: float = 2.0,
     sustained: bool = False,
     watch: Callable[[str, int, int], None] | None = None,
+    note: Callable[[str, int, Measured], None] | None = None,
 ) -> Comparison:
     """Compare the two modes.
 
@@ -100,6 +101,7 @@ async def compare(
             that is longer is played once, and whole.
         sustained: search the highest rate that each mode sustains, too; see `spore.migration.find_max`.
         watch: told what is run next, how many runs have ended, and of how many.
+        note: told of each run that counts its mode, its turn, and what it has measured, once it has ended.
 
     Cancellation: always a checkpoint; what was started is ended.
 
@@ -112,7 +114,7 @@ async def compare(
         tapped(config.in_mode(mode))
     events = await read_whole(*specs)
     with tempfile.TemporaryDirectory(prefix="spore-compare-") as folder:
-        comparison = await _Turns(specs, config, events, Path(folder), repeat, seconds, watch).run()
+        comparison = await _Turns(specs, config, events, Path(folder), repeat, seconds, watch, note).run()
     return attrs.evolve(comparison, sustained=await _sustained(specs, config, watch) if sustained else {})
 
 
@@ -142,6 +144,7 @@ class _Turns:
         repeat: int,
         seconds: float,
         watch: Callable[[str, int, int], None] | None,
+        note: Callable[[str, int, Measured], None] | None,
     ) -> None:
         self._specs = specs
         self._config = config
@@ -150,6 +153,7 @@ class _Turns:
         self._repeat = repeat
         self._seconds = seconds
         self._watch = watch
+        self._note = note
         self._done = 0
         self._folders: dict[tuple[str, bool, int], Path] = {}
 
@@ -193,6 +197,8 @@ class _Turns:
         folder, measured = await self._launch(mode, **options)
         self._folders[mode, "rate" in options, turn] = folder
         self._done += 1
+        if self._note is not None and turn >= 0:
+            self._note(mode, turn, measured)
         return measured
 
     async def _launch(self, mode: str, **options: Any) -> tuple[Path, Measured]:

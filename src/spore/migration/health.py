@@ -15,6 +15,7 @@ from spore.deploy.ground import RELAY
 from spore.deploy.reading import ActorReading, ProcessReading, Reading, ShadowReading
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ref import OUTSIDE
+from spore.observe.rates import ActorRate, Counts, RateMeter
 
 __all__ = ["LOOKS_RUNNING", "MEANT", "SILENT", "ActorHealth", "Excess", "Health", "Watch"]
 
@@ -102,33 +103,6 @@ class Health:
         return not self.excesses
 
 
-class Counts:
-    """Counts of others, as far as somebody has watched them grow."""
-
-    def __init__(self) -> None:
-        self._last: dict[tuple[str, str], tuple[int, int]] = {}
-        self._totals: dict[tuple[str, str], int] = {}
-
-    def note(self, where: str, what: str, value: int, pid: int = 0) -> int:
-        """Look at a count, and return by how much it has grown since the last look.
-
-        Args:
-            where: whose it is.
-            what: its name.
-            value: where it stands.
-            pid: the number of the process that counts; the count of another one has begun at nothing.
-        """
-        last, last_pid = self._last.get((where, what), (value, pid))
-        grown = value - last if pid == last_pid and value >= last else value
-        self._last[where, what] = value, pid
-        self._totals[where, what] = self.total(where, what) + grown
-        return grown
-
-    def total(self, where: str, what: str) -> int:
-        """By how much it has grown since the first look."""
-        return self._totals.get((where, what), 0)
-
-
 class Watch:
     """Looks at a system, one after the other.
 
@@ -139,21 +113,22 @@ class Watch:
     def __init__(self, limits: MonitorConfig) -> None:
         self._limits = limits
         self._counts = Counts()
+        self._rates = RateMeter()
         self._looks: dict[tuple[str, str], list[float]] = {}
         """The last values of what may be too much for a moment."""
         self._excesses: dict[tuple[str, str], Excess] = {}
-        self._at_ns: int | None = None
 
     def see(self, reading: Reading) -> Health | None:
         """What a look shows; None the first time, which only says where the counts stand."""
-        before, self._at_ns = self._at_ns, reading.at_ns
-        seconds = max(reading.at_ns - before, 1) / 1e9 if before is not None else 1.0
+        rates = self._rates.see(reading)
         for process in reading.processes:
             self._see_process(process)
-        actors = tuple(self._see_actor(actor, seconds) for actor in reading.actors)
+        for actor in reading.actors:
+            self._note(actor)
         shadows = tuple(self._see_shadow(shadow) for shadow in reading.shadows)
-        if before is None:
+        if rates is None:
             return None
+        actors = tuple(self._see_actor(actor, rates.actors[actor.name]) for actor in reading.actors)
         names = [_process(process.name) for process in reading.processes]
         return Health(
             actors=actors,
@@ -174,25 +149,25 @@ class Watch:
         self._judge("max_restarts", where, counts.total(where, "restarts"), limits.max_restarts)
         self._judge("max_dead_letters", where, counts.total(where, "dead_letters"), limits.max_dead_letters)
 
-    def _see_actor(self, now: ActorReading, seconds: float) -> ActorHealth:
-        where, counts, limits, pid = f"actor {now.name!r}", self._counts, self._limits, now.pid
+    def _note(self, now: ActorReading) -> None:
+        where = _actor(now.name)
         for reason in Loss:
             failed = now.failed if reason is Loss.FAILED else 0
-            counts.note(where, reason, now.lost.get(reason, 0) + failed, pid)
-        counts.note(where, "restarts", now.restarts, pid)
-        means: dict[str, float | None] = {}
-        for what, sampled in (("waiting", now.waiting), ("handling", now.handling)):
-            total = counts.note(where, f"{what} ns", sampled.total_ns, pid)
-            timed = counts.note(where, f"{what} timed", sampled.count, pid)
-            means[what] = total / timed / 1_000 if timed else None
+            self._counts.note(where, reason, now.lost.get(reason, 0) + failed, now.pid)
+        self._counts.note(where, "restarts", now.restarts, now.pid)
+        share = self._lasting(where, "share", now.queued / now.capacity)
+        self._judge("max_queue_share", where, share, self._limits.max_queue_share)
+
+    def _see_actor(self, now: ActorReading, rate: ActorRate) -> ActorHealth:
+        where, counts, limits = _actor(now.name), self._counts, self._limits
         health = ActorHealth(
             name=now.name,
             bundle=now.bundle,
             mode=now.mode.value,
             state=now.state,
-            per_second=counts.note(where, "handled", now.handled, pid) / seconds,
-            waiting_us=means["waiting"],
-            handling_us=means["handling"],
+            per_second=rate.per_second,
+            waiting_us=rate.waiting_us,
+            handling_us=rate.handling_us,
             queued=now.queued,
             capacity=now.capacity,
             lost={loss.value: count for loss in Loss if (count := counts.total(where, loss))},
@@ -202,8 +177,6 @@ class Watch:
         lost = sum(count for reason, count in health.lost.items() if reason not in MEANT)
         self._judge("max_lost", where, lost, limits.max_lost)
         self._judge("max_latency_us", where, health.latency_us or 0, limits.max_latency_us)
-        share = self._lasting(where, "share", now.queued / now.capacity)
-        self._judge("max_queue_share", where, share, limits.max_queue_share)
         return health
 
     def _see_shadow(self, now: ShadowReading) -> ShadowHealth:
@@ -231,6 +204,11 @@ class Watch:
         known = self._excesses.get((limit, where))
         if value > allowed and (known is None or value > known.value):
             self._excesses[limit, where] = Excess(limit=limit, where=where, value=value, allowed=allowed)
+
+
+def _actor(name: str) -> str:
+    """As an excess calls it."""
+    return f"actor {name!r}"
 
 
 def _process(name: str) -> str:

@@ -6,6 +6,7 @@ joined with their events by the cause that they name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from spore.migration.cause import events_behind
 from spore.migration.recording import Recording
 from spore.migration.tap import entries
 
-__all__ = ["Latency", "event_latencies", "histogram_of", "hop_of", "joined", "latency_of", "settled"]
+__all__ = ["Latency", "curve_of", "event_latencies", "histogram_of", "hop_of", "joined", "latency_of", "settled"]
 
 MAX_NS = 3_600_000_000_000
 """An hour: more is counted as that."""
@@ -26,6 +27,8 @@ WARM_UP = 0.1
 """The share of a run's first messages that are not timed: processes are fresh, and what is needed once is made then."""
 DIGITS = 3
 """Significant digits of a percentile."""
+POINTS_PER_DECADE = 24
+"""Of a curve."""
 
 
 @attrs.frozen(kw_only=True)
@@ -112,3 +115,12 @@ def histogram_of(values_ns: Iterable[int]) -> HdrHistogram:
     for value in values_ns:
         histogram.record_value(min(max(value, 1), MAX_NS))
     return histogram
+
+
+def curve_of(values_ns: Sequence[int]) -> dict[float, int]:
+    """Nanoseconds within which all messages but one in so many were there, to the last one."""
+    steps = max(1, round(POINTS_PER_DECADE * math.log10(len(values_ns))))
+    one_in = [len(values_ns) ** (step / steps) for step in range(steps + 1)]
+    percentiles = [100 - 100 / each for each in one_in[:-1]] + [100]
+    found = histogram_of(values_ns).get_percentile_to_value_dict(percentiles)
+    return {each: int(found[percentile]) for each, percentile in zip(one_in, percentiles, strict=True)}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import psutil
 
-__all__ = ["CpuMeter", "cpu_seconds", "proportional_bytes", "written_bytes"]
+from spore.deploy.resources import cpu_seconds
 
-CPUCLOCK_SCHED = 2
-"""All threads of a process together. Source: Linux, ``include/linux/posix-timers_types.h``."""
+__all__ = ["CpuMeter", "cpu_seconds", "proportional_bytes", "written_bytes"]
 
 
 class CpuMeter:
@@ -40,19 +38,6 @@ class CpuMeter:
         self.seconds = cpu_seconds(self._processes) - self._before
         self.bytes = proportional_bytes(self._processes)
         self._say(())
-
-
-def cpu_seconds(processes: Iterable[int]) -> float:
-    """User and system time that processes have taken so far, all threads included.
-
-    It is read from their CPU clocks, exact to the nanosecond: the ticks of 10 ms that ``/proc`` counts in are too coarse.
-
-    Source: clock_getcpuclockid(3), which makes the number of a process's clock from its own as it is made here.
-
-    Raises:
-        OSError: if one has ended, and its share with it.
-    """
-    return sum(time.clock_gettime_ns((~pid << 3) | CPUCLOCK_SCHED) for pid in processes) / 1e9
 
 
 def proportional_bytes(processes: Iterable[int]) -> int:

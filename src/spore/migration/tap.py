@@ -20,12 +20,13 @@ RECORDER = "tap"
 
 
 def tapped(config: SystemConfig, *, source: str = "configuration") -> SystemConfig:
-    """The same system, with its output ports leading to `RECORDER`, too. Its own feeds, and twins, are left out.
+    """The same system, with its output ports leading to `RECORDER`, too. Its own feeds, and twins, are left out, and what is measured
+    is not traced.
 
     Raises:
         ConfigError: with every problem of the configuration.
     """
-    config = attrs.evolve(config, feeds=())
+    config = attrs.evolve(config, feeds=(), observe=attrs.evolve(config.observe, traces=None))
     edges = make_plan(config, source=source).edges
     bundles = []
     for bundle in config.bundles:

@@ -2,7 +2,7 @@
 
 Read in this order: `policy` (the words), `actor` (what a user writes), `mailbox`, `cell` (one actor's place, and what
 runs its handler), `dispatcher`, `ref` and `local` (how messages get there; `LocalRef.tell` is the hot path), `guards`,
-`merge`, `ports`, `wiring` and `roster`, `supervision` and `overseer`, `timers`, `watchdog`, `ending`, and `bundle`,
+`scales`, `merge`, `log`, `ports`, `wiring` and `roster`, `supervision` and `overseer`, `timers`, `watchdog`, `ending`, and `bundle`,
 which puts them together.
 """
 
@@ -13,7 +13,16 @@ from spore.nursery_bundle.letters import DeadLetter, DeadLetters
 from spore.nursery_bundle.mailbox import Mailbox, MailboxStatistics
 from spore.nursery_bundle.policy import Directive, Dispatch, Loss, Overflow, Supervision
 from spore.nursery_bundle.ref import ActorRef
-from spore.nursery_bundle.statistics import ActorState, ActorStatistics, BundleStatistics, EdgeStatistics, Sampled
+from spore.nursery_bundle.scales import SizeOf
+from spore.nursery_bundle.statistics import (
+    ActorState,
+    ActorStatistics,
+    BundleStatistics,
+    EdgeStatistics,
+    LastError,
+    LetterStatistics,
+    Sampled,
+)
 from spore.nursery_bundle.timers import Timer
 
 __all__ = [
@@ -29,11 +38,14 @@ __all__ = [
     "Directive",
     "Dispatch",
     "EdgeStatistics",
+    "LastError",
+    "LetterStatistics",
     "Loss",
     "Mailbox",
     "MailboxStatistics",
     "Overflow",
     "Sampled",
+    "SizeOf",
     "Supervision",
     "Timer",
     "Verifier",

@@ -8,7 +8,7 @@ Whatever happens to a message is counted, and when the block has been left, ever
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Collection, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -31,9 +31,10 @@ from spore.nursery_bundle.overseer import Overseer
 from spore.nursery_bundle.policy import Directive, Dispatch, Overflow, Supervision
 from spore.nursery_bundle.ports import check_ports, unbind_ports
 from spore.nursery_bundle.ref import ActorRef
-from spore.nursery_bundle.report import report
+from spore.nursery_bundle.report import report, report_letters
 from spore.nursery_bundle.roster import Roster
-from spore.nursery_bundle.statistics import BundleStatistics
+from spore.nursery_bundle.scales import Scales, SizeOf
+from spore.nursery_bundle.statistics import BundleStatistics, LetterStatistics
 from spore.nursery_bundle.timers import Timer, run_after, run_every
 from spore.nursery_bundle.watchdog import watch_for_stalls
 
@@ -58,11 +59,13 @@ class Bundle:
         guards: Guards,
         keep_letters: int,
         seed: int | None,
+        size_of: SizeOf | None,
     ) -> None:
         self.name = name
         self._nursery = nursery
         self._dispatch = dispatch
         self._guards = guards
+        self._scales = Scales(size_of) if size_of is not None else None
         self._dispatcher = Dispatcher(slice_clock())
         self._roster = Roster(name)
         self._timers: set[Timer] = set()
@@ -250,11 +253,26 @@ class Bundle:
             raise UsageError(f"actor {cell.name!r} has messages queued or in hand; wait_idle first")
         return cell.actor.snapshot()
 
-    def statistics(self) -> BundleStatistics:
-        """Counts of all actors and edges, exact as of now."""
+    def statistics(self, actors: Collection[str] | None = None) -> BundleStatistics:
+        """Counts of all actors and edges, exact as of now.
+
+        Args:
+            actors: the names of those of which to say something, and of what is sent to them; by default all. That of ten thousand
+                takes a while, and nothing is handled meanwhile.
+        """
         return report(
-            self.name, self._roster.cells.values(), self.dead_letters.total, self._guards.found, self._dispatcher
+            self.name,
+            self._roster.cells,
+            self.dead_letters.total,
+            self._guards.found,
+            self._dispatcher,
+            scales=self._scales,
+            actors=actors,
         )
+
+    def last_letters(self, count: int) -> tuple[LetterStatistics, ...]:
+        """So many of the last dead letters, oldest first, to be read: what `dead_letters` keeps, in words."""
+        return tuple(report_letters(self.dead_letters, self._roster.cells, count))
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -316,6 +334,7 @@ async def open_bundle(
     stall_after_s: float | None = None,
     keep_letters: int = 1_000,
     seed: int | None = None,
+    size_of: SizeOf | None = None,
 ) -> AsyncIterator[Bundle]:
     """A bundle for the length of a block.
 
@@ -331,6 +350,8 @@ async def open_bundle(
         stall_after_s: warn, with the actor's name, when something holds the loop for so long.
         keep_letters: how many of the last dead letters to keep.
         seed: for the jitter of restarts; by default they differ from run to run.
+        size_of: what a message takes as a frame, to tell what handing it over by reference has saved; see
+            `spore.nursery_bundle.statistics.EdgeStatistics`.
 
     Cancellation: entering is no checkpoint; leaving is one. Cancelled, or left with an exception, the bundle stops at
     once, and what was queued or in hand is counted as ``cancelled``.
@@ -349,6 +370,7 @@ async def open_bundle(
             guards=guards,
             keep_letters=keep_letters,
             seed=seed,
+            size_of=size_of,
         )
         last.callback(guards.finish)
         last.push_async_callback(bundle._ending.abandon)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from spore.nursery_bundle.merge import Merge
     from spore.nursery_bundle.wiring import Outlet
 
-__all__ = ["Cell", "EdgeOptions", "Keeper", "TooDeep"]
+__all__ = ["Cell", "EdgeOptions", "Failure", "Keeper", "TooDeep"]
 
 
 class Keeper(Protocol):
@@ -45,6 +45,11 @@ class Keeper(Protocol):
     @property
     def nursery(self) -> trio.Nursery:
         """Where the tasks of async handlers live."""
+        ...
+
+    @property
+    def bundle(self) -> str:
+        """The bundle's name."""
         ...
 
     def lost(self, cell: Cell, message: Any, reason: Loss) -> None:
@@ -70,6 +75,17 @@ class EdgeOptions:
 
 class TooDeep(Exception):
     """Too many handlers run inside each other for one more."""
+
+
+@attrs.frozen
+class Failure:
+    """The last thing that went wrong with an actor. What it says is made of it when somebody asks."""
+
+    error: BaseException
+    message: str
+    """The class of the message at fault; empty at a restart."""
+    at_ns: int
+    """Since the Unix epoch."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -136,6 +152,8 @@ class Cell:
     merge: Merge | None = attrs.field(init=False, default=None)
     # The counts.
     failures: int = attrs.field(init=False, default=0)
+    failure: Failure | None = attrs.field(init=False, default=None)
+    """The last one."""
     restarts: int = attrs.field(init=False, default=0)
     restarted_at: list[float] | tuple[()] = attrs.field(init=False, default=())
     lost: dict[Loss, int] = attrs.field(init=False, factory=dict)

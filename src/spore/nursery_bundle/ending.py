@@ -10,6 +10,7 @@ import trio
 from spore.nursery_bundle import supervision as supervising
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.dispatcher import Dispatcher
+from spore.nursery_bundle.log import about
 from spore.nursery_bundle.overseer import Overseer
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.timers import Timer
@@ -55,7 +56,8 @@ class Ending:
                 await self._dispatcher.quiet.park()
         if deadline.cancelled_caught:
             left = self._dispatcher.active
-            _log.warning("bundle %s: %d actors were not drained in %g s", self._bundle, left, timeout_s)
+            fields = about(bundle=self._bundle)
+            _log.warning("bundle %s: %d actors were not drained in %g s", self._bundle, left, timeout_s, extra=fields)
             self._left_because = Loss.DEADLINE
 
     async def stop(self, group: list[Cell]) -> None:

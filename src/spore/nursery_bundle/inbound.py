@@ -70,9 +70,13 @@ class Inbound:
         if handle is None or not self._plain:
             return False
         cell.idle = None
+        timed = edge.left == 1
         edge.count()
         try:
-            handle(message)
+            if timed:
+                edge.handle_timed(handle, message)
+            else:
+                handle(message)
         except TooDeep:
             edge.count(-1)
             return False

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from operator import length_hint
@@ -24,12 +25,14 @@ from spore.nursery_bundle.wiring import reaches, waits_for
 __all__ = ["LocalRef", "Waiting", "patient"]
 
 M = TypeVar("M", contravariant=True)
+SAMPLES = 16
+"""So many messages of an edge are kept to be weighed."""
 
 
 class LocalRef(ActorRef[M]):
     """A reference to an actor of the same bundle."""
 
-    __slots__ = ("_cell", "_timed_at", "left", "owner", "port", "sender", "verified")
+    __slots__ = ("_cell", "_timed_at", "left", "owner", "port", "samples", "sender", "verified")
 
     def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
         self._cell = cell
@@ -38,10 +41,13 @@ class LocalRef(ActorRef[M]):
         self.port = port
         self.sender = owner.name if owner is not None else sender
         """The sender's name: an actor of this bundle or of another process, or ``outside``."""
-        self.left = SAMPLE_EVERY
-        """How many messages on the next one is that is timed: `sent` as the hot path counts it, downwards."""
-        self._timed_at = SAMPLE_EVERY
+        self.left = 1
+        """How many messages on the next one is that is timed: `sent` as the hot path counts it, downwards. The first is, so that something
+        is known of actors that have little to do."""
+        self._timed_at = 1
         self.verified = 0
+        self.samples: deque[Any] | None = None
+        """The last messages that were timed, by which the others are weighed; see `spore.nursery_bundle.scales`."""
         cell.edges.append(self)
 
     @property
@@ -69,6 +75,12 @@ class LocalRef(ActorRef[M]):
     def __repr__(self) -> str:
         sender = f"{self.sender}.{self.port} → " if self.sender != OUTSIDE else ""
         return f"<{type(self).__name__} {sender}{self._cell.name}>"
+
+    def _keep(self, message: Any) -> None:
+        """Keep a message that is timed until somebody weighs it."""
+        if self.samples is None:
+            self.samples = deque(maxlen=SAMPLES)
+        self.samples.append(message)
 
     def for_port(self, owner: Cell, port: str) -> LocalRef[M]:
         """The reference to the same receiver that belongs to a field of an actor."""
@@ -106,7 +118,7 @@ class LocalRef(ActorRef[M]):
             if left:
                 handle(message)
             else:
-                self._handle_timed(handle, message)
+                self.handle_timed(handle, message)
         except TooDeep:
             self.left += 1
             self._queue(message, high)
@@ -118,8 +130,10 @@ class LocalRef(ActorRef[M]):
         finally:
             cell.idle = cell.ready
 
-    def _handle_timed(self, handle: Any, message: Any) -> None:
-        self.count(0)  # it is counted, and the next count begins
+    def handle_timed(self, handle: Any, message: Any) -> None:
+        """Have a plain handler handle a message that is counted already, and time it. For this layer's own use."""
+        self.count(0)  # the next count begins
+        self._keep(message)
         began = perf_counter_ns()
         try:
             handle(message)
@@ -181,6 +195,7 @@ class LocalRef(ActorRef[M]):
             self.count(handled)
             cell.idle = cell.ready
             if timed and handled:
+                self._keep(message)
                 cell.time_handling(perf_counter_ns() - began, handled)
         return taken
 
@@ -305,8 +320,11 @@ class LocalRef(ActorRef[M]):
 
     def _queue(self, message: Any, high: bool) -> None:
         cell = self._cell
-        if self.left == 1 and message.__class__ is not Envelope:
-            message = Envelope(message, queued_ns=perf_counter_ns())
+        if self.left == 1:
+            if message.__class__ is not Envelope:
+                message = Envelope(message)
+            message.queued_ns = perf_counter_ns()
+            self._keep(message.message)
         try:
             cell.queue(message, high)
         except MailboxFull:

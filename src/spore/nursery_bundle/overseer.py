@@ -13,6 +13,7 @@ from spore.nursery_bundle import supervision as supervising
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.letters import DeadLetter, DeadLetters
+from spore.nursery_bundle.log import about_cell, show_traceback
 from spore.nursery_bundle.policy import Directive, Loss, Supervision
 from spore.nursery_bundle.ports import unwired_ports
 from spore.nursery_bundle.statistics import ActorState
@@ -40,7 +41,7 @@ class Overseer:
         self.dead_letters = DeadLetters(keep_letters)
         self.leaving = 0
         """How many stopped actors are still saying goodbye."""
-        self._bundle = bundle
+        self.bundle = bundle
         self._cells = cells
         self._dispatcher = dispatcher
         self._supervision = supervision
@@ -56,6 +57,7 @@ class Overseer:
     def failed(self, cell: Cell, error: Exception, message: Any) -> None:
         """Keep a dead letter and do what the supervision says."""
         self.dead_letters.add(DeadLetter(cell.name, Loss.FAILED, message, error))
+        supervising.note(cell, error, type(message).__name__)
         if isinstance(error, AttributeError) and error.obj is None:
             for port in unwired_ports(cell.actor):
                 error.add_note(f"port {port!r} of actor {cell.name!r} is not wired")
@@ -69,7 +71,8 @@ class Overseer:
             cell.suspend()
             self.nursery.start_soon(self._restart_one, cell, error)
         elif directive is Directive.STOP:
-            _log.warning("actor %s: stops after %s: %s", cell.name, type(error).__name__, error)
+            _log.warning("actor %s: stops after %s: %s", cell.name, type(error).__name__, error, extra=about_cell(cell))
+            show_traceback(_log, error, about_cell(cell))
             cell.stop(Loss.STOPPED)
             self.leaving += 1
             self.nursery.start_soon(self._let_go, cell)
@@ -91,7 +94,7 @@ class Overseer:
             self._dispatcher.quiet.unpark_all()
 
     async def _escalate(self, cell: Cell, error: Exception) -> None:
-        error.add_note(f"escalated by actor {cell.name!r} of bundle {self._bundle!r}")
+        error.add_note(f"escalated by actor {cell.name!r} of bundle {self.bundle!r}")
         if self._supervision.on_failure is not Directive.RESTART:
             raise error
         if self._restart_due:
@@ -99,11 +102,17 @@ class Overseer:
         self._restart_due = True
         while self._restart_due:
             wait = supervising.next_wait(
-                self._supervision, self._restarted_at, self._chances, name=self._bundle, error=error
+                self._supervision, self._restarted_at, self._chances, name=self.bundle, error=error
             )
             _log.warning(
-                "bundle %s: restarts whole in %.3f s after %s: %s", self._bundle, wait, type(error).__name__, error
+                "bundle %s: restarts whole in %.3f s after %s: %s",
+                self.bundle,
+                wait,
+                type(error).__name__,
+                error,
+                extra=about_cell(cell),
             )
+            show_traceback(_log, error, about_cell(cell))
             for other in self._cells.values():
                 if other.living:
                     other.suspend()
@@ -126,7 +135,7 @@ class Overseer:
         """
         if trio.lowlevel.current_task() in self._dispatcher.pumps:
             raise UsageError(
-                f"bundle {self._bundle!r} cannot be restarted by a handler of its own, which would end with it"
+                f"bundle {self.bundle!r} cannot be restarted by a handler of its own, which would end with it"
             )
         async with self._restarting:
             cells = [cell for cell in self._cells.values() if cell.living or cell.state is ActorState.SUSPENDED]

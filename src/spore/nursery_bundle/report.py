@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from spore.nursery_bundle.actor import Actor
-from spore.nursery_bundle.cell import Cell
+from spore.nursery_bundle.cell import Cell, Failure
 from spore.nursery_bundle.dispatcher import Dispatcher
-from spore.nursery_bundle.statistics import ActorStatistics, BundleStatistics, EdgeStatistics, Sampled
+from spore.nursery_bundle.letters import DeadLetters
+from spore.nursery_bundle.policy import Dispatch
+from spore.nursery_bundle.scales import Scales
+from spore.nursery_bundle.statistics import (
+    ActorStatistics,
+    BundleStatistics,
+    EdgeStatistics,
+    LastError,
+    LetterStatistics,
+    Sampled,
+)
 
-__all__ = ["report"]
+__all__ = ["LONGEST", "report", "report_letters"]
+
+LONGEST = 200
+"""Characters of what is said of a message, or an error."""
 
 
 def report(
-    name: str, cells: Iterable[Cell], dead_letters: int, defects: int, dispatcher: Dispatcher
+    name: str,
+    cells: Mapping[str, Cell],
+    dead_letters: int,
+    defects: int,
+    dispatcher: Dispatcher,
+    *,
+    scales: Scales | None = None,
+    actors: Collection[str] | None = None,
 ) -> BundleStatistics:
-    """A moment's view of a bundle."""
-    cells = tuple(cells)
+    """A moment's view of a bundle, or of these of its actors and what is sent to them."""
+    wanted = tuple(cells.values() if actors is None else (cells[actor] for actor in actors if actor in cells))
     return BundleStatistics(
         name=name,
-        actors={cell.name: _actor(cell) for cell in cells},
-        edges=tuple(_edges(cells)),
+        actors={cell.name: _actor(cell) for cell in wanted},
+        edges=tuple(_edges(wanted, scales)),
         dead_letters=dead_letters,
         defects=defects,
         active=dispatcher.active,
@@ -45,11 +65,60 @@ def _actor(cell: Cell) -> ActorStatistics:
         restarts=cell.restarts,
         handling=cell.handling or Sampled(),
         waiting=cell.waiting or Sampled(),
+        overflow=cell.mailbox.overflow,
+        dispatch=Dispatch.INLINE if cell.inline and not cell.is_async else Dispatch.QUEUED,
+        blocked=len(cell.mailbox.sending or ()),
+        error=_last_error(cell.failure) if cell.failure is not None else None,
         skipped=dict(actor.skipped()) if actor is not None else {},
     )
 
 
-def _edges(cells: tuple[Cell, ...]) -> Iterable[EdgeStatistics]:
+def _edges(cells: Iterable[Cell], scales: Scales | None) -> Iterable[EdgeStatistics]:
     for cell in cells:
         for edge in cell.edges:
-            yield EdgeStatistics(edge.sender, edge.port, cell.name, edge.sent, edge.verified)
+            saved = scales.weigh(edge) if scales is not None else 0
+            yield EdgeStatistics(edge.sender, edge.port, cell.name, edge.sent, edge.verified, saved)
+
+
+def _last_error(failure: Failure) -> LastError:
+    return LastError(_one_line(failure.error), failure.message, failure.at_ns)
+
+
+def report_letters(letters: DeadLetters, cells: Mapping[str, Cell], last: int) -> Iterator[LetterStatistics]:
+    """So many of the last dead letters, oldest first."""
+    kept = list(letters)[-last:] if last else []
+    for number, letter in enumerate(kept, letters.total - len(kept) + 1):
+        yield LetterStatistics(
+            number=number,
+            actor=letter.actor,
+            sender=_only_sender(cells.get(letter.actor)),
+            reason=letter.reason,
+            message=type(letter.message).__name__,
+            text=_shortened(letter.message),
+            error=_one_line(letter.error) if letter.error is not None else "",
+        )
+
+
+def _only_sender(cell: Cell | None) -> str:
+    senders = {edge.sender for edge in cell.edges if edge.sent} if cell is not None else set()
+    return senders.pop() if len(senders) == 1 else ""
+
+
+def _one_line(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - an error that cannot be said is still one
+        return kind
+    return _cut(f"{kind}: {text}" if text else kind)
+
+
+def _shortened(message: Any) -> str:
+    try:
+        return _cut(repr(message))
+    except Exception:  # noqa: BLE001 - nor is a message that cannot be shown a reason to show none
+        return _cut(object.__repr__(message))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

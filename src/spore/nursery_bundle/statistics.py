@@ -7,12 +7,21 @@ from collections.abc import Mapping
 
 import attrs
 
-from spore.nursery_bundle.policy import Loss
+from spore.nursery_bundle.policy import Dispatch, Loss, Overflow
 
-__all__ = ["SAMPLE_EVERY", "ActorState", "ActorStatistics", "BundleStatistics", "EdgeStatistics", "Sampled"]
+__all__ = [
+    "SAMPLE_EVERY",
+    "ActorState",
+    "ActorStatistics",
+    "BundleStatistics",
+    "EdgeStatistics",
+    "LastError",
+    "LetterStatistics",
+    "Sampled",
+]
 
 SAMPLE_EVERY = 256
-"""One message in so many is timed: two clock readings cost more than a message. Integers up to here Python has made already, so
+"""The first message of a sender, and one in so many, is timed: two clock readings cost more than a message. Integers up to here Python has made already, so
 that counting down from here makes none.
 
 Source: CPython, ``_PY_NSMALLPOSINTS``."""
@@ -60,6 +69,39 @@ class EdgeStatistics:
     """Messages accepted, or given up by the receiver's overflow policy."""
     verified: int
     """Messages and replies that were also encoded, decoded and compared."""
+    saved_bytes: int = 0
+    """What the messages would have taken as frames: an estimate, see `spore.nursery_bundle.scales`. 0 where nobody weighs them."""
+
+
+@attrs.frozen
+class LastError:
+    """Why an actor has failed the last time, in its handler or at a restart."""
+
+    text: str
+    """One line."""
+    message: str
+    """The class of the message at fault; empty at a restart."""
+    at_ns: int
+    """Since the Unix epoch."""
+
+
+@attrs.frozen
+class LetterStatistics:
+    """A dead letter, to be read."""
+
+    number: int
+    """It was the bundle's so manieth, from 1."""
+    actor: str
+    """Who did not handle it."""
+    sender: str
+    """Who sent it, where one sender alone has sent the actor anything; else empty, because a mailbox does not know."""
+    reason: Loss
+    message: str
+    """Its class."""
+    text: str
+    """Its ``repr``, shortened."""
+    error: str
+    """One line; empty where no handler raised."""
 
 
 @attrs.frozen
@@ -81,6 +123,13 @@ class ActorStatistics:
     """The time in the handler, and in those that it called inline."""
     waiting: Sampled
     """The time in the mailbox."""
+    overflow: Overflow = Overflow.BLOCK
+    dispatch: Dispatch = Dispatch.INLINE
+    """As it is: an async handler's messages are queued, whatever was configured."""
+    blocked: int = 0
+    """How many senders in this process wait for room in its mailbox."""
+    error: LastError | None = None
+    """The last one of any of its incarnations in this bundle."""
     skipped: Mapping[str, int] = attrs.field(factory=dict)
     """What the actor itself says that it did not use, by reason: see `Actor.skipped`."""
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from spore.errors import RestartLimit
+from spore.nursery_bundle.cell import Failure
+from spore.nursery_bundle.log import about_cell, show_traceback
 from spore.nursery_bundle.policy import Directive, Supervision
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["AS_IT_IS", "begin", "call", "decide", "next_wait", "restart", "say_goodbye"]
+__all__ = ["AS_IT_IS", "begin", "call", "decide", "next_wait", "note", "restart", "say_goodbye"]
 
 _log = logging.getLogger("spore.supervision")
 AS_IT_IS: Final = object()
@@ -34,6 +37,17 @@ def decide(cell: Cell, error: Exception, message: Any) -> Directive:
     except Exception as second:
         raise second from error
     return cell.supervision.on_failure if directive is None else Directive(directive)
+
+
+def note(cell: Cell, error: BaseException, message: str = "") -> None:
+    """Remember why an actor has failed, for whoever looks at it.
+
+    Args:
+        cell: the actor's place.
+        error: what was raised.
+        message: the class of the message at fault; empty at a restart.
+    """
+    cell.failure = Failure(error, message, time_ns())
 
 
 def next_wait(
@@ -72,8 +86,10 @@ async def say_goodbye(cell: Cell) -> None:
     cell.living = False
     try:
         await call(cell.actor.on_stop)
-    except Exception:  # noqa: BLE001 - logged, with its traceback
-        _log.exception("actor %s: on_stop raised", cell.name)
+    except Exception as error:  # noqa: BLE001 - it is said, and that is all that can be done
+        fields = about_cell(cell, failed=False)
+        _log.error("actor %s: on_stop raised %s: %s", cell.name, type(error).__name__, error, extra=fields)
+        show_traceback(_log, error, fields)
 
 
 async def begin(cell: Cell, state: Any = None) -> None:
@@ -117,7 +133,15 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
     while True:
         cell.restarted_at = list(cell.restarted_at)
         wait = next_wait(cell.supervision, cell.restarted_at, chances, name=cell.name, error=error)
-        _log.warning("actor %s: restarts in %.3f s after %s: %s", cell.name, wait, type(error).__name__, error)
+        _log.warning(
+            "actor %s: restarts in %.3f s after %s: %s",
+            cell.name,
+            wait,
+            type(error).__name__,
+            error,
+            extra=about_cell(cell),
+        )
+        show_traceback(_log, error, about_cell(cell))
         await trio.sleep(wait)
         if cell.generation != generation or cell.over:
             return  # somebody else has restarted or stopped it in the meantime
@@ -125,6 +149,7 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
             await begin(cell)
         except Exception as second:  # noqa: BLE001 - it counts as one more failure
             error = second
+            note(cell, error)
             generation = cell.generation
         else:
             cell.restarts += 1

@@ -15,6 +15,7 @@ from types import FrameType
 import trio
 
 from spore.nursery_bundle.actor import Actor
+from spore.nursery_bundle.log import about
 
 __all__ = ["watch_for_stalls"]
 
@@ -67,7 +68,10 @@ class _Watchdog:
         frame = sys._current_frames().get(self._loop_thread)  # the only way to see another thread's stack
         actor, where = _innermost_actor(frame)
         who = f"actor {type(actor).__qualname__} at {where}" if actor is not None else f"something at {where}"
-        _log.warning("bundle %s: the loop has stood still for %g s, held by %s", self._bundle, self._after_s, who)
+        fields = about(bundle=self._bundle)
+        _log.warning(
+            "bundle %s: the loop has stood still for %g s, held by %s", self._bundle, self._after_s, who, extra=fields
+        )
 
 
 def _innermost_actor(frame: FrameType | None) -> tuple[Actor[object] | None, str]:

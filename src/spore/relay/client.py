@@ -243,8 +243,12 @@ class Client:
         for link in self.session.outgoing.values():
             link.lift_bound()
 
-    def statistics(self) -> ClientStatistics:
-        """Counts of all links, exact as of now."""
+    def statistics(self, receivers: Collection[str] | None = None) -> ClientStatistics:
+        """Counts of all links, exact as of now.
+
+        Args:
+            receivers: of which links to say something single: those that lead to these; by default all.
+        """
         session, ended = self.session, self._delivery.ended
         incoming = [link for link in session.incoming if link not in ended]
         counts = [self._delivery.before, *(link.counts for link in (*incoming, *ended))]
@@ -254,8 +258,10 @@ class Client:
             reconnects=self.reconnects,
             damaged=session.damaged,
             denied=tuple(f"{denial.receiver}: {denial.text}" for denial in session.denied),
-            outgoing=tuple(of_outgoing(link) for link in session.outgoing.values()),
-            incoming=tuple(of_incoming(link) for link in incoming),
+            outgoing=tuple(
+                of_outgoing(link) for link in session.outgoing.values() if receivers is None or link.name in receivers
+            ),
+            incoming=tuple(of_incoming(link) for link in incoming if receivers is None or link.receiver in receivers),
             received=sum(each.received for each in counts),
             redelivered=sum(each.redelivered for each in counts),
             duplicates=sum(each.duplicates for each in counts),

@@ -21,6 +21,7 @@ from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.local import LocalRef
+from spore.nursery_bundle.log import about
 from spore.nursery_bundle.policy import Loss
 from spore.relay.control import Advance, Idle, Policy, Reason
 from spore.relay.incoming import Arrival, Incoming, IncomingCounts
@@ -210,7 +211,10 @@ class Delivery:
         elif kind is Idle:
             inbound.idle()
         elif kind in _NO_MESSAGES:
-            _log.warning("%s: message %d from %s is not known here", link.receiver, sequence, link.client_name)
+            fields = about(actor=link.receiver)
+            _log.warning(
+                "%s: message %d from %s is not known here", link.receiver, sequence, link.client_name, extra=fields
+            )
         else:
             receipt = _Receipt(
                 self._session, self._handled, link, sequence, awaited=company is not None and company.awaited

@@ -167,6 +167,11 @@ class Outgoing:
         return bool(self._active) and self.denied is None and self._window_has_room()
 
     @property
+    def window(self) -> int:
+        """How many messages may be under way."""
+        return self._window
+
+    @property
     def outstanding(self) -> int:
         """Messages that were accepted and not acknowledged."""
         return len(self._kept) + len(self.waiting)

@@ -29,6 +29,8 @@ class OutgoingStatistics:
     """Messages accepted, or given up by the receiver's overflow policy."""
     outstanding: int
     """Accepted, and not acknowledged yet: they wait here, or are under way, or in the receiver's mailbox."""
+    window: int
+    """So many of them may be under way."""
     frames: int
     """Frames written, those written again included."""
     bytes: int
@@ -98,6 +100,7 @@ def of_outgoing(link: Outgoing) -> OutgoingStatistics:
         high=link.high,
         sent=counts.sent,
         outstanding=link.outstanding,
+        window=link.window,
         frames=counts.frames,
         bytes=counts.bytes,
         resent=counts.resent,

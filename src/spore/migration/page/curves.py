@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spore.migration.compare import BUNDLED, RELAYED
-from spore.migration.latency import histogram_of
+from spore.migration.latency import curve_of
 from spore.migration.page.look import Figure, axis, label, layout
 from spore.migration.page.words import SPACE, duration
 
 __all__ = ["curves"]
 
 DASH = {BUNDLED: "solid", RELAYED: "6px 3px"}
-POINTS_PER_DECADE = 24
 LABELLED = 10
 """A curve is labelled at its ninetieth percentile: of ten messages, one takes longer."""
 
@@ -29,8 +28,8 @@ def curves(runs: Mapping[str, Sequence[Sequence[int]]], *, of: str) -> Figure:
         runs: nanoseconds of each message, by mode and run.
         of: what was timed, in the plural.
     """
-    whole = {mode: _curve(list(itertools.chain.from_iterable(values))) for mode, values in runs.items()}
-    single = [(mode, _curve(run)) for mode, values in runs.items() if len(values) > 1 for run in values]
+    whole = {mode: curve_of(list(itertools.chain.from_iterable(values))) for mode, values in runs.items()}
+    single = [(mode, curve_of(run)) for mode, values in runs.items() if len(values) > 1 for run in values]
     top = max(LABELLED, *itertools.chain.from_iterable(whole.values()))
     times = [ns for curve in whole.values() for ns in curve.values()]
     shares = [2.0, *(10.0**power for power in range(1, math.ceil(math.log10(top)) + 1))]
@@ -59,15 +58,6 @@ def curves(runs: Mapping[str, Sequence[Sequence[int]]], *, of: str) -> Figure:
             },
         },
     }
-
-
-def _curve(values_ns: Sequence[int]) -> dict[float, int]:
-    """Nanoseconds within which all messages but one in so many were there, to the last one."""
-    steps = max(1, round(POINTS_PER_DECADE * math.log10(len(values_ns))))
-    one_in = [len(values_ns) ** (step / steps) for step in range(steps + 1)]
-    percentiles = [100 - 100 / each for each in one_in[:-1]] + [100]
-    found = histogram_of(values_ns).get_percentile_to_value_dict(percentiles)
-    return {each: int(found[percentile]) for each, percentile in zip(one_in, percentiles, strict=True)}
 
 
 def _percent(one_in: float) -> str:

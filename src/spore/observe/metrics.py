@@ -1,0 +1,196 @@
+"""Metrics for Prometheus. A scrape is a look: what is counted anyway is read then, and nothing is counted for it.
+
+Counters are those of the process that counts. They begin anew with a process that is started again and with an actor that is switched,
+which Prometheus knows as a counter reset: `rate` and `increase` stay right. So no counter here adds up what two processes count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector, CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from spore.deploy.reading import Reading
+from spore.errors import ControlError, NothingRuns
+from spore.nursery_bundle.policy import Loss
+from spore.nursery_bundle.statistics import Sampled
+from spore.observe.source import Source
+
+__all__ = ["DEFAULT_PLACE", "ReadingCollector", "exposed", "metrics_app"]
+
+DEFAULT_PLACE = "127.0.0.1:9464"
+ACTOR = ("bundle", "actor")
+EDGE = ("sender", "port", "receiver", "route")
+SAMPLED = "of those messages that were timed: the first of each sender, and one in 256 or, of a queue, more"
+
+
+class ReadingCollector(Collector):
+    """The metrics of one look.
+
+    Args:
+        reading: what was seen; None if nothing runs.
+    """
+
+    def __init__(self, reading: Reading | None) -> None:
+        self._reading = reading
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("spore_up", "Whether a system runs and answers.", int(self._reading is not None))
+        if self._reading is not None:
+            yield from _of_actors(self._reading)
+            yield from _of_edges(self._reading)
+            yield from _of_processes(self._reading)
+            yield from _of_shadows(self._reading)
+
+
+def exposed(reading: Reading | None, accept: str = "") -> tuple[bytes, str]:
+    """A look in the format that a client accepts, and that format's name.
+
+    Args:
+        reading: what was seen; None if nothing runs.
+        accept: the header of that name.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ReadingCollector(reading))
+    encode, kind = choose_encoder(accept)
+    return encode(registry), kind
+
+
+def metrics_app(source: Source) -> Starlette:
+    """What is served at ``/metrics``. Nothing that runs is no error: then `spore_up` is 0."""
+
+    async def scrape(request: Request) -> Response:
+        try:
+            reading = await source.look()
+        except NothingRuns:
+            reading = None
+        except ControlError as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        body, kind = exposed(reading, request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": kind})
+
+    async def hint(_: Request) -> Response:
+        return PlainTextResponse("metrics are at /metrics\n")
+
+    return Starlette(routes=[Route("/metrics", scrape), Route("/", hint)])
+
+
+def _of_actors(reading: Reading) -> Iterator[Metric]:
+    handled = _counter("spore_actor_messages_handled", "Messages handled.", ACTOR)
+    failed = _counter("spore_actor_messages_failed", "Messages at which the handler raised.", ACTOR)
+    lost = _counter(
+        "spore_actor_messages_lost",
+        "Messages that came and were not handled, by reason. What senders in other processes have given up is "
+        "spore_edge_messages_lost_total.",
+        (*ACTOR, "reason"),
+    )
+    queued = _gauge(
+        "spore_actor_queue_messages", "Messages that wait, in the mailbox or unacknowledged on the way.", ACTOR
+    )
+    capacity = _gauge("spore_actor_queue_capacity_messages", "Messages that the mailbox holds.", ACTOR)
+    blocked = _gauge(
+        "spore_actor_blocked_senders", "Senders in the same process that wait for room in the mailbox.", ACTOR
+    )
+    restarts = _counter("spore_actor_restarts", "Restarts after a failure.", ACTOR)
+    running = _gauge("spore_actor_running", "Whether it runs, and is not starting, suspended or stopped.", ACTOR)
+    handling = SummaryMetricFamily(
+        "spore_actor_handling_seconds", f"Time in the handler and what it calls inline, {SAMPLED}.", labels=ACTOR
+    )
+    waiting = SummaryMetricFamily("spore_actor_waiting_seconds", f"Time in the mailbox, {SAMPLED}.", labels=ACTOR)
+    mode = _gauge("spore_bundle_info", "The mode in which a bundle runs, always 1.", ("bundle", "mode"))
+    given_up: dict[str, dict[str, int]] = {}
+    for edge in reading.edges:
+        of_receiver = given_up.setdefault(edge.receiver, {})
+        for reason, count in edge.lost.items():
+            of_receiver[reason] = of_receiver.get(reason, 0) + count
+    for actor in reading.actors:
+        labels = (actor.bundle, actor.name)
+        handled.add_metric(labels, actor.handled)
+        failed.add_metric(labels, actor.failed)
+        for reason in Loss:
+            if reason is not Loss.FAILED:
+                at_links = given_up.get(actor.name, {}).get(reason, 0)
+                lost.add_metric((*labels, reason.value), actor.lost.get(reason, 0) - at_links)
+        queued.add_metric(labels, actor.queued)
+        capacity.add_metric(labels, actor.capacity)
+        blocked.add_metric(labels, actor.blocked)
+        restarts.add_metric(labels, actor.restarts)
+        running.add_metric(labels, int(actor.state == "running"))
+        _add_times(handling, labels, actor.handling)
+        _add_times(waiting, labels, actor.waiting)
+    for bundle, name in sorted({(actor.bundle, actor.mode.value) for actor in reading.actors}):
+        mode.add_metric((bundle, name), 1)
+    yield from (handled, failed, lost, queued, capacity, blocked, restarts, running, handling, waiting, mode)
+
+
+def _of_edges(reading: Reading) -> Iterator[Metric]:
+    sent = _counter("spore_edge_messages", "Messages that a sender has sent to a receiver.", EDGE)
+    lost = _counter(
+        "spore_edge_messages_lost", "Messages that the receiver's policy gave up before they left.", (*EDGE, "reason")
+    )
+    encoded = _counter("spore_edge_encoded_bytes", "Bytes written as frames, those written again included.", EDGE)
+    saved = _counter(
+        "spore_edge_saved_bytes",
+        "Bytes that messages passed by reference would have taken as frames: an estimate.",
+        EDGE,
+    )
+    outstanding = _gauge("spore_edge_outstanding_messages", "Messages sent by relay and not acknowledged.", EDGE)
+    for edge in reading.edges:
+        labels = (edge.sender, edge.port, edge.receiver, edge.route.value)
+        sent.add_metric(labels, edge.messages)
+        for reason, count in edge.lost.items():
+            lost.add_metric((*labels, reason), count)
+        encoded.add_metric(labels, edge.encoded_bytes)
+        saved.add_metric(labels, edge.saved_bytes)
+        outstanding.add_metric(labels, edge.outstanding)
+    yield from (sent, lost, encoded, saved, outstanding)
+
+
+def _of_processes(reading: Reading) -> Iterator[Metric]:
+    label = ("process",)
+    answers = _gauge("spore_process_answers", "Whether the process has said in time what it has counted.", label)
+    cpu = _counter("spore_process_cpu_seconds", "User and system time.", label)
+    memory = _gauge("spore_process_resident_memory_bytes", "Memory, what it shares with others included.", label)
+    restarts = _counter("spore_process_restarts", "How often it has died and was started again.", label)
+    letters = _counter("spore_process_dead_letters", "Messages that were not handled, or not to their end.", label)
+    reconnects = _counter("spore_process_relay_reconnects", "Connections to the relay that were lost.", label)
+    for process in reading.processes:
+        answers.add_metric((process.name,), int(process.answers))
+        if process.cpu_s is not None and process.resident_bytes is not None:
+            cpu.add_metric((process.name,), process.cpu_s)
+            memory.add_metric((process.name,), process.resident_bytes)
+        if process.answers:
+            restarts.add_metric((process.name,), process.restarts)
+            letters.add_metric((process.name,), process.dead_letters)
+            reconnects.add_metric((process.name,), process.reconnects)
+    yield from (answers, cpu, memory, restarts, letters, reconnects)
+
+
+def _of_shadows(reading: Reading) -> Iterator[Metric]:
+    label = ("bundle",)
+    compared = _counter("spore_shadow_compared_messages", "Messages of a bundle held against those of its twin.", label)
+    different = _counter("spore_shadow_different_messages", "Of these, how many were different.", label)
+    skipped = _counter("spore_shadow_skipped_messages", "Messages that the twin did not get.", label)
+    for shadow in reading.shadows:
+        compared.add_metric((shadow.bundle,), shadow.compared)
+        different.add_metric((shadow.bundle,), shadow.different)
+        skipped.add_metric((shadow.bundle,), shadow.skipped)
+    yield from (compared, different, skipped)
+
+
+def _counter(name: str, what: str, labels: Iterable[str]) -> CounterMetricFamily:
+    return CounterMetricFamily(name, what, labels=tuple(labels))
+
+
+def _gauge(name: str, what: str, labels: Iterable[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, what, labels=tuple(labels))
+
+
+def _add_times(summary: SummaryMetricFamily, labels: tuple[str, ...], sampled: Sampled) -> None:
+    summary.add_metric(labels, count_value=sampled.count, sum_value=sampled.total_ns / 1e9)
