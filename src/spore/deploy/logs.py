@@ -89,7 +89,8 @@ def logs_here() -> Logs:
         form = "json"
     number = logging.getLogger("spore").getEffectiveLevel()
     levels: dict[Level, int] = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
-    return Logs(form=form, level=next((level for level, most in levels.items() if number <= most), "error"))
+    level: Level = next((level for level, most in levels.items() if number <= most), "error")
+    return Logs(form=form, level=level)
 
 
 def _at(record: logging.LogRecord) -> str:

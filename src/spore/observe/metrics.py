@@ -75,7 +75,7 @@ def metrics_app(source: Source) -> Starlette:
         body, kind = exposed(reading, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": kind})
 
-    async def hint(_: Request) -> Response:
+    async def hint(_: Request) -> Response:  # noqa: ASYNC124 - what is not async, starlette calls in a thread
         return PlainTextResponse("metrics are at /metrics\n")
 
     return Starlette(routes=[Route("/metrics", scrape), Route("/", hint)])

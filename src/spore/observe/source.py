@@ -17,6 +17,9 @@ from spore.errors import ControlError, NothingRuns
 
 __all__ = ["SocketSource", "Source", "SystemSource", "open_source"]
 
+CLOSE_S = 1.0
+"""So long closing a connection may take."""
+
 
 class Source(Protocol):
     """Something that can be looked at again and again, by several at a time."""
@@ -85,16 +88,17 @@ class SocketSource:
                 self._control = await self._connection.enter_async_context(open_control(self._path, self._config))
             return await self._control.statistics(actors)
         except BaseException:  # an answer may be half read: it is not to be taken for that to the next question
-            await self.close()
+            await self.close()  # noqa: ASYNC102 - it is shielded, and bounded
             raise
 
     async def close(self) -> None:
         """Have no connection until the next look.
 
-        Cancellation: a checkpoint; it is closed all the same.
+        Cancellation: shielded; it takes a moment at most.
         """
         self._control = None
-        await self._connection.aclose()
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await self._connection.aclose()
 
 
 @asynccontextmanager
@@ -105,10 +109,10 @@ async def open_source(path: Path, config: Path) -> AsyncIterator[SocketSource]:
         path: of `spore.deploy.control_socket.socket_path`.
         config: the file that the system runs, for errors.
 
-    Cancellation: leaving is a checkpoint if there is a connection.
+    Cancellation: entering is no checkpoint; leaving is shielded, and takes a moment at most.
     """
     source = SocketSource(path, config)
     try:
         yield source
     finally:
-        await source.close()
+        await source.close()  # noqa: ASYNC102 - it is shielded, and bounded
