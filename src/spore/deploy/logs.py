@@ -88,8 +88,15 @@ def logs_here() -> Logs:
     if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers):
         form = "json"
     number = logging.getLogger("spore").getEffectiveLevel()
-    levels: dict[Level, int] = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
-    level: Level = next((level for level, most in levels.items() if number <= most), "error")
+    levels: tuple[tuple[int, Level], ...] = (
+        (logging.DEBUG, "debug"),
+        (logging.INFO, "info"),
+        (logging.WARNING, "warning"),
+    )
+    level: Level = "error"
+    for most, name in reversed(levels):
+        if number <= most:
+            level = name
     return Logs(form=form, level=level)
 
 
