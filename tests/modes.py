@@ -18,18 +18,19 @@ import trio
 from tests.relays import run
 
 from spore import ActorRef, ActorStopped, MailboxFull
-from spore.deploy import Mode, Plan, System, SystemConfig, Unit, UnitKind, open_system, run_plan
+from spore.deploy import Mode, Plan, Route, System, SystemConfig, Unit, UnitKind, open_system, run_plan
 from spore.deploy.ground import Ground, Running
+from spore.deploy.links import Links, open_links
 from spore.deploy.place import Local
 from spore.deploy.plan import make_plan
 from spore.deploy.spec import FeedSpec, LinkSpec, UnitSpec, spec_of, target_of
 from spore.deploy.system import SystemStatistics
-from spore.deploy.unit import RunningUnit, open_link, remote_ref
+from spore.deploy.unit import RunningUnit
 from spore.errors import LinkDenied, UnitFailed
 from spore.migration import Recorder, Recording, digest, entries, tapped
 from spore.migration.tap import RECORDER
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay import Client, Relay, Switchboard
+from spore.relay import Relay, Switchboard
 from spore.relay import carrier as carriers
 from spore.relay import client as clients
 from spore.relay import server as servers
@@ -150,7 +151,7 @@ def opened(
 class Inside(Ground):
     """What a system stands on whose processes all are this one, and whose relay and link are there already."""
 
-    def __init__(self, nursery: trio.Nursery, link: LinkSpec, client: Client, local: Local | None) -> None:
+    def __init__(self, nursery: trio.Nursery, link: LinkSpec, links: Links, local: Local | None) -> None:
         super().__init__(
             nursery,
             ExitStack(),
@@ -160,7 +161,7 @@ class Inside(Ground):
             restarts=False,
             open_twin=run_plan,
         )
-        self.link, self.client = link, client
+        self.link, self._links = link, links
 
     async def need_relay(self, plan: Plan) -> None:
         await trio.lowlevel.checkpoint()
@@ -184,8 +185,7 @@ class _Relayed(System):
     def way_to(self, name: str) -> ActorRef[Any]:
         if self.plan.unit_of(name).kind is UnitKind.BUNDLE:
             return super().way_to(name)
-        assert self._client is not None
-        return remote_ref(self._client, target_of(self.plan, name, remote=True))
+        return self._links.ref(target_of(self.plan, name, route=Route.RELAY))
 
 
 @asynccontextmanager
@@ -220,9 +220,8 @@ async def relayed(
             patch.object(clients, "perf_counter_ns", clock),
             patch.object(servers, "perf_counter_ns", clock),
         ):
-            async with trio.open_nursery() as units, open_link(link, OUTSIDE) as client:
-                assert client is not None
-                ground = Inside(units, link, client, local)
+            async with trio.open_nursery() as units, open_links(link, OUTSIDE) as links:
+                ground = Inside(units, link, links, local)
                 running: dict[str, Running] = {
                     unit.label: ground.unit(unit, spec_of(plan, unit, link, states=states))
                     for group in plan.units

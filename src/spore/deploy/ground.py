@@ -1,4 +1,4 @@
-"""What a running system stands on: the nursery that owns all of it, the relay, and this process's own end of that.
+"""What a running system stands on: the nursery that owns all of it, the relay, and this process's own ends of links.
 
 The relay and the link to it are there from the beginning if the plan needs them, or from the first switch that does; then they stay.
 """
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from spore.deploy.engine import EngineSpec
 from spore.deploy.hops import Hop
+from spore.deploy.links import Links, open_links
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Unit
 from spore.deploy.shadow import Shadow
 from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec
 from spore.deploy.supervise import Child
-from spore.deploy.unit import RunningUnit, open_link
+from spore.deploy.unit import RunningUnit
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay import Client
 
 if TYPE_CHECKING:
     from spore.deploy.follower import OpenTwin
@@ -73,9 +74,9 @@ class Ground:
         self.hops = hops
         self.restarts = restarts
         self.link: LinkSpec | None = None
-        """How to talk to the relay; None while there is none."""
+        """How this node's processes talk to each other; None while nobody has to."""
         self.relay: Child | None = None
-        self.client: Client | None = None
+        self._links: Links | None = None
         self._folder = folder
         self._open_twin = open_twin
         self._children: set[Child] = set()
@@ -83,6 +84,27 @@ class Ground:
         self._linked = trio.Event()
         self._to_unlink = trio.Event()
         self._unlinked = trio.Event()
+
+    @property
+    def links(self) -> Links:
+        """This process's own."""
+        assert self._links is not None  # noqa: S101 - nothing runs before there are
+        return self._links
+
+    async def begin(self, plan: Plan) -> None:
+        """Have what a plan stands on.
+
+        Cancellation: a checkpoint; what has begun is ended with the nursery.
+
+        Raises:
+            UnitFailed: if the relay cannot start.
+        """
+        if plan.engine:
+            self.link = self._link(plan, None)
+        self._nursery.start_soon(self._keep_links, self.link)
+        await self._linked.wait()
+        if plan.relay:
+            await self.need_relay(plan)
 
     async def need_relay(self, plan: Plan) -> None:
         """Have a relay, unless there is one.
@@ -93,12 +115,11 @@ class Ground:
             UnitFailed: if it cannot start. Then there is none.
         """
         if self.relay is None:
-            link, spec = self._addresses(plan)
+            spec = self._relay(plan)
             relay = Child(spec, self.say, outlives=self._children, restarts=self.restarts)
             await self._start_relay(relay)
-            self.link, self.relay = link, relay
-            self._nursery.start_soon(self._keep_link, link)
-        await self._linked.wait()
+            self.link, self.relay = self._link(plan, spec.address), relay
+            self.links.join(self.link)
 
     async def _start_relay(self, relay: Child) -> None:
         failures: list[Exception] = []
@@ -123,7 +144,7 @@ class Ground:
         """What is to run a unit; see `start`."""
         if unit.here and isinstance(spec, UnitSpec):
             shadow = Shadow(spec.twin, self._open_twin, self.say) if spec.twin is not None else None
-            return RunningUnit(spec, self.local, shadow)
+            return RunningUnit(spec, self.local, shadow, self.links.engine)
         child = Child(spec, self.say, restarts=self.restarts if restarts is None else restarts)
         self._children.add(child)
         return child
@@ -177,28 +198,31 @@ class Ground:
     async def leave(self) -> None:
         """All units have left: leave the relay, and have it leave.
 
-        Cancellation: a checkpoint if there is a relay; it is killed with the nursery then.
+        Cancellation: a checkpoint; the relay is killed with the nursery then.
         """
+        self._to_unlink.set()
+        await self._unlinked.wait()
         if self.relay is not None:
-            self._to_unlink.set()
-            await self._unlinked.wait()
             await self.relay.leave()
 
-    async def _keep_link(self, link: LinkSpec) -> None:
-        async with open_link(link, OUTSIDE) as self.client:
+    async def _keep_links(self, link: LinkSpec | None) -> None:
+        async with open_links(link, OUTSIDE) as self._links:
             self._linked.set()
             await self._to_unlink.wait()
         self._unlinked.set()
 
-    def _addresses(self, plan: Plan) -> tuple[LinkSpec, RelaySpec]:
+    def _link(self, plan: Plan, address: str | None) -> LinkSpec:
+        config = plan.config
+        engine = EngineSpec(system=config.system, node=config.nodes[plan.node]) if plan.engine else None
+        return LinkSpec(address=address, heartbeat_s=config.relay.heartbeat_s, messages=plan.messages, engine=engine)
+
+    def _relay(self, plan: Plan) -> RelaySpec:
         """Where the relay listens: where the configuration says, or in a directory for this user and this run alone."""
         config = plan.config.relay
         socket = config.socket
         if socket is None:
             socket = str(Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
-        address = f"unix:{socket}"
-        link = LinkSpec(address=address, heartbeat_s=config.heartbeat_s, messages=plan.messages)
-        return link, RelaySpec(label=RELAY, address=address, heartbeat_s=config.heartbeat_s)
+        return RelaySpec(label=RELAY, address=f"unix:{socket}", heartbeat_s=config.heartbeat_s)
 
 
 def _ignore(_: Exception) -> None:

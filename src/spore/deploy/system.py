@@ -20,6 +20,7 @@ import trio
 from spore.deploy.config import Mode, SystemConfig
 from spore.deploy.ground import RELAY, Ground, Running
 from spore.deploy.hops import Hop
+from spore.deploy.links import Links
 from spore.deploy.load import load_config
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
@@ -29,12 +30,12 @@ from spore.deploy.standing import StandingRef
 from spore.deploy.strict import among
 from spore.deploy.supervise import Child, Died
 from spore.deploy.switching import PLAN, Switch, Switched
-from spore.deploy.unit import RunningUnit, UnitStatistics, remote_ref
+from spore.deploy.unit import RunningUnit, UnitStatistics
 from spore.errors import SwitchFailed, UsageError
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import groups_in_order
-from spore.relay import Client, RemoteRef
+from spore.relay import RemoteRef
 from spore.relay.statistics import ClientStatistics
 
 __all__ = ["System", "SystemStatistics", "open_system", "run_plan"]
@@ -51,7 +52,7 @@ class SystemStatistics:
     processes: Mapping[str, int]
     """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
     client: ClientStatistics | None = None
-    """What was sent by `System.ref` through the relay; None without one."""
+    """What was sent by `System.ref` to other processes; None where there is no way to any."""
     relay_restarts: int = 0
     """How often the relay has died and was started again."""
     silent: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ class System:
         self._ends = False
 
     def ref(self, name: str) -> ActorRef[Any]:
-        """A reference from here to an actor: by reference where it runs in this process, and else through the relay.
+        """A reference from here to an actor: by reference where it runs in this process, and else through the relay or the engine.
 
         Raises:
             UsageError: if there is no such actor.
@@ -100,17 +101,22 @@ class System:
 
     def way_to(self, name: str) -> ActorRef[Any]:
         """The way to an actor where it is now. For Spore's own use."""
-        running = self.running[self.plan.unit_of(name).label]
+        unit = self.plan.unit_of(name)
+        running = self.running.get(unit.label)
         if isinstance(running, RunningUnit):
             assert running.bundle is not None  # noqa: S101 - it has started
             return running.bundle.ref(name)
-        if self._client is None:
+        if running is None and name not in unit.admitted:
+            reason = "nobody sends to it from another node, so it cannot be reached from there"
+            raise UsageError(f"actor {name!r} runs on node {unit.node!r}, and {reason}")
+        distributed = running is None or (unit.bundle is not None and unit.bundle.mode is Mode.DISTRIBUTED)
+        if not distributed and self._links.relay is None:
             raise UsageError(f"actor {name!r} runs in a process of its own, and without a relay it cannot be reached")
-        return remote_ref(self._client, target_of(self.plan, name, remote=True))
+        return self._links.ref(target_of(self.plan, name, route=Route.DISTRIBUTED if distributed else Route.RELAY))
 
     @property
-    def _client(self) -> Client | None:
-        return self._ground.client
+    def _links(self) -> Links:
+        return self._ground.links
 
     async def switch(
         self, bundle: str, to: Mode, *, cold: bool = False, watch: Callable[[str], None] | None = None
@@ -169,7 +175,7 @@ class System:
         processes = {label: unit.pid for label, unit in answered.items()} | silent | {OUTSIDE: os.getpid()}
         if relay is not None:
             processes[RELAY] = relay.pid
-        client = self._client.statistics() if self._client is not None else None
+        client = self._links.statistics()
         return SystemStatistics(
             units=answered,
             processes=processes,
@@ -221,7 +227,7 @@ class System:
                 await _persist(running.ask, do)
 
     def _units(self) -> Iterable[Unit]:
-        return (unit for group in self.plan.units for unit in group)
+        return self.plan.own
 
     async def _settled(
         self,
@@ -238,8 +244,7 @@ class System:
         """
         before: list[object] | None = None
         while True:
-            if self._client is not None:
-                await self._client.drain(*receivers)
+            await self._links.drain(*receivers)
             every = tuple(running())
             now: list[object] = [every, self._sent()]
             try:
@@ -253,8 +258,7 @@ class System:
             before = now
 
     def _sent(self) -> int:
-        links = self._client.session.outgoing.values() if self._client is not None else ()
-        return sum(link.counts.sent for link in links)
+        return sum(link.counts.sent for link in self._links.outgoing)
 
     # The end
 
@@ -283,8 +287,7 @@ class System:
 
     async def _stop_actors(self) -> None:
         """Stop all actors, senders before receivers. Who has stopped says on every port that it is idle."""
-        if self._client is not None:
-            self._client.lift_bounds()
+        self._links.lift_bounds()
         for running in self.running.values():
             await _persist(running.lift_bounds)
         for unit in self._units():
@@ -299,18 +302,19 @@ class System:
                 ref.idle()
         homes = {name: self.running[unit.label] for unit in self._units() for name in unit.actors}
         feeds = [self.running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
-        following: dict[str, list[str]] = {name: [] for name in homes}
+        following: dict[str, list[str]] = {name: [] for name in self.plan.actors}
         leading: dict[str, list[Running]] = {name: [*feeds] for name in homes}
         for edge in self.plan.edges:
-            if edge.sender in homes:
+            if edge.sender in following:
                 following[edge.sender].append(edge.receiver)
-                if edge.route is Route.RELAY:
+                if edge.route is not Route.REFERENCE and {edge.sender, edge.receiver} <= homes.keys():
                     leading[edge.receiver].append(homes[edge.sender])
-        for group in groups_in_order(tuple(homes), following.__getitem__):
-            senders = dict.fromkeys(running for name in group for running in leading[name])
-            members = dict.fromkeys(homes[name] for name in group) if len(group) > 1 else {}
+        for group in groups_in_order(tuple(following), following.__getitem__):
+            own = [name for name in group if name in homes]
+            senders = dict.fromkeys(running for name in own for running in leading[name])
+            members = dict.fromkeys(homes[name] for name in own) if len(group) > 1 else {}
             await self._settled({**senders, **members}.keys, members.keys, tuple(group))
-            for name in group:
+            for name in own:
                 await _persist(homes[name].stop, name)
 
 
@@ -382,10 +386,9 @@ async def run_plan(
     with ExitStack() as folder:
         async with trio.open_nursery() as nursery:
             ground = Ground(nursery, folder, local=local, say=say, hops=hops, restarts=restarts, open_twin=run_plan)
-            if plan.relay:
-                await ground.need_relay(plan)
+            await ground.begin(plan)
             running: dict[str, Running] = {}
-            for unit in (unit for group in plan.units for unit in group):
+            for unit in plan.own:
                 running[unit.label] = ground.unit(unit, spec_of(plan, unit, ground.link, hops, states))
             for each in running.values():
                 ground.start(each)

@@ -1,4 +1,4 @@
-"""What one process runs: a bundle, with the ports of its actors wired, and its end of the relay.
+"""What one process runs: a bundle, with the ports of its actors wired, and its ends of links.
 
 Its life: started → `lift_bounds` → `stop` of each actor, in the order of the whole system → `finish`, which ends the bundle
 → `leave`. Until it leaves it keeps what it has sent, and others have not handled, for them.
@@ -11,34 +11,30 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from operator import attrgetter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import attrs
 import trio
 
 from spore.codec import wire_difference
+from spore.deploy.engine import Engine
 from spore.deploy.handover import Handover, hand_over, send_again
 from spore.deploy.hops import Hop, HopTimes, Probe
 from spore.deploy.kinds import find_kind
+from spore.deploy.links import Links, key_of, open_links
 from spore.deploy.place import Local
 from spore.deploy.shadow import Shadow
 from spore.deploy.shadow_statistics import ShadowStatistics
-from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec, load_plain
+from spore.deploy.spec import ActorSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
-from spore.errors import UsageError
-from spore.message import Schema, message_type
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
-from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.supervision import AS_IT_IS
-from spore.relay import Client, RemoteRef, open_client
-from spore.relay.session import Session
 from spore.relay.statistics import ClientStatistics
 
-__all__ = ["RunningUnit", "UnitStatistics", "key_of", "open_link", "remote_ref"]
+__all__ = ["RunningUnit", "UnitStatistics"]
 
 HELD_S = 0.01
 """How often to look whether messages that are held to be merged have gone on. Nobody tells."""
@@ -55,7 +51,7 @@ class UnitStatistics:
     bundle: BundleStatistics | None = None
     """None for a feed."""
     client: ClientStatistics | None = None
-    """None where nobody is reached through the relay."""
+    """Of all its links; None where it has none."""
     account: Mapping[str, Any] | None = None
     """Of a feed: what it has read, used and skipped."""
     hops: tuple[HopTimes, ...] = ()
@@ -71,9 +67,16 @@ class RunningUnit:
         spec: what it runs.
         local: the factories and fields of actors that the caller has brought.
         shadow: what runs and compares the twin, where there is one.
+        engine: this process's connection to the engine, if it has one already.
     """
 
-    def __init__(self, spec: UnitSpec, local: Local | None = None, shadow: Shadow | None = None) -> None:
+    def __init__(
+        self,
+        spec: UnitSpec,
+        local: Local | None = None,
+        shadow: Shadow | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         self.spec = spec
         self.label = spec.label
         self.started = trio.Event()
@@ -81,7 +84,8 @@ class RunningUnit:
         self.finished = trio.Event()
         """Set when its bundle has ended."""
         self.bundle: Bundle | None = None
-        self.client: Client | None = None
+        self._links: Links | None = None
+        self._engine = engine
         self._local = local or {}
         self._shadow = shadow
         self._gone_on = trio.Event()
@@ -105,7 +109,7 @@ class RunningUnit:
         for module in spec.modules:
             importlib.import_module(module)
         beside: AbstractAsyncContextManager[None] = nullcontext() if self._shadow is None else self._shadow.beside()
-        async with open_link(spec.link, spec.label) as self.client, beside:
+        async with open_links(spec.link, spec.label, self._engine) as self._links, beside:
             async with open_bundle(
                 spec.bundle,
                 drain_timeout_s=spec.drain_timeout_s,
@@ -126,25 +130,30 @@ class RunningUnit:
     async def _begin(self, bundle: Bundle) -> None:
         for actor in self.spec.actors:
             await self._start(bundle, actor, actor.state)
-        if self.client is not None:
-            self._attach(self.client, bundle)
-            await self.client.wait_connected()
-            # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
-            await self.client.wait_open()
+        self._attach(bundle)
+        await self.links.wait_connected()
+        # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
+        await self.links.wait_open()
         self.started.set()
 
     async def _wait_to_go_on(self) -> None:
         for actor in self.spec.actors:
             if actor.type:
                 find_kind(actor.type)  # which imports what it needs
-        if self.client is not None:
-            await self.client.wait_connected()
+        await self.links.wait_connected()
         self.started.set()
         await self._gone_on.wait()
 
-    def _attach(self, client: Client, bundle: Bundle) -> None:
-        for name in self.spec.attached:
-            client.attach(bundle.ref(name))
+    @property
+    def links(self) -> Links:
+        """Its ends of links, while it runs."""
+        assert self._links is not None  # noqa: S101 - nobody asks before it does
+        return self._links
+
+    def _attach(self, bundle: Bundle) -> None:
+        attached, admitted = self.spec.attached, self.spec.admitted
+        for name in dict.fromkeys((*attached, *admitted)):
+            self.links.attach(bundle.ref(name), relayed=name in attached, admitted=name in admitted)
 
     async def _start(self, bundle: Bundle, spec: ActorSpec, state: Any, moved: Actor[Any] | None = None) -> None:
         options = spec.options
@@ -183,10 +192,7 @@ class RunningUnit:
         )
 
     def _ref(self, bundle: Bundle, target: Target) -> ActorRef[Any]:
-        if not target.remote:
-            return bundle.ref(target.receiver)
-        assert self.client is not None  # noqa: S101 - the plan gives a link to whoever needs one
-        return remote_ref(self.client, target)
+        return self.links.ref(target) if target.remote else bundle.ref(target.receiver)
 
     def _measured(self, sender: str, port: str, ref: ActorRef[Any]) -> ActorRef[Any]:
         """The same reference; of a hop that is measured, one that notes what is sent."""
@@ -214,8 +220,7 @@ class RunningUnit:
         Cancellation: always a checkpoint.
         """
         while True:
-            if self.client is not None:
-                await self.client.drain(*receivers)
+            await self.links.drain(*receivers)
             if not idle or self.finished.is_set() or self.bundle is None:
                 return self._activity()
             before = self._activity()
@@ -228,8 +233,7 @@ class RunningUnit:
     def _activity(self) -> int:
         bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
         received = sum(actor.received for actor in bundle.actors.values()) if bundle is not None else 0
-        links = self.client.session.outgoing.values() if self.client is not None else ()
-        return received + sum(link.counts.sent for link in links)
+        return received + sum(link.counts.sent for link in self.links.outgoing)
 
     async def statistics(self) -> UnitStatistics:
         """Counts of everything in it.
@@ -238,7 +242,7 @@ class RunningUnit:
         """
         await trio.lowlevel.checkpoint()
         bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
-        client = self.client.statistics() if self.client is not None else None
+        client = self._links.statistics() if self._links is not None else None
         return UnitStatistics(
             label=self.label,
             pid=os.getpid(),
@@ -255,17 +259,18 @@ class RunningUnit:
         Cancellation: a checkpoint.
         """
         await trio.lowlevel.checkpoint()
-        if self.client is not None:
-            self.client.lift_bounds()
+        self.links.lift_bounds()
         if self.bundle is not None and not self.finished.is_set():
             self.bundle.lift_bounds()
 
     async def stop(self, actor: str) -> None:
-        """Handle what is queued for an actor, and stop it.
+        """Handle what is queued for an actor, and stop it. What comes for it after this stays with those who send it, on other nodes.
 
         Cancellation: as `spore.Bundle.stop`.
         """
         if self.bundle is not None and not self.finished.is_set():
+            if self.links.inlet is not None:
+                self.links.inlet.hold(actor)
             await self.bundle.stop(actor)
 
     async def finish(self) -> None:
@@ -295,12 +300,12 @@ class RunningUnit:
         await trio.lowlevel.checkpoint()
         if self.bundle is not None:
             self.bundle.moving.lift_bounds()
-        if self.client is not None:
-            self.client.pause(inside)
-            for link in self.client.session.outgoing.values():
-                if link.members.keys() <= set(merging):
-                    link.lift_bound()
-            while self.client.busy:  # noqa: ASYNC110 - what has been stopped has gone after a pass or two
+        for link in self.links.outgoing:
+            if link.members.keys() <= set(merging):
+                link.lift_bound()
+        if (relay := self.links.relay) is not None:
+            relay.pause(inside)
+            while relay.busy:  # noqa: ASYNC110 - what has been stopped has gone after a pass or two
                 await trio.lowlevel.checkpoint()
 
     async def resume(self) -> None:
@@ -313,10 +318,10 @@ class RunningUnit:
             self.bundle.moving.restore_bounds()
             for name in self._local.keys() & {actor.name for actor in self.spec.actors}:
                 self.bundle.moving.rewire(name)
-        if self.client is not None:
-            for link in self.client.session.outgoing.values():
-                link.restore_bound()
-            self.client.resume()
+        for link in self.links.outgoing:
+            link.restore_bound()
+        if self.links.relay is not None:
+            self.links.relay.resume()
 
     async def quiet(self, receivers: tuple[str, ...]) -> int:
         """Wait until nothing here is queued or in hand, and these receivers have handled all that was sent to them from here.
@@ -329,8 +334,8 @@ class RunningUnit:
         while True:
             await trio.lowlevel.checkpoint()
             before = self._activity()
-            if self.client is not None and receivers:
-                await self.client.drain(*receivers)
+            if receivers:
+                await self.links.drain(*receivers)
             if self.bundle is not None:
                 await self.bundle.wait_idle()
             if self._activity() == before:
@@ -346,7 +351,8 @@ class RunningUnit:
         """
         await trio.lowlevel.checkpoint()
         assert self.bundle is not None  # noqa: S101 - it has started
-        return hand_over(self.bundle, self.client, [actor.name for actor in self.spec.actors if actor.type], cold=cold)
+        actors = [actor.name for actor in self.spec.actors if actor.type]
+        return hand_over(self.bundle, self.links.relay, actors, cold=cold)
 
     def moved(self) -> dict[str, Actor[Any]]:
         """The caller's own actors, which move as they are: they do not leave the process."""
@@ -360,10 +366,10 @@ class RunningUnit:
         """
         assert self.bundle is not None  # noqa: S101 - it has started
         self.bundle.moving.halt()
-        if self.client is not None:
+        if (relay := self.links.relay) is not None:
             for name in self.spec.attached:
-                self.client.detach(name)
-            await self.client.wait_detached()
+                relay.detach(name)
+            await relay.wait_detached()
 
     async def retire(self) -> None:
         """Others have taken over: have each actor say goodbye, and leave.
@@ -373,9 +379,9 @@ class RunningUnit:
         assert self.bundle is not None  # noqa: S101 - it has started
         if self._shadow is not None:
             await self._shadow.retire()
-        if self.client is not None:
-            for link in tuple(self.client.session.outgoing.values()):
-                self.client.session.close(link)
+        if (relay := self.links.relay) is not None:
+            for link in tuple(relay.session.outgoing.values()):
+                relay.session.close(link)
                 link.end("its sender runs elsewhere now")
         await self.bundle.moving.leave(kept=self.moved().values())
         self.leave()
@@ -392,8 +398,8 @@ class RunningUnit:
         """
         assert self.bundle is not None  # noqa: S101 - it has started
         self._handover, moved = handover, moved or {}
-        if self.client is not None:
-            self.client.session.take_over(handover.links)
+        if self.links.relay is not None:
+            self.links.relay.session.take_over(handover.links)
         positions = {each.actor: each.positions for each in handover.merging}
         for actor in self.spec.actors:
             text = handover.states.get(actor.name)
@@ -416,43 +422,8 @@ class RunningUnit:
             ref = self.bundle.moving.port(each.sender, each.port, each.receiver)
             if ref is not None:
                 send_again(each, ref)
-        if self.client is not None:
-            self._attach(self.client, self.bundle)
+        self._attach(self.bundle)
         self._gone_on.set()
-
-
-@asynccontextmanager
-async def open_link(spec: LinkSpec | None, name: str) -> AsyncIterator[Client | None]:
-    """This process's end of the relay, if it has one.
-
-    Cancellation: as `spore.relay.open_client`.
-    """
-    if spec is None:
-        yield None
-        return
-    schema = Schema.of(message_type(_class(path)) for path in spec.messages)
-    session = Session(name, heartbeat_s=spec.heartbeat_s, schema=schema)
-    async with open_client(spec.address, name=name, session=session) as client:
-        yield client
-
-
-def remote_ref(client: Client, target: Target, *, sender: str = OUTSIDE) -> RemoteRef[Any]:
-    """A reference to an actor of another process."""
-    return client.ref(
-        target.receiver, capacity=target.capacity, key=key_of(target.key), feedback=target.feedback, sender=sender
-    )
-
-
-def key_of(fields: tuple[str, ...]) -> Callable[[Any], Hashable] | None:
-    """What tells a message's kind: its class, and its values of some fields."""
-    if not fields:
-        return None
-    values = attrgetter(*fields)
-
-    def of(message: Any) -> Hashable:
-        return message.__class__, values(message)
-
-    return of
 
 
 def _first(actor: Actor[Any], factory: Callable[..., Actor[Any]]) -> Callable[..., Actor[Any]]:
@@ -463,13 +434,3 @@ def _first(actor: Actor[Any], factory: Callable[..., Actor[Any]]) -> Callable[..
         return first.pop() if first else factory(**fields)
 
     return make
-
-
-def _class(path: str) -> type:
-    module, _, name = path.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, type):
-        raise UsageError(f"there is no message {path}")
-    return found

@@ -183,6 +183,10 @@ class Client:
         """Hand over what has come since, and everything from now on."""
         self._delivery.resume()
 
+    def hold(self, name: str) -> None:
+        """Hand nothing more to this receiver, which is about to stop. What comes for it stays with its senders, for its successor."""
+        self._delivery.hold(name)
+
     @property
     def busy(self) -> bool:
         """Whether something is being handed over that is to wait; it is not for long."""
@@ -401,6 +405,7 @@ class Client:
             carrier.close()  # whoever reads will notice
             return
         self._written_at = perf_counter_ns()
+        self.session.written()
         if done < len(data):
             self._rest = data[done:]
             self._flush_due = True
