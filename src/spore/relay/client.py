@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, NoReturn
 
@@ -435,7 +436,7 @@ class Client:
 
 @asynccontextmanager
 async def open_client(
-    address: Address | str,
+    address: Address | str | None = None,
     *,
     name: str,
     token: str = "",
@@ -448,30 +449,29 @@ async def open_client(
     """A client of a relay for the length of a block. It need not be there yet: the client comes until it is.
 
     Args:
-        address: ``unix:PATH`` or ``tcp:HOST:PORT``.
+        address: ``unix:PATH`` or ``tcp:HOST:PORT``; may be left out with ``connect``.
         name: the process's, for people.
         token: what the relay asks for, if it does.
         tls: for TCP.
         heartbeat_s: say something at least this often.
         trace: let messages carry the trace that they are sent in; see `spore.message.traced`.
-        connect: makes a connection in place of ``address``; for tests.
+        connect: makes a connection in place of ``address``; see `spore.relay.nats`.
         session: in place of a new one; for tests.
 
     Cancellation: entering is no checkpoint; leaving is one. What was not acknowledged by then is given up: `Client.drain`
     first.
 
     Raises:
+        UsageError: if it is not said where to connect.
         ExceptionGroup: on leaving, with `RelayRefused` if the relay will never have this client.
     """
-    where = Address.parse(address) if isinstance(address, str) else address
-
-    async def connect_there() -> Carrier:
-        return await carriers.connect(where, tls)
-
+    if connect is None:
+        if address is None:
+            raise UsageError("a client needs the address of a relay, or another way to connect")
+        where = Address.parse(address) if isinstance(address, str) else address
+        connect = partial(carriers.connect, where, tls)
     async with trio.open_nursery() as nursery:
-        client = Client(
-            session or Session(name, token=token, heartbeat_s=heartbeat_s), connect or connect_there, nursery, trace
-        )
+        client = Client(session or Session(name, token=token, heartbeat_s=heartbeat_s), connect, nursery, trace)
         nursery.start_soon(client.run, name=f"relay client {name}")
         try:
             yield client

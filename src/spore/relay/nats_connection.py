@@ -1,0 +1,296 @@
+"""One connection with one NATS server, from the greeting until it is lost. It never comes back: `spore.relay.nats` makes a new one.
+
+nats-py's own way to reconnect is switched off, because it breaks the order of what was published meanwhile. So is its
+silence: whatever it reports ends the connection, with a reason.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import trio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error, SlowConsumerError
+from nats.js import JetStreamContext
+
+from spore.errors import NatsRefused
+from spore.relay.guest import Guest
+from spore.relay.nats_options import NatsOptions
+
+__all__ = ["MIN_VERSION", "NatsConnection"]
+
+MIN_VERSION = (2, 2)
+"""The first with headers, without which a server cannot tell that nobody listens."""
+CONNECT_S = 5.0
+CLOSE_S = 2.0
+BEAT_S = 2.0
+SILENT_S = 4.0
+"""A server that does not answer for so long counts as lost; a link's own heartbeats notice it a little later."""
+
+
+class NatsConnection:
+    """Made by `open`."""
+
+    def __init__(self, guest: Guest, server: str, client: _Client) -> None:
+        self.server = server
+        self.lost = trio.Event()
+        self.error: BaseException | None = None
+        """Why it was lost."""
+        self.on_lost: set[Callable[[], None]] = set()
+        """Called when it is."""
+        self._guest = guest
+        self._client = client
+        self._out: deque[tuple[str, bytes, str]] = deque()
+        self._wanted = guest.loop.create_future()
+        self._pump = guest.loop.create_task(self._publish_all())
+
+    @classmethod
+    async def open(
+        cls,
+        guest: Guest,
+        options: NatsOptions,
+        server: str,
+        *,
+        name: str,
+        tls: ssl.SSLContext | None,
+        min_version: tuple[int, int] = MIN_VERSION,
+    ) -> NatsConnection:
+        """Connect to one server.
+
+        Args:
+            guest: where nats-py runs.
+            options: who to say one is.
+            server: which of the servers.
+            name: shown by the server's own monitoring.
+            tls: as the options give it.
+            min_version: of the server.
+
+        Cancellation: a checkpoint; nothing is left open.
+
+        Raises:
+            OSError: if nobody answers, or not in time.
+            NatsRefused: if coming again would not help.
+        """
+        client = _Client(lambda info: _check_greeting(info, server, tls is not None, min_version))
+        connection = cls(guest, server, client)
+        try:
+            with trio.fail_after(CONNECT_S):
+                await guest.call(
+                    client.connect(
+                        f"nats://{server}",
+                        name=name,
+                        allow_reconnect=False,
+                        max_reconnect_attempts=1,
+                        reconnect_time_wait=0,
+                        connect_timeout=round(CONNECT_S),
+                        error_cb=connection._on_error,
+                        closed_cb=connection._on_closed,
+                        tls=tls,
+                        user=options.user,
+                        password=options.password,
+                        token=options.token,
+                        user_credentials=options.credentials,
+                    )
+                )
+            if not client.is_connected:
+                raise ConnectionResetError("it has closed the connection during the greeting")
+        except (OSError, Error, trio.TooSlowError) as error:
+            cause = connection.error or error  # what nats-py reports before it gives up is the closer one
+            if (refusal := _refusal(cause, server, options)) is not None:
+                raise refusal from None
+            raise ConnectionError(f"{server}: {str(cause) or type(cause).__name__}") from None
+        finally:
+            if not client.is_connected:
+                await connection.aclose()  # noqa: ASYNC102 - it is shielded, and bounded
+        return connection
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that one message may have."""
+        return self._client.max_payload
+
+    @property
+    def version(self) -> str:
+        """The server's."""
+        return str(self._client.greeting.get("version", "unknown"))
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """What speaks to JetStream, to be called by way of the guest."""
+        return self._client.jetstream()
+
+    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Publish a message: at once if the server takes it, and in this order.
+
+        Args:
+            subject: where.
+            payload: no more than `max_payload` bytes.
+            reply: where the server is to say that nobody listens.
+        """
+        self._out.append((subject, payload, reply))
+        if not self._wanted.done():
+            self._wanted.set_result(None)
+        self._guest.turn()
+
+    async def subscribe(self, subject: str, receive: Callable[[Msg], None], limit_bytes: int) -> Subscription:
+        """Have a function called with each message, in order.
+
+        Args:
+            subject: of which messages; may have wildcards.
+            receive: runs within the loop, so it only stores and wakes.
+            limit_bytes: more than this waiting counts as a lost connection.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            trio.BrokenResourceError: if the connection is lost.
+        """
+
+        async def hand_over(message: Msg) -> None:  # noqa: ASYNC124 - as nats-py asks for
+            receive(message)
+
+        try:
+            return await self._guest.call(
+                self._client.subscribe(subject, cb=hand_over, pending_bytes_limit=limit_bytes)
+            )
+        except Error as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Have it called no more."""
+
+        async def leave() -> None:
+            with suppress(Error):  # lost meanwhile, which is as good
+                await subscription.unsubscribe()
+
+        if not self.lost.is_set():
+            self._guest.loop.create_task(leave())
+            self._guest.turn()
+
+    async def watch(self) -> None:
+        """Ask the server now and then whether it is there, until the connection is lost.
+
+        Cancellation: always a checkpoint.
+        """
+        while not self.lost.is_set():
+            with trio.move_on_after(BEAT_S):
+                await self.lost.wait()
+                return
+            with trio.move_on_after(SILENT_S) as patience:
+                try:
+                    await self._guest.call(self._client.flush(timeout=round(SILENT_S * 2)))
+                except Error as error:
+                    self._lose(error)
+            if patience.cancelled_caught:
+                self._lose(TimeoutError(f"nothing from the server for {SILENT_S:g} s"))
+
+    async def aclose(self) -> None:
+        """Write what was published, and close.
+
+        Cancellation: none, but it takes a few seconds at most.
+        """
+        self._lose(ConnectionError("closed"))
+        self._pump.cancel()
+        with trio.move_on_after(CLOSE_S, shield=True) as patience:
+            await self._guest.call(self._client.close())
+        if patience.cancelled_caught:
+            self._client.abort()
+
+    async def _publish_all(self) -> None:
+        out, publish = self._out, self._client.publish
+        while True:
+            await self._wanted
+            try:
+                while out:
+                    await publish(*out.popleft())
+            except Error as error:
+                self._lose(error)
+                return
+            self._wanted = self._guest.loop.create_future()
+
+    # What nats-py reports
+
+    async def _on_error(self, error: Exception) -> None:  # noqa: ASYNC124
+        if isinstance(error, SlowConsumerError):
+            error = ConnectionError(f"more has come for {error.subject} than there is room for")
+        self._lose(error)
+
+    async def _on_closed(self) -> None:  # noqa: ASYNC124
+        self._lose(self._client.last_error or ConnectionResetError("the server has closed it"))
+
+    def _lose(self, error: BaseException) -> None:
+        if not self.lost.is_set():
+            self.error = error
+            self.lost.set()
+            for tell in tuple(self.on_lost):
+                tell()
+
+    def refusal(self, options: NatsOptions) -> NatsRefused | None:
+        """What makes it useless to come again, if that is why the connection was lost."""
+        return _refusal(self.error, self.server, options)
+
+
+class _Client(Client):
+    """Looks at the greeting before anything secret is said, and can let go of a server that has fallen silent."""
+
+    def __init__(self, check: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self.greeting: dict[str, Any] = {}
+        self._check = check
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection:
+            self._check(info)
+            self.greeting = info
+        await super()._process_info(info, initial_connection)
+
+    def abort(self) -> None:
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+
+
+def _check_greeting(info: dict[str, Any], server: str, tls: bool, min_version: tuple[int, int]) -> None:
+    version = str(info.get("version", "unknown"))
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < min_version:
+        wanted = ".".join(map(str, min_version))
+        raise NatsRefused(server, "version", f"it is version {version}, and {wanted} or newer is needed")
+    if tls and not info.get("tls_required"):
+        raise NatsRefused(server, "tls", "it does not ask for TLS, and TLS was asked for here; nothing secret was sent")
+
+
+def _refusal(error: BaseException | None, server: str, options: NatsOptions) -> NatsRefused | None:
+    if isinstance(error, NatsRefused):
+        return error
+    text = str(error).lower()
+    if isinstance(error, ssl.SSLCertVerificationError):
+        ca = (
+            f"the authority in {options.tls_ca}"
+            if options.tls_ca
+            else "the system's authorities (ca=FILE names another)"
+        )
+        return NatsRefused(
+            server, "certificate", f"its certificate is not accepted here, by {ca}: {error.verify_message}"
+        )
+    if isinstance(error, ssl.SSLError) and ("certificate" in text or "unknown_ca" in text or "unknown ca" in text):
+        shown = (
+            f"it does not accept {options.tls_cert}"
+            if options.tls_cert
+            else "it asks for a certificate (cert=FILE&key=FILE)"
+        )
+        return NatsRefused(server, "certificate", f"{shown}: {error.reason}")
+    if "authorization violation" in text or "authentication expired" in text or "authentication revoked" in text:
+        who = f"user {options.user!r} with this password" if options.user else "this token" if options.token else ""
+        who = who or (f"the credentials in {options.credentials}" if options.credentials else "anybody without a name")
+        return NatsRefused(server, "password", f"it does not let in {who}; compare with the server's configuration")
+    if "permissions violation" in text:
+        return NatsRefused(server, "permission", f"{error}; the server's configuration has to allow it")
+    return None
