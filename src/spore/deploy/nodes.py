@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spore.deploy.config import Mode, NodeConfig, SystemConfig
+from spore.deploy.engine import options_of
 from spore.deploy.load import name_problem
 from spore.deploy.strict import Found, among, key
+from spore.errors import UsageError
 
 __all__ = ["node_problems"]
 
@@ -19,8 +21,13 @@ def node_problems(config: SystemConfig) -> Iterator[Found]:
         at = f"nodes.{key(name)}"
         if wrong := name_problem(name):
             yield at, wrong
-        for path, sentence in _contradictions(settings):
-            yield f"{at}.{path}", sentence
+        found = list(_contradictions(settings))
+        yield from ((f"{at}.{path}", sentence) for path, sentence in found)
+        if not found:
+            try:
+                options_of(settings, secrets=False)
+            except UsageError as error:
+                yield f"{at}.carrier", str(error)
     placed = [(f"bundles[{number}]", bundle) for number, bundle in enumerate(config.bundles)]
     named = [(f"{at}.node", bundle.node) for at, bundle in placed]
     named += [(f"feeds[{number}].node", feed.node) for number, feed in enumerate(config.feeds)]
@@ -42,9 +49,6 @@ _EXAMPLE = 'write [nodes.NAME] carrier = "nats://HOST:PORT"'
 
 def _contradictions(node: NodeConfig) -> Iterator[Found]:
     """Keys of one node that exclude or need each other."""
-    if "@" in node.carrier:
-        reason = 'user = "…" and password = { env = "NAME" }, or token, keep it out of the file'
-        yield "carrier", f"holds a user, a password or a token, which others may read here; {reason}"
     if (node.user is None) is not (node.password is None):
         missing, there = ("password", "user") if node.password is None else ("user", "password")
         yield missing, f"is missing: there is a {there}, and neither is of use without the other"
