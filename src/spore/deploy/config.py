@@ -211,5 +211,10 @@ class SystemConfig:
         return placed.node if placed.node is not None else next(iter(self.nodes), "")
 
     def in_mode(self, mode: Mode) -> SystemConfig:
-        """The same with every bundle in one mode."""
-        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, mode=mode) for bundle in self.bundles))
+        """The same with every bundle in one mode, and all of it on one node."""
+        return attrs.evolve(
+            self,
+            bundles=tuple(attrs.evolve(bundle, mode=mode, node=None) for bundle in self.bundles),
+            feeds=tuple(attrs.evolve(feed, node=None) for feed in self.feeds),
+            nodes=dict(list(self.nodes.items())[:1]) if mode is Mode.DISTRIBUTED else {},
+        )

@@ -117,6 +117,14 @@ class RunningFeed:
         self._reading.cancel()
         await self._ended.wait()
 
+    async def part(self) -> None:
+        """As `spore.deploy.unit.RunningUnit.part`.
+
+        Cancellation: always a checkpoint.
+        """
+        if self._links is not None:
+            await self._links.part()
+
     def leave(self) -> None:
         """Be gone. What others have not handled of what was sent from here is given up."""
         self._reading.cancel()

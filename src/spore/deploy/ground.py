@@ -6,7 +6,7 @@ The relay and the link to it are there from the beginning if the plan needs them
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import trio
 from spore.deploy.engine import EngineSpec
 from spore.deploy.hops import Hop
 from spore.deploy.links import Links, open_links
+from spore.deploy.neighbours import Neighbour, Neighbours, Quieten, open_neighbours
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Unit
 from spore.deploy.shadow import Shadow
@@ -77,11 +78,14 @@ class Ground:
         """How this node's processes talk to each other; None while nobody has to."""
         self.relay: Child | None = None
         self._links: Links | None = None
+        self._met: Neighbours | None = None
+        """None where there is one node at the most."""
         self._folder = folder
         self._open_twin = open_twin
         self._children: set[Child] = set()
         self._lives: dict[Running, Life] = {}
         self._linked = trio.Event()
+        self._to_part = trio.Event()
         self._to_unlink = trio.Event()
         self._unlinked = trio.Event()
 
@@ -101,10 +105,35 @@ class Ground:
         """
         if plan.engine:
             self.link = self._link(plan, None)
-        self._nursery.start_soon(self._keep_links, self.link)
+        self._nursery.start_soon(self._keep_links, plan, self.link)
         await self._linked.wait()
         if plan.relay:
             await self.need_relay(plan)
+
+    async def attend(self, quieten: Quieten) -> None:
+        """Everything of this node runs: let the other nodes know, and wait until they are there, too.
+
+        Args:
+            quieten: as `spore.deploy.system.System.quieten`.
+
+        Cancellation: a checkpoint if it waits.
+        """
+        if self._met is not None:
+            self._nursery.start_soon(self._met.attend, quieten)
+            await self._met.wait_there()
+
+    @property
+    def neighbours(self) -> Mapping[str, Neighbour]:
+        """The other nodes, by name."""
+        return self._met.every if self._met is not None else {}
+
+    async def part(self) -> None:
+        """Nothing more goes to, or comes from, any other process through the engine.
+
+        Cancellation: always a checkpoint.
+        """
+        await self.links.part()
+        self._to_part.set()
 
     async def need_relay(self, plan: Plan) -> None:
         """Have a relay, unless there is one.
@@ -200,13 +229,18 @@ class Ground:
 
         Cancellation: a checkpoint; the relay is killed with the nursery then.
         """
+        self._to_part.set()
         self._to_unlink.set()
         await self._unlinked.wait()
         if self.relay is not None:
             await self.relay.leave()
 
-    async def _keep_links(self, link: LinkSpec | None) -> None:
+    async def _keep_links(self, plan: Plan, link: LinkSpec | None) -> None:
         async with open_links(link, OUTSIDE) as self._links:
+            if link is not None and plan.others:
+                async with open_neighbours(plan.node, plan.others, link, self._links, self.say) as self._met:
+                    self._linked.set()
+                    await self._to_part.wait()
             self._linked.set()
             await self._to_unlink.wait()
         self._unlinked.set()

@@ -19,7 +19,7 @@ import trio
 from spore.deploy.engine import Connect, Engine, open_engine
 from spore.deploy.spec import LinkSpec, Target
 from spore.errors import UsageError
-from spore.message import Schema, message_type
+from spore.message import REGISTRY, Registry, Schema, message_type
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.relay import Address, Client, RemoteRef
@@ -30,11 +30,21 @@ from spore.relay.statistics import ClientStatistics, joined
 
 __all__ = ["Links", "key_of", "open_links"]
 
+OTHERS_START = 6
+"""So many attempts to reach another process's inlet may fail before it is said: all processes of a system start at once."""
+
 
 class Links:
     """Made by `open_links`. It may have no client at all, and then there is nothing to wait for."""
 
-    def __init__(self, name: str, spec: LinkSpec | None, nursery: trio.Nursery, engine: Engine | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: LinkSpec | None,
+        nursery: trio.Nursery,
+        engine: Engine | None,
+        registry: Registry = REGISTRY,
+    ) -> None:
         self.relay: Client | None = None
         """To the node's relay, if the process needs that."""
         self.inlet: Client | None = None
@@ -43,6 +53,7 @@ class Links:
         self._name = name
         self._spec = spec
         self._nursery = nursery
+        self._registry = registry
         self._outlets: dict[str, Client] = {}
         """By the names of the inlets at their other ends."""
         self._sessions: list[Session] = []
@@ -62,21 +73,21 @@ class Links:
         """Have a link to the relay, too, from now on."""
         assert spec.address is not None  # noqa: S101 - there is a relay
         self._spec = spec
-        self.relay = self._client(partial(carriers.connect, Address.parse(spec.address)))
+        self.relay = self._client(partial(carriers.connect, Address.parse(spec.address)), "relay")
 
     def receive(self, connect: Connect) -> None:
         """Be reached through an inlet, to which this leads."""
-        self.inlet = self._client(connect)
+        self.inlet = self._client(connect, "inlet")
 
-    def _client(self, connect: Connect) -> Client:
+    def _client(self, connect: Connect, there: str, *, said_from: int = 1) -> Client:
         """A new client, which knows of the others."""
         spec = self._spec
         assert spec is not None  # noqa: S101 - whoever needs a client has one
-        schema = Schema.of(message_type(_class(path)) for path in spec.messages)
-        session = Session(self._name, heartbeat_s=spec.heartbeat_s, schema=schema)
+        known = (message_type(_class(path)) for path in spec.messages) if spec.messages else self._registry
+        session = Session(self._name, registry=self._registry, heartbeat_s=spec.heartbeat_s, schema=Schema.of(known))
         session.fellows = self._sessions
         self._sessions.append(session)
-        client = Client(session, connect, self._nursery, trace=False)
+        client = Client(session, connect, self._nursery, trace=False, there=there, said_from=said_from)
         self._nursery.start_soon(client.run, name=f"client {self._name}")
         return client
 
@@ -100,8 +111,21 @@ class Links:
         if client is None:
             if self.engine is None:
                 raise UsageError(f"{self._name} has no link to the engine")
-            client = self._outlets[inlet] = self._client(partial(self.engine.connect, inlet))
+            client = self._client(partial(self.engine.connect, inlet), f"inlet of {inlet}", said_from=OTHERS_START)
+            self._outlets[inlet] = client
         return client
+
+    async def part(self) -> None:
+        """Be done with others' inlets, so that nobody takes it for a loss when they are gone; and acknowledge what was handled.
+
+        Cancellation: always a checkpoint.
+        """
+        if self.inlet is not None:
+            self.inlet.session.acknowledge()
+            self.inlet.session.on_send()
+        async with trio.open_nursery() as nursery:
+            for client in self._outlets.values():
+                nursery.start_soon(client.leave)
 
     async def leave(self) -> None:
         """Say goodbye at the other ends.
@@ -154,13 +178,16 @@ class Links:
 
 
 @asynccontextmanager
-async def open_links(spec: LinkSpec | None, name: str, engine: Engine | None = None) -> AsyncIterator[Links]:
+async def open_links(
+    spec: LinkSpec | None, name: str, engine: Engine | None = None, *, registry: Registry = REGISTRY
+) -> AsyncIterator[Links]:
     """This process's ends of its links, for the length of a block.
 
     Args:
         spec: what they lead to; None where there is nobody.
         name: the process's, for people.
         engine: its connection to the engine, if it has one already.
+        registry: the messages that are known here.
 
     Cancellation: as `spore.relay.open_client`.
     """
@@ -168,7 +195,7 @@ async def open_links(spec: LinkSpec | None, name: str, engine: Engine | None = N
         if spec is not None and spec.engine is not None and engine is None:
             engine = await stack.enter_async_context(open_engine(spec.engine, name))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        links = Links(name, spec, nursery, engine)
+        links = Links(name, spec, nursery, engine, registry)
         try:
             if spec is not None and spec.address is not None:
                 links.join(spec)

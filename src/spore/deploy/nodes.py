@@ -10,7 +10,7 @@ from spore.deploy.load import name_problem
 from spore.deploy.strict import Found, among, key
 from spore.errors import UsageError
 
-__all__ = ["node_problems"]
+__all__ = ["node_label", "node_problems", "own_node"]
 
 
 def node_problems(config: SystemConfig) -> Iterator[Found]:
@@ -42,6 +42,27 @@ def node_problems(config: SystemConfig) -> Iterator[Found]:
                 f"{at}.node",
                 f"is missing: there are several nodes, and a bundle runs on one; {among('', config.nodes)}",
             )
+
+
+def own_node(config: SystemConfig, node: str | None) -> str | None:
+    """The node whose part is to run here, if it is one.
+
+    Raises:
+        UsageError: if there is none of that name, or it has to be said which one is meant.
+    """
+    if node is None and len(config.nodes) > 1:
+        raise UsageError(
+            f"the system has several nodes, and it was not said which one runs here; {among('', config.nodes)}"
+        )
+    if node is not None and node not in config.nodes:
+        raise UsageError(f"there is no node {node!r}; {among(node, config.nodes) if config.nodes else _EXAMPLE}")
+    return node
+
+
+def node_label(config: SystemConfig, bundle: str) -> str:
+    """The node on which a bundle runs, where that has to be said: empty where there is one only, or none, or no such bundle."""
+    found = (config.node_of(each) for each in config.bundles if each.name == bundle)
+    return next(found, "") if len(config.nodes) > 1 else ""
 
 
 _EXAMPLE = 'write [nodes.NAME] carrier = "nats://HOST:PORT"'

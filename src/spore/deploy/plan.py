@@ -94,6 +94,11 @@ class Unit:
         return f"{self.kind} {self.name!r}"
 
     @property
+    def senders(self) -> tuple[str, ...]:
+        """The names under which something is sent from here."""
+        return self.actors or (self.name,)
+
+    @property
     def inlet(self) -> str:
         """What it is called in the engine."""
         return f"{self.label} of {self.node}" if self.kind is UnitKind.LOCAL else self.label
@@ -108,8 +113,6 @@ class Plan:
     edges: tuple[Edge, ...]
     units: tuple[tuple[Unit, ...], ...]
     """Senders before receivers; those of one group send to each other."""
-    relay: bool
-    """Whether a relay is needed."""
     node: str = ""
     """The node whose part runs here. Empty in a system without nodes, and in a plan that is only looked at."""
     messages: tuple[str, ...]
@@ -128,6 +131,22 @@ class Plan:
     def unit_of(self, actor: str) -> Unit:
         """Where an actor runs."""
         return next(unit for group in self.units for unit in group if actor in unit.actors)
+
+    @property
+    def relay(self) -> bool:
+        """Whether a relay is needed here."""
+        return self.node in self.relays
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """The nodes that need a relay; the empty name for a system without nodes."""
+        units = [unit for group in self.units for unit in group]
+        home = {name: unit for unit in units for name in unit.senders}
+        needed = [home[edge.sender].node for edge in self.edges if edge.route is Route.RELAY]
+        if not self.apart:  # whoever runs it reaches them through it
+            relayed = (unit for unit in units if unit.kind is UnitKind.ACTOR and not _is_distributed(unit.bundle))
+            needed += [unit.node for unit in relayed]
+        return tuple(dict.fromkeys(needed))
 
     @property
     def own(self) -> tuple[Unit, ...]:
@@ -201,17 +220,11 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
                 found.append((f"{actors[name].at}.merge", f"it would wait for itself, in the cycle {around}"))
     twins, more = _twins(config, actors, wires, sound=not found)
     found += more
-    home = {name: unit for unit in units for name in (unit.actors or (unit.name,))}
-    relayed = any(edge.route is Route.RELAY and home[edge.sender].node == node for edge in edges) or any(
-        unit.kind is UnitKind.ACTOR and unit.node == node and not _is_distributed(unit.bundle) and not apart
-        for unit in units
-    )
     return Plan(
         config=config,
         actors=actors,
         edges=tuple(edges),
         units=_in_order(units, edges),
-        relay=relayed,
         node=node,
         messages=_messages(config, actors),
         apart=apart,

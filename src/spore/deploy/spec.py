@@ -189,7 +189,7 @@ def spec_of(
 
 def _own_link(plan: Plan, unit: Unit, link: LinkSpec) -> LinkSpec | None:
     """How one unit talks to others: what it has no use for is left out."""
-    routes = {edge.route for edge in plan.edges if edge.sender in (*unit.actors, unit.name)}
+    routes = {edge.route for edge in plan.edges if edge.sender in unit.senders}
     distributed = unit.bundle is not None and unit.bundle.mode is Mode.DISTRIBUTED
     relayed = not distributed and (unit.kind is not UnitKind.FEED or Route.RELAY in routes)
     own = attrs.evolve(

@@ -174,6 +174,12 @@ class Switch:
         known = [bundle.name for bundle in plan.config.bundles]
         if self._bundle not in known:
             raise self._refused(f"there is no such bundle; {among(self._bundle, known)}")
+        if Mode.DISTRIBUTED in {self._to, plan.bundle(self._bundle).mode}:
+            raise self._refused(
+                "a bundle in mode 'distributed' stays so while it runs, and no other becomes so; change the file, and start it again"
+            )
+        if (elsewhere := plan.config.node_of(plan.bundle(self._bundle))) != plan.node:
+            raise self._refused(f"it runs on node {elsewhere!r}, and this is node {plan.node!r}; ask there")
         if plan.bundle(self._bundle).mode is self._to:
             raise self._refused(f"it is in mode {self._to.value!r} already")
         if self._ground.hops:

@@ -11,8 +11,10 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import attrs
 import trio
@@ -22,6 +24,8 @@ from spore.deploy.ground import RELAY, Ground, Running
 from spore.deploy.hops import Hop
 from spore.deploy.links import Links
 from spore.deploy.load import load_config
+from spore.deploy.neighbours import Neighbour
+from spore.deploy.nodes import own_node
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
 from spore.deploy.shadow_statistics import ShadowStatistics
@@ -41,6 +45,10 @@ from spore.relay.statistics import ClientStatistics
 __all__ = ["System", "SystemStatistics", "open_system", "run_plan"]
 
 _log = logging.getLogger("spore.deploy")
+Settling = Running | Neighbour
+"""Whatever can be waited for until it is quiet."""
+PART_S = 2.0
+"""So long the processes may take to say goodbye to those of other nodes."""
 
 
 @attrs.frozen
@@ -203,7 +211,26 @@ class System:
 
         Cancellation: always a checkpoint.
         """
-        await self._settled(self.running.values, self.running.values, ())
+        await self._settled(self._everywhere, self.running.values, ())
+
+    def _everywhere(self) -> Iterable[Settling]:
+        return (*self.running.values(), *self._ground.neighbours.values())
+
+    async def quieten(self, receivers: tuple[str, ...]) -> int:
+        """For another node: wait until all that was sent from this one to some actors, or to any if none are named, has been handled,
+        and those of them that run here have nothing queued.
+
+        Returns:
+            A number that changes whenever a message is sent from here or accepted here.
+
+        Cancellation: always a checkpoint.
+        """
+        await self._links.drain(*receivers)
+        found: list[object] = [self._sent()]
+        for unit in self._units():
+            idle = not receivers or not set(receivers).isdisjoint(unit.actors)
+            found.append(await _persist(partial(self.running[unit.label].settle, receivers, idle=idle)))
+        return crc32(repr(found).encode())
 
     async def wait_feeds(self) -> None:
         """Wait until every feed of the configuration has been read to its end, and all of it was sent.
@@ -231,14 +258,14 @@ class System:
 
     async def _settled(
         self,
-        running: Callable[[], Iterable[Running]],
-        idle: Callable[[], Iterable[Running]],
+        running: Callable[[], Iterable[Settling]],
+        idle: Callable[[], Iterable[Settling]],
         receivers: tuple[str, ...],
     ) -> None:
         """Wait until all is quiet that leads to some actors, or to any if none are named, among some processes.
 
         Args:
-            running: the processes that may have sent something. A switch may change them.
+            running: the processes, and nodes, that may have sent something. A switch may change them.
             idle: those that have to be idle themselves, too.
             receivers: the actors.
         """
@@ -278,12 +305,31 @@ class System:
         async with trio.open_nursery() as nursery:
             for running in self.running.values():
                 nursery.start_soon(_persist, running.finish)
+        if self.plan.engine:
+            await self._part()
         async with trio.open_nursery() as nursery:
             for running in self.running.values():
                 if isinstance(running, Child):
                     nursery.start_soon(running.leave)
                 else:
                     running.leave()
+
+    async def _part(self) -> None:
+        """Say what no other node has acknowledged, and be done with them."""
+        if self.plan.others:
+            statistics = await self.statistics(patience_s=PART_S)
+            units = (unit.client for unit in statistics.units.values())
+            for link in (
+                link for client in (statistics.client, *units) if client is not None for link in client.outgoing
+            ):
+                if link.outstanding:
+                    lost = f"{link.outstanding:,} messages that were not acknowledged"
+                    self._ground.say(f"{link.sender} → {link.receiver}: {lost} end with this node")
+        with trio.move_on_after(PART_S):
+            async with trio.open_nursery() as nursery:
+                for running in self.running.values():
+                    nursery.start_soon(_persist, running.part)
+        await self._ground.part()
 
     async def _stop_actors(self) -> None:
         """Stop all actors, senders before receivers. Who has stopped says on every port that it is idle."""
@@ -302,17 +348,21 @@ class System:
                 ref.idle()
         homes = {name: self.running[unit.label] for unit in self._units() for name in unit.actors}
         feeds = [self.running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
+        nodes = {name: unit.node for group in self.plan.units for unit in group for name in unit.senders}
         following: dict[str, list[str]] = {name: [] for name in self.plan.actors}
-        leading: dict[str, list[Running]] = {name: [*feeds] for name in homes}
+        leading: dict[str, list[Settling]] = {name: [*feeds] for name in self.plan.actors}
         for edge in self.plan.edges:
             if edge.sender in following:
                 following[edge.sender].append(edge.receiver)
-                if edge.route is not Route.REFERENCE and {edge.sender, edge.receiver} <= homes.keys():
+                if edge.route is not Route.REFERENCE and edge.sender in homes:
                     leading[edge.receiver].append(homes[edge.sender])
+            for node in (nodes[edge.sender], nodes[edge.receiver]):
+                if node in self._ground.neighbours:
+                    leading[edge.receiver].append(self._ground.neighbours[node])
         for group in groups_in_order(tuple(following), following.__getitem__):
             own = [name for name in group if name in homes]
-            senders = dict.fromkeys(running for name in own for running in leading[name])
-            members = dict.fromkeys(homes[name] for name in own) if len(group) > 1 else {}
+            senders = dict.fromkeys(each for name in group for each in leading[name])
+            members: dict[Settling, None] = dict.fromkeys(homes[name] for name in own) if len(group) > 1 else {}
             await self._settled({**senders, **members}.keys, members.keys, tuple(group))
             for name in own:
                 await _persist(homes[name].stop, name)
@@ -333,7 +383,11 @@ async def _persist(call: Callable[..., Any], *args: Any) -> Any:
 
 @asynccontextmanager
 async def open_system(
-    config: str | Path | SystemConfig, *, local: Local | None = None, hops: tuple[Hop, ...] = ()
+    config: str | Path | SystemConfig,
+    *,
+    local: Local | None = None,
+    hops: tuple[Hop, ...] = (),
+    node: str | None = None,
 ) -> AsyncIterator[System]:
     """Everything that a configuration describes, for the length of a block.
 
@@ -347,17 +401,20 @@ async def open_system(
             configured actors lead to them by name: of the port, or in ``wire``. They are in the bundle of the first actor
             that sends to them, if that runs in this process, and are else reached through the relay.
         hops: those that are measured; what was noted is in `System.statistics`.
+        node: which of the configuration's nodes runs here, if it has several. Entering waits until all of them are there.
 
     Cancellation: entering and leaving are checkpoints. Cancelled, or left with an exception, everything stops at once.
 
     Raises:
         ConfigError: with every problem of the configuration. Nothing was started.
+        UsageError: if there is no such node, or several, and none was named.
         ExceptionGroup: what escalated in this process, what the body raised, and `spore.errors.UnitFailed` for a process
             that has failed or died too often.
     """
     source = "configuration" if isinstance(config, SystemConfig) else str(config)
     loaded = config if isinstance(config, SystemConfig) else load_config(config)
-    async with run_plan(make_plan(loaded, local=local, source=source), local=local, hops=hops) as system:
+    plan = make_plan(loaded, local=local, node=own_node(loaded, node), source=source)
+    async with run_plan(plan, local=local, hops=hops) as system:
         yield system
 
 
@@ -395,6 +452,7 @@ async def run_plan(
             for each in running.values():
                 await each.started.wait()
             system = System(plan, running, ground)
+            await ground.attend(system.quieten)
             await system.read_feeds()
             yield system
             await system.end()

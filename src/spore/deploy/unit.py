@@ -269,17 +269,29 @@ class RunningUnit:
         Cancellation: as `spore.Bundle.stop`.
         """
         if self.bundle is not None and not self.finished.is_set():
-            if self.links.inlet is not None:
-                self.links.inlet.hold(actor)
+            self._hold(actor)
             await self.bundle.stop(actor)
+
+    def _hold(self, *actors: str) -> None:
+        if self.links.inlet is not None:
+            for actor in actors:
+                self.links.inlet.hold(actor)
 
     async def finish(self) -> None:
         """End the bundle, which handles what is queued, and wait until it has ended, and its twin after it.
 
         Cancellation: a checkpoint; the bundle goes on ending.
         """
+        self._hold(*self.spec.admitted)
         self._to_finish.set()
         await self.finished.wait()
+
+    async def part(self) -> None:
+        """See `spore.deploy.links.Links.part`.
+
+        Cancellation: always a checkpoint.
+        """
+        await self.links.part()
 
     def leave(self) -> None:
         """Be gone. What others have not handled of what was sent from here is given up."""

@@ -53,9 +53,17 @@ class Client:
     """One process's end of the relay. Made by `open_client`."""
 
     def __init__(
-        self, session: Session, connect: Callable[[], Awaitable[Carrier]], nursery: trio.Nursery, trace: bool
+        self,
+        session: Session,
+        connect: Callable[[], Awaitable[Carrier]],
+        nursery: trio.Nursery,
+        trace: bool,
+        there: str = "relay",
+        said_from: int = 1,
     ) -> None:
         self.session = session
+        self.there = there
+        """What is at the other end, for people."""
         self.trace = trace
         """Whether messages carry the trace that they are sent in."""
         self.turns = Dispatcher(slice_clock())
@@ -64,6 +72,8 @@ class Client:
         self.closed = ""
         """Why nothing more can be sent; empty while it can."""
         self._connect = connect
+        self._said_from = said_from
+        """The first attempt of which it is said that it was in vain."""
         self._nursery = nursery
         self._carrier: Carrier | None = None
         self._chances = chances(None)
@@ -224,9 +234,7 @@ class Client:
         """
         await trio.lowlevel.checkpoint()
         while any(
-            link.outstanding
-            and link.denied is None
-            and (not receivers or not link.members.keys().isdisjoint(receivers))
+            link.unsettled and (not receivers or not link.members.keys().isdisjoint(receivers))
             for link in self.session.outgoing.values()
         ):
             await self._changed.park()
@@ -285,8 +293,8 @@ class Client:
                 if (refusal := carriers.distrust(error)) is not None:
                     self._give_up(refusal)
                 attempt += 1
-                if attempt in {1, 10} or attempt % 100 == 0:
-                    _log.warning("%s: no relay (attempt %d): %s", self.session.name, attempt, error)
+                if attempt in {self._said_from, 10} or attempt % 100 == 0:
+                    _log.warning("%s: no %s (attempt %d): %s", self.session.name, self.there, attempt, error)
             else:
                 welcomed = await self._converse(carrier)
                 if self._leaving:
@@ -322,7 +330,7 @@ class Client:
         if isinstance(error, RelayRefused) and error.reason in LASTING:
             self._give_up(error)
         if not self._leaving:
-            _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
+            _log.warning("%s: the connection to the %s is lost: %s", session.name, self.there, error)
         return session.connections > before and not isinstance(error, RelayRefused)
 
     def _give_up(self, refusal: RelayRefused) -> NoReturn:
@@ -346,7 +354,7 @@ class Client:
 
     def end(self) -> None:
         """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""
-        self.closed = f"client {self.session.name!r} has left the relay"
+        self.closed = f"client {self.session.name!r} has left the {self.there}"
         for link in tuple(self.session.outgoing.values()):
             link.end(self.closed)
         self._changed.unpark_all()
@@ -367,7 +375,7 @@ class Client:
                 self._changed.unpark_all()
             if turns.spent(1):
                 await turns.give_way()
-        raise RelayError("the relay has closed it")
+        raise RelayError("it was closed there")
 
     async def _watch(self) -> None:
         while True:  # noqa: ASYNC110 - it waits for time to pass, not for a condition

@@ -117,7 +117,7 @@ def of_outgoing(link: Outgoing) -> OutgoingStatistics:
         receiver=link.name,
         high=link.high,
         sent=counts.sent,
-        outstanding=link.outstanding,
+        outstanding=link.owed,
         frames=counts.frames,
         bytes=counts.bytes,
         resent=counts.resent,
