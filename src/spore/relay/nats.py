@@ -17,7 +17,6 @@ from itertools import cycle
 from secrets import token_hex
 
 import trio
-from nats.aio.msg import Msg
 
 from spore.errors import NatsRefused
 from spore.nursery_bundle.chance import chances
@@ -37,8 +36,6 @@ _log = logging.getLogger("spore.relay")
 
 ANSWER_S = 2.0
 """So long an inlet may take to answer."""
-WISHES_BYTES = 64 * 1024
-"""Of wishes to connect that wait."""
 CONNECT, PROBE = b"connect 1", b"probe 1"
 """What a subject of an inlet is told; the number is the version of what follows."""
 
@@ -231,31 +228,31 @@ class Inlet:
                     text = f"another process listens at inlet {self.name!r} of {self._nats.prefix!r}; stop that, or rename one"
                     raise NatsRefused(connection.server, "name", text)
 
-                def take(message: Msg, connection: NatsConnection = connection) -> None:
-                    self._nursery.start_soon(self._accept, connection, message)
+                def take(wish: bytes, reply: bytes, *_: bytes, connection: NatsConnection = connection) -> None:
+                    self._nursery.start_soon(self._accept, connection, wish, reply.decode())
 
-                await connection.subscribe(self._subject, take, WISHES_BYTES)
+                await connection.subscribe(self._subject, take)
                 self._listening.set()
                 await connection.lost.wait()
             except trio.BrokenResourceError:
                 await connection.lost.wait()
             self._listening = trio.Event()
 
-    async def _accept(self, connection: NatsConnection, message: Msg) -> None:
-        if message.data == PROBE:
-            connection.publish(message.reply, b"taken")
-        elif message.data == CONNECT and message.reply:
+    async def _accept(self, connection: NatsConnection, wish: bytes, answer_to: str) -> None:
+        if wish == PROBE:
+            connection.publish(answer_to, b"taken")
+        elif wish == CONNECT and answer_to:
             back = f"{self._subject}.{token_hex(8)}"
-            carrier = NatsCarrier(connection, back, message.reply)
+            carrier = NatsCarrier(connection, back, answer_to)
             try:
                 await carrier.listen()
             except trio.BrokenResourceError:
                 carrier.close()
                 return
-            connection.publish(message.reply, back.encode())
+            connection.publish(answer_to, back.encode())
             await self.relay.serve(carrier)
         else:
-            _log.warning("inlet %s: %r is no wish to connect that is known here", self.name, message.data[:80])
+            _log.warning("inlet %s: %r is no wish to connect that is known here", self.name, wish[:80])
 
 
 @asynccontextmanager
