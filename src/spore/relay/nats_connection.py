@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error, SlowConsumerError
 from nats.js import JetStreamContext
+from nats.js.errors import APIError
 
 from spore.errors import NatsRefused
 from spore.relay.guest import Guest
@@ -24,8 +25,13 @@ from spore.relay.nats_options import NatsOptions
 
 __all__ = ["MIN_VERSION", "NatsConnection", "Take"]
 
+T = TypeVar("T")
 MIN_VERSION = (2, 2)
 """The first with headers, without which a server cannot tell that nobody listens."""
+MIN_DURABLE = (2, 10)
+"""The first that can be told to have a message on the disk before it acknowledges it (``sync_interval: always``)."""
+NO_JETSTREAM = (10_039, 10_076)
+"""Source: the server's errors.json; not enabled for the account, not enabled."""
 CONNECT_S = 5.0
 CLOSE_S = 2.0
 BEAT_S = 2.0
@@ -57,7 +63,7 @@ class NatsConnection:
         *,
         name: str,
         tls: ssl.SSLContext | None,
-        min_version: tuple[int, int] = MIN_VERSION,
+        durable: bool = False,
     ) -> NatsConnection:
         """Connect to one server.
 
@@ -67,7 +73,7 @@ class NatsConnection:
             server: which of the servers.
             name: shown by the server's own monitoring.
             tls: as the options give it.
-            min_version: of the server.
+            durable: whether it has to have JetStream.
 
         Cancellation: a checkpoint; nothing is left open.
 
@@ -75,8 +81,11 @@ class NatsConnection:
             OSError: if nobody answers, or not in time.
             NatsRefused: if coming again would not help.
         """
-        client = _Client(lambda info: _check_greeting(info, server, tls is not None, min_version))
+        client = _Client(
+            lambda info: _check_greeting(info, server, tls is not None, MIN_DURABLE if durable else MIN_VERSION)
+        )
         connection = cls(guest, server, client)
+        opened = False
         try:
             with trio.fail_after(CONNECT_S):
                 await guest.call(
@@ -98,13 +107,16 @@ class NatsConnection:
                 )
             if not client.is_connected:
                 raise ConnectionResetError("it has closed the connection during the greeting")
+            if durable:
+                await connection._check_jetstream()
+            opened = True
         except (OSError, Error, trio.TooSlowError) as error:
             cause = connection.error or error  # what nats-py reports before it gives up is the closer one
             if (refusal := _refusal(cause, server, options)) is not None:
                 raise refusal from None
             raise ConnectionError(f"{server}: {str(cause) or type(cause).__name__}") from None
         finally:
-            if not client.is_connected:
+            if not opened:
                 await connection.aclose()  # noqa: ASYNC102 - it is shielded, and bounded
         return connection
 
@@ -118,20 +130,40 @@ class NatsConnection:
         """The server's."""
         return str(self._client.greeting.get("version", "unknown"))
 
-    @property
-    def jetstream(self) -> JetStreamContext:
-        """What speaks to JetStream, to be called by way of the guest."""
-        return self._client.jetstream()
+    async def ask(self, wish: Callable[[JetStreamContext], Coroutine[Any, Any, T]]) -> T:
+        """Something of JetStream's.
 
-    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """Publish a message: at once if the server takes it, and in this order.
+        Args:
+            wish: what to call, such as ``lambda jetstream: jetstream.stream_info(name)``.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            nats.js.errors.APIError: if JetStream says no, or cannot tell now.
+            trio.BrokenResourceError: if the connection is lost, or there is no answer in time.
+        """
+        try:
+            return await self._guest.call(wish(self._client.jetstream()))
+        except APIError:
+            raise
+        except Error as error:
+            raise trio.BrokenResourceError(f"no answer from JetStream: {error}") from error
+
+    def publish(self, subject: str, payload: bytes, reply: str = "", headers: bytes = b"") -> None:
+        """Publish a message: at once if the server takes it, and in this order. Over a lost connection nothing happens.
 
         Args:
             subject: where.
-            payload: no more than `max_payload` bytes.
-            reply: where the server is to say that nobody listens.
+            payload: no more than `max_payload` bytes, together with the headers.
+            reply: where an answer is to go, or the server's word that nobody listens.
+            headers: as they are written, from ``NATS/1.0`` to the empty line; or none.
         """
-        if not self.lost.is_set():
+        if self.lost.is_set():
+            return
+        if headers:
+            sizes = f"{len(headers)} {len(headers) + len(payload)}"
+            self._client.write(f"HPUB {subject} {reply} {sizes}\r\n".encode(), headers, payload, b"\r\n")
+        else:
             self._client.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, b"\r\n")
 
     async def subscribe(self, subject: str, take: Take) -> Subscription:
@@ -190,6 +222,15 @@ class NatsConnection:
             await self._guest.call(self._client.close())
         if patience.cancelled_caught:
             self._client.abort()
+
+    async def _check_jetstream(self) -> None:
+        try:
+            await self._guest.call(self._client.jsm().account_info())
+        except APIError as error:
+            # Without a code nobody has answered at all. Others are about what will pass: no leader is elected yet, say.
+            if error.err_code in {None, *NO_JETSTREAM}:
+                text = f"it is version {self.version} and has no JetStream, which durable edges need; start it with -js"
+                raise NatsRefused(self.server, "jetstream", text) from None
 
     # What nats-py reports
 
