@@ -10,14 +10,12 @@ Read in this order: `nats_options`, `guest` (asyncio within trio), `nats_connect
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import cycle
-from secrets import token_hex
+from secrets import randbits, token_hex
 
 import trio
-from nats.aio.msg import Msg
 
 from spore.errors import NatsRefused
 from spore.nursery_bundle.chance import chances
@@ -27,18 +25,18 @@ from spore.relay.guest import Guest, open_guest
 from spore.relay.memory import MemoryCarrier
 from spore.relay.nats_carrier import NatsCarrier
 from spore.relay.nats_connection import NatsConnection
-from spore.relay.nats_options import NatsOptions
+from spore.relay.nats_keeper import NatsKeeper
+from spore.relay.nats_options import NatsOptions, token_of
+from spore.relay.nats_store import Store, StreamOptions
 from spore.relay.server import Relay
 from spore.relay.switchboard import Switchboard
 
-__all__ = ["Inlet", "Nats", "NatsOptions", "open_inlet", "open_nats", "token_of"]
+__all__ = ["Inlet", "Nats", "NatsOptions", "StreamOptions", "open_inlet", "open_nats"]
 
 _log = logging.getLogger("spore.relay")
 
 ANSWER_S = 2.0
 """So long an inlet may take to answer."""
-WISHES_BYTES = 64 * 1024
-"""Of wishes to connect that wait."""
 CONNECT, PROBE = b"connect 1", b"probe 1"
 """What a subject of an inlet is told; the number is the version of what follows."""
 
@@ -46,8 +44,10 @@ CONNECT, PROBE = b"connect 1", b"probe 1"
 class Nats:
     """One process's way to the servers: a connection that is made again when it is lost. Made by `open_nats`."""
 
-    def __init__(self, guest: Guest, options: NatsOptions, name: str, system: str) -> None:
+    def __init__(self, guest: Guest, options: NatsOptions, name: str, system: str, *, durable: bool) -> None:
         self.name = name
+        self.system = system
+        self.durable = durable
         self.options = options
         self.reconnects = 0
         self.prefix = f"spore.{token_of(system)}"
@@ -58,6 +58,15 @@ class Nats:
         self._connection: NatsConnection | None = None
         self._refusal: NatsRefused | None = None
         self._changed = trio.lowlevel.ParkingLot()
+
+    def inbox(self) -> str:
+        """A subject that nobody has ever had, for what comes to this process."""
+        return f"{self.prefix}.back.{token_of(self.name)}.{token_hex(8)}"
+
+    @staticmethod
+    def client_number() -> int:
+        """A number for one end of links, which nobody else has."""
+        return randbits(63) | 1
 
     async def connection(self) -> NatsConnection:
         """The connection with a server, as soon as there is one.
@@ -83,7 +92,7 @@ class Nats:
             trio.BrokenResourceError: if the connection with the server is lost.
             NatsRefused: if no server will ever have this process.
         """
-        carrier = NatsCarrier(await self.connection(), f"{self.prefix}.back.{token_of(self.name)}.{token_hex(8)}")
+        carrier = NatsCarrier(await self.connection(), self.inbox())
         try:
             carrier.to = (await self._ask(carrier, inlet, CONNECT)).decode()
         except BaseException:
@@ -99,7 +108,7 @@ class Nats:
         Raises:
             trio.BrokenResourceError: if the connection with the server is lost.
         """
-        carrier = NatsCarrier(await self.connection(), f"{self.prefix}.back.{token_of(self.name)}.{token_hex(8)}")
+        carrier = NatsCarrier(await self.connection(), self.inbox())
         try:
             await self._ask(carrier, inlet, PROBE)
         except OSError:
@@ -131,7 +140,12 @@ class Nats:
         while True:
             try:
                 connection = await NatsConnection.open(
-                    self._guest, self.options, next(self._servers), name=self.name, tls=self._tls
+                    self._guest,
+                    self.options,
+                    next(self._servers),
+                    name=self.name,
+                    tls=self._tls,
+                    durable=self.durable,
                 )
             except OSError as error:
                 attempt += 1
@@ -166,13 +180,16 @@ class Nats:
 
 
 @asynccontextmanager
-async def open_nats(options: NatsOptions | str, *, name: str, system: str = "system") -> AsyncIterator[Nats]:
+async def open_nats(
+    options: NatsOptions | str, *, name: str, system: str = "system", durable: bool = False
+) -> AsyncIterator[Nats]:
     """This process's way to NATS for the length of a block. No server need be there yet: it comes until one is.
 
     Args:
         options: where the servers are, and who to say one is; or as `NatsOptions.parse` reads it.
         name: the process's, as others know it.
         system: what keeps apart systems that share servers. It is in every subject.
+        durable: whether streams are needed, so that a server without JetStream is refused.
 
     Cancellation: entering is no checkpoint; leaving is one, closes the connection, and takes a few seconds at most.
 
@@ -182,7 +199,7 @@ async def open_nats(options: NatsOptions | str, *, name: str, system: str = "sys
     """
     options = NatsOptions.parse(options) if isinstance(options, str) else options
     async with open_guest() as guest, trio.open_nursery() as nursery:
-        nats = Nats(guest, options, name, system)
+        nats = Nats(guest, options, name, system, durable=durable)
         nursery.start_soon(nats.run, name=f"NATS for {name}")
         yield nats
         nursery.cancel_scope.cancel()
@@ -231,41 +248,45 @@ class Inlet:
                     text = f"another process listens at inlet {self.name!r} of {self._nats.prefix!r}; stop that, or rename one"
                     raise NatsRefused(connection.server, "name", text)
 
-                def take(message: Msg, connection: NatsConnection = connection) -> None:
-                    self._nursery.start_soon(self._accept, connection, message)
+                def take(wish: bytes, reply: bytes, *_: bytes, connection: NatsConnection = connection) -> None:
+                    self._nursery.start_soon(self._accept, connection, wish, reply.decode())
 
-                await connection.subscribe(self._subject, take, WISHES_BYTES)
+                await connection.subscribe(self._subject, take)
                 self._listening.set()
                 await connection.lost.wait()
             except trio.BrokenResourceError:
                 await connection.lost.wait()
             self._listening = trio.Event()
 
-    async def _accept(self, connection: NatsConnection, message: Msg) -> None:
-        if message.data == PROBE:
-            connection.publish(message.reply, b"taken")
-        elif message.data == CONNECT and message.reply:
+    async def _accept(self, connection: NatsConnection, wish: bytes, answer_to: str) -> None:
+        if wish == PROBE:
+            connection.publish(answer_to, b"taken")
+        elif wish == CONNECT and answer_to:
             back = f"{self._subject}.{token_hex(8)}"
-            carrier = NatsCarrier(connection, back, message.reply)
+            carrier = NatsCarrier(connection, back, answer_to)
             try:
                 await carrier.listen()
             except trio.BrokenResourceError:
                 carrier.close()
                 return
-            connection.publish(message.reply, back.encode())
+            connection.publish(answer_to, back.encode())
             await self.relay.serve(carrier)
         else:
-            _log.warning("inlet %s: %r is no wish to connect that is known here", self.name, message.data[:80])
+            _log.warning("inlet %s: %r is no wish to connect that is known here", self.name, wish[:80])
 
 
 @asynccontextmanager
-async def open_inlet(nats: Nats, inlet: str, *, board: Switchboard | None = None) -> AsyncIterator[Inlet]:
+async def open_inlet(
+    nats: Nats, inlet: str, *, board: Switchboard | None = None, streams: StreamOptions | None = None
+) -> AsyncIterator[Inlet]:
     """An inlet for the length of a block. What waits for one is served as soon as a server is there.
 
     Args:
         nats: the way to the servers.
         inlet: its name, which no other process of the system may have.
         board: with which token, limits and heartbeat.
+        streams: have clients send to streams and subscribe them (`Client.stream`, `Client.attach`), and how to make those that
+            are not there; without it there are none.
 
     Cancellation: entering is no checkpoint; leaving is one, and closes all its connections.
 
@@ -273,15 +294,15 @@ async def open_inlet(nats: Nats, inlet: str, *, board: Switchboard | None = None
         ExceptionGroup: with `NatsRefused`, if another process has an inlet of this name.
     """
     async with trio.open_nursery() as nursery:
-        opened = Inlet(nats, inlet, board or Switchboard(), nursery)
+        board = board or Switchboard()
+        opened = Inlet(nats, inlet, board, nursery)
+        if streams is not None:
+            store = Store(nats.prefix, nats.system, streams)
+            keeper = NatsKeeper(nats, store, board, opened.relay.flush, nursery)
+            nursery.start_soon(keeper.run)
         nursery.start_soon(opened.relay.watch)
         nursery.start_soon(opened.listen)
         try:
             yield opened
         finally:
             nursery.cancel_scope.cancel()
-
-
-def token_of(name: str) -> str:
-    """A name as one word of a subject: letters, digits, ``_`` and ``-`` stay, and other bytes become ``%`` and two hex digits."""
-    return re.sub(rb"[^A-Za-z0-9_-]", lambda found: b"%%%02X" % found[0][0], name.encode()).decode()

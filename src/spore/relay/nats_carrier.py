@@ -17,7 +17,6 @@ from collections import deque
 from struct import Struct
 
 import trio
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from spore.relay.carrier import Carrier
@@ -55,7 +54,7 @@ class NatsCarrier(Carrier):
         self._number = self._taken = 0
         self._sent = self._granted = 0
         """Bytes that were sent, and how many of them the other end has read."""
-        self._read = self._told = 0
+        self._came = self._read = self._told = 0
 
     async def listen(self) -> None:
         """Take what comes from now on.
@@ -66,7 +65,7 @@ class NatsCarrier(Carrier):
             trio.BrokenResourceError: if the connection with the server is lost.
         """
         self._connection.on_lost.add(self._server_lost)
-        self._subscription = await self._connection.subscribe(self._back, self._take, 2 * WINDOW_BYTES)
+        self._subscription = await self._connection.subscribe(self._back, self._take)
 
     def wish(self, subject: str, wish: bytes) -> None:
         """Publish a wish to connect; the `answer` comes back here."""
@@ -137,16 +136,19 @@ class NatsCarrier(Carrier):
         self._told = self._read
         self._connection.publish(self.to, b"".join((HEAD.pack(self._number, self._read), data)), self._back)
 
-    def _take(self, message: Msg) -> None:
-        data = message.data
+    def _take(self, data: bytes, *_: bytes) -> None:
         if not data:  # the other end says so, or the server says that it is not there
             self._ended = True
         elif self._answer is None and not self._taken and not self.to:
             self._answer = data
         else:
             number, granted = HEAD.unpack_from(data) if len(data) >= HEAD.size else (0, 0)
+            self._came += len(data) - HEAD.size
             if number != self._taken + 1:
                 self._lose(f"chunk {self._taken + 1} is missing: {number} has come")
+                return
+            if self._came - self._read > WINDOW_BYTES:
+                self._lose(f"the other end does not keep to the window of {WINDOW_BYTES:,} bytes")
                 return
             self._taken = number
             self._granted = max(self._granted, granted)

@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, SlowConsumerError
 from nats.js import JetStreamContext
+from nats.js.errors import APIError
 
 from spore.errors import NatsRefused
 from spore.relay.guest import Guest
 from spore.relay.nats_options import NatsOptions
 
-__all__ = ["MIN_VERSION", "NatsConnection"]
+__all__ = ["MIN_VERSION", "NatsConnection", "Take"]
 
+T = TypeVar("T")
 MIN_VERSION = (2, 2)
 """The first with headers, without which a server cannot tell that nobody listens."""
+MIN_DURABLE = (2, 10)
+"""The first that can be told to have a message on the disk before it acknowledges it (``sync_interval: always``)."""
+NO_JETSTREAM = (10_039, 10_076)
+"""Source: the server's errors.json; not enabled for the account, not enabled."""
 CONNECT_S = 5.0
 CLOSE_S = 2.0
 BEAT_S = 2.0
+Take = Callable[[bytes, bytes, bytes, bytes], None]
+"""Called with a message, the subject for an answer, its own subject, and its headers as they came."""
 SILENT_S = 4.0
 """A server that does not answer for so long counts as lost; a link's own heartbeats notice it a little later."""
 
@@ -47,9 +53,6 @@ class NatsConnection:
         """Called when it is."""
         self._guest = guest
         self._client = client
-        self._out: deque[tuple[str, bytes, str]] = deque()
-        self._wanted = guest.loop.create_future()
-        self._pump = guest.loop.create_task(self._publish_all())
 
     @classmethod
     async def open(
@@ -60,7 +63,7 @@ class NatsConnection:
         *,
         name: str,
         tls: ssl.SSLContext | None,
-        min_version: tuple[int, int] = MIN_VERSION,
+        durable: bool = False,
     ) -> NatsConnection:
         """Connect to one server.
 
@@ -70,7 +73,7 @@ class NatsConnection:
             server: which of the servers.
             name: shown by the server's own monitoring.
             tls: as the options give it.
-            min_version: of the server.
+            durable: whether it has to have JetStream.
 
         Cancellation: a checkpoint; nothing is left open.
 
@@ -78,8 +81,11 @@ class NatsConnection:
             OSError: if nobody answers, or not in time.
             NatsRefused: if coming again would not help.
         """
-        client = _Client(lambda info: _check_greeting(info, server, tls is not None, min_version))
+        client = _Client(
+            lambda info: _check_greeting(info, server, tls is not None, MIN_DURABLE if durable else MIN_VERSION)
+        )
         connection = cls(guest, server, client)
+        opened = False
         try:
             with trio.fail_after(CONNECT_S):
                 await guest.call(
@@ -101,13 +107,16 @@ class NatsConnection:
                 )
             if not client.is_connected:
                 raise ConnectionResetError("it has closed the connection during the greeting")
+            if durable:
+                await connection._check_jetstream()
+            opened = True
         except (OSError, Error, trio.TooSlowError) as error:
             cause = connection.error or error  # what nats-py reports before it gives up is the closer one
             if (refusal := _refusal(cause, server, options)) is not None:
                 raise refusal from None
             raise ConnectionError(f"{server}: {str(cause) or type(cause).__name__}") from None
         finally:
-            if not client.is_connected:
+            if not opened:
                 await connection.aclose()  # noqa: ASYNC102 - it is shielded, and bounded
         return connection
 
@@ -121,45 +130,57 @@ class NatsConnection:
         """The server's."""
         return str(self._client.greeting.get("version", "unknown"))
 
-    @property
-    def jetstream(self) -> JetStreamContext:
-        """What speaks to JetStream, to be called by way of the guest."""
-        return self._client.jetstream()
+    async def ask(self, wish: Callable[[JetStreamContext], Coroutine[Any, Any, T]]) -> T:
+        """Something of JetStream's.
 
-    def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """Publish a message: at once if the server takes it, and in this order.
+        Args:
+            wish: what to call, such as ``lambda jetstream: jetstream.stream_info(name)``.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            nats.js.errors.APIError: if JetStream says no, or cannot tell now.
+            trio.BrokenResourceError: if the connection is lost, or there is no answer in time.
+        """
+        try:
+            return await self._guest.call(wish(self._client.jetstream()))
+        except APIError:
+            raise
+        except Error as error:
+            raise trio.BrokenResourceError(f"no answer from JetStream: {error}") from error
+
+    def publish(self, subject: str, payload: bytes, reply: str = "", headers: bytes = b"") -> None:
+        """Publish a message: at once if the server takes it, and in this order. Over a lost connection nothing happens.
 
         Args:
             subject: where.
-            payload: no more than `max_payload` bytes.
-            reply: where the server is to say that nobody listens.
+            payload: no more than `max_payload` bytes, together with the headers.
+            reply: where an answer is to go, or the server's word that nobody listens.
+            headers: as they are written, from ``NATS/1.0`` to the empty line; or none.
         """
-        self._out.append((subject, payload, reply))
-        if not self._wanted.done():
-            self._wanted.set_result(None)
-        self._guest.turn()
+        if self.lost.is_set():
+            return
+        if headers:
+            sizes = f"{len(headers)} {len(headers) + len(payload)}"
+            self._client.write(f"HPUB {subject} {reply} {sizes}\r\n".encode(), headers, payload, b"\r\n")
+        else:
+            self._client.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, b"\r\n")
 
-    async def subscribe(self, subject: str, receive: Callable[[Msg], None], limit_bytes: int) -> Subscription:
+    async def subscribe(self, subject: str, take: Take) -> Subscription:
         """Have a function called with each message, in order.
 
         Args:
             subject: of which messages; may have wildcards.
-            receive: runs within the loop, so it only stores and wakes.
-            limit_bytes: more than this waiting counts as a lost connection.
+            take: runs within the loop, so it only stores and wakes. What the server says of nobody listening comes as an
+                empty message.
 
         Cancellation: always a checkpoint.
 
         Raises:
             trio.BrokenResourceError: if the connection is lost.
         """
-
-        async def hand_over(message: Msg) -> None:  # noqa: ASYNC124 - as nats-py asks for
-            receive(message)
-
         try:
-            return await self._guest.call(
-                self._client.subscribe(subject, cb=hand_over, pending_bytes_limit=limit_bytes)
-            )
+            return await self._guest.call(self._client.take_from(subject, take))
         except Error as error:
             raise trio.BrokenResourceError(str(error)) from error
 
@@ -197,23 +218,19 @@ class NatsConnection:
         Cancellation: none, but it takes a few seconds at most.
         """
         self._lose(ConnectionError("closed"))
-        self._pump.cancel()
         with trio.move_on_after(CLOSE_S, shield=True) as patience:
             await self._guest.call(self._client.close())
         if patience.cancelled_caught:
             self._client.abort()
 
-    async def _publish_all(self) -> None:
-        out, publish = self._out, self._client.publish
-        while True:
-            await self._wanted
-            try:
-                while out:
-                    await publish(*out.popleft())
-            except Error as error:
-                self._lose(error)
-                return
-            self._wanted = self._guest.loop.create_future()
+    async def _check_jetstream(self) -> None:
+        try:
+            await self._guest.call(self._client.jsm().account_info())
+        except APIError as error:
+            # Without a code nobody has answered at all. Others are about what will pass: no leader is elected yet, say.
+            if error.err_code in {None, *NO_JETSTREAM}:
+                text = f"it is version {self.version} and has no JetStream, which durable edges need; start it with -js"
+                raise NatsRefused(self.server, "jetstream", text) from None
 
     # What nats-py reports
 
@@ -238,12 +255,35 @@ class NatsConnection:
 
 
 class _Client(Client):
-    """Looks at the greeting before anything secret is said, and can let go of a server that has fallen silent."""
+    """Looks at the greeting before anything secret is said, and takes short cuts for what carries the link.
+
+    nats-py passes what comes through a queue to a task of its own, and what goes to another: for one message at a time that is half
+    of all that it costs. What is used of its inside is used here alone.
+    """
 
     def __init__(self, check: Callable[[dict[str, Any]], None]) -> None:
         super().__init__()
         self.greeting: dict[str, Any] = {}
         self._check = check
+        self._takers: dict[int, Take] = {}
+
+    async def take_from(self, subject: str, take: Take) -> Subscription:
+        """Subscribe, without a queue."""
+        subscription = await self.subscribe(subject)
+        self._takers[subscription._id] = take
+        return subscription
+
+    def write(self, *parts: bytes) -> None:
+        """Write a command, behind those that nats-py has not written yet."""
+        pending, self._pending, self._pending_data_size = self._pending, [], 0
+        if self._transport is not None:
+            self._transport.writelines([*pending, *parts])
+
+    def abort(self) -> None:
+        """Close the socket, whatever is still to be written to it."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection:
@@ -251,10 +291,16 @@ class _Client(Client):
             self.greeting = info
         await super()._process_info(info, initial_connection)
 
-    def abort(self) -> None:
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        take = self._takers.get(sid)
+        if take is not None:
+            take(data, reply, subject, headers or b"")
+        else:
+            await super()._process_msg(sid, subject, reply, data, headers)
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        self._takers.pop(sid, None)
+        super()._remove_sub(sid, max_msgs)
 
 
 def _check_greeting(info: dict[str, Any], server: str, tls: bool, min_version: tuple[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -10,7 +11,7 @@ import attrs
 
 from spore.errors import UsageError
 
-__all__ = ["DEFAULT_PORT", "NatsOptions"]
+__all__ = ["DEFAULT_PORT", "NatsOptions", "token_of"]
 
 DEFAULT_PORT = 4222
 """Source: the port that IANA has registered for NATS."""
@@ -113,3 +114,8 @@ def _server(text: str) -> str:
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
         raise UsageError(f"{text!r} is no server; {_FORM}")
     return f"{host}:{port}"
+
+
+def token_of(name: str) -> str:
+    """A name as one word of a subject: letters, digits, ``_`` and ``-`` stay, and other bytes become ``%`` and two hex digits."""
+    return re.sub(rb"[^A-Za-z0-9_-]", lambda found: b"%%%02X" % found[0][0], name.encode()).decode()
