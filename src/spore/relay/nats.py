@@ -251,9 +251,12 @@ class Inlet:
                 def take(wish: bytes, reply: bytes, *_: bytes, connection: NatsConnection = connection) -> None:
                     self._nursery.start_soon(self._accept, connection, wish, reply.decode())
 
-                await connection.subscribe(self._subject, take)
-                self._listening.set()
-                await connection.lost.wait()
+                subscription = await connection.subscribe(self._subject, take)
+                try:
+                    self._listening.set()
+                    await connection.lost.wait()
+                finally:  # the nursery takes nobody any more
+                    connection.unsubscribe(subscription)
             except trio.BrokenResourceError:
                 await connection.lost.wait()
             self._listening = trio.Event()
