@@ -36,7 +36,7 @@ name = "far"
 node = "beta"
 mode = "{mode}"
 drain_timeout_s = {drain_s}
-actors.writer = {{ type = "tests.pipeline_feed:Syncs", config = {{ path = "{out}" }}, capacity = 100 }}
+actors.writer = {{ type = "tests.pipeline_feed:Syncs", config = {{ path = "{out}" }}, capacity = 100, durable = {durable} }}
 
 [[feeds]]
 source = "{source}"
@@ -70,7 +70,7 @@ class Nodes:
     def __init__(self, folder: Path, server: NatsServer, **options: object) -> None:
         self.out = folder / "out"
         self.config = folder / "system.toml"
-        options = {"mode": "relay", "source": "count:300", "rate": 400, "drain_s": 10, **options}
+        options = {"mode": "relay", "source": "count:300", "rate": 400, "drain_s": 10, "durable": "false", **options}
         self.config.write_text((NODES + FED).format(address=server.address, out=self.out, **options))
         path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
         self._environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(folder)}
@@ -186,6 +186,29 @@ def test_one_node_runs_once(nats_server: NatsServer) -> None:
         assert code == 2
         assert "another process listens at inlet" in said
         assert (beta.poll(), alpha.poll()) == (None, None)
+
+
+def test_what_is_durable_reaches_a_node_that_comes_later(tmp_path: Path) -> None:
+    """When its sender has ended long ago; in order, and each once, however often the receiver begins anew."""
+    (tmp_path / "server").mkdir()
+    server = NatsServer(tmp_path / "server", jetstream={"store_dir": str(tmp_path / "server")})
+    server.start()
+    try:
+        with nodes(server, durable="true", rate=2000) as system:
+            alpha, beta = system.start("alpha"), system.start("beta")
+            system.wait_for(20)
+            beta.send_signal(signal.SIGTERM)
+            assert ended(beta)[0] == 0
+            code, said = ended(alpha)
+            assert (code, "not acknowledged" in said) == (0, False)
+            assert len(system.numbers()) < 300
+            beta = system.start("beta")
+            system.wait_for(300)
+            beta.send_signal(signal.SIGTERM)
+            beta.communicate()
+            assert system.numbers() == list(range(300))
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("mode", ["shared_memory", "distributed"])

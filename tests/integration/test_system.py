@@ -400,7 +400,7 @@ async def test_a_feed_that_has_started_reads_nothing_until_it_is_told_to(tmp_pat
         open_links(link, "writers") as links,
         trio.open_nursery() as nursery,
     ):
-        links.attach(await bundle.start(Blocks, log=log, name="writer"), relayed=True, admitted=False)
+        links.attach(await bundle.start(Blocks, log=log, name="writer"), relayed=True)
         feed = RunningFeed(spec)
         nursery.start_soon(feed.run)
         await feed.started.wait()

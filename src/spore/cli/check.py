@@ -67,6 +67,7 @@ def _described(plan: Plan) -> dict[str, Any]:
                 "reason": edge.reason,
                 "why": edge.why,
                 "feedback": edge.feedback,
+                "durable": edge.durable,
             }
             for edge in plan.edges
         ],
@@ -99,7 +100,8 @@ def _processes(plan: Plan) -> list[tuple[str, str, tuple[str, ...]]]:
 def _show(plan: Plan) -> None:
     for edge in plan.edges:
         closes = ", and closes a cycle, so that nobody waits in it" if edge.feedback else ""
-        print(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}, because {edge.reason}{closes} ({edge.why})")
+        route = f"{edge.route} and durable" if edge.durable else edge.route
+        print(f"{edge.sender}.{edge.port} → {edge.receiver}: {route}, because {edge.reason}{closes} ({edge.why})")
     for twin in plan.twins.values():
         print(f"shadow of {twin.bundle!r}: {_listed(twin.fed)} fed, {_listed(map('.'.join, twin.compared))} compared")
     for node, name, actors in _processes(plan):

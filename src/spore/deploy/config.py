@@ -23,6 +23,7 @@ __all__ = [
     "RelayConfig",
     "Secret",
     "ShadowConfig",
+    "StreamConfig",
     "SystemConfig",
 ]
 
@@ -66,6 +67,9 @@ class ActorConfig:
     """The share of its messages that are also encoded, decoded and compared where they are passed by reference."""
     supervision: Supervision = attrs.field(factory=Supervision)
     """What is done about failures, and how often."""
+    durable: bool = False
+    """Whether the servers of the engine keep on their disks what comes to it through the engine, until it has handled it. Whoever has
+    sent it need not live so long."""
 
 
 @attrs.frozen(kw_only=True)
@@ -135,6 +139,16 @@ class NodeConfig:
 
 
 @attrs.frozen(kw_only=True)
+class StreamConfig:
+    """The streams in which the engine keeps what is durable, one for each such actor: ``[streams]``. It counts when one is made."""
+
+    max_bytes: int = attrs.field(default=1 << 30, validator=attrs.validators.gt(0))
+    """When one is full. Its senders then wait."""
+    replicas: Literal[1, 3, 5] = 1
+    """On how many servers of a cluster a message is before it counts as sent."""
+
+
+@attrs.frozen(kw_only=True)
 class RelayConfig:
     """The relay of this system: ``[relay]``."""
 
@@ -193,6 +207,7 @@ class SystemConfig:
     system: str = "main"
     """Tells this system from others that share an engine. It is a part of the names there."""
     nodes: dict[str, NodeConfig] = attrs.field(factory=dict)
+    streams: StreamConfig = attrs.field(factory=StreamConfig)
     relay: RelayConfig = attrs.field(factory=RelayConfig)
     control: ControlConfig = attrs.field(factory=ControlConfig)
     monitor: MonitorConfig = attrs.field(factory=MonitorConfig)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from spore.deploy.config import NodeConfig, Secret
+from spore.deploy.config import NodeConfig, Secret, StreamConfig
 from spore.errors import UsageError
 from spore.relay.carrier import Carrier
 from spore.relay.switchboard import Switchboard
@@ -32,6 +32,7 @@ class EngineSpec:
 
     system: str
     node: NodeConfig
+    streams: StreamConfig = attrs.field(factory=StreamConfig)
 
 
 class Engine(Protocol):
@@ -41,7 +42,7 @@ class Engine(Protocol):
         """A connection to another process's inlet."""
         ...
 
-    def open_inlet(self, inlet: str, *, heartbeat_s: float) -> AbstractAsyncContextManager[Connect]:
+    def open_inlet(self, inlet: str, *, heartbeat_s: float, durable: bool) -> AbstractAsyncContextManager[Connect]:
         """Be reached by others under a name, for the length of a block; by this process itself through what is given."""
         ...
 
@@ -49,29 +50,34 @@ class Engine(Protocol):
 class NatsEngine:
     """NATS as the engine; see `spore.relay.nats`."""
 
-    def __init__(self, nats: Nats) -> None:
+    def __init__(self, nats: Nats, streams: StreamConfig) -> None:
         self._nats = nats
+        self._streams = streams
 
     async def connect(self, inlet: str) -> Carrier:
         """As `spore.relay.nats.Nats.connect`, with its cancellation and errors."""
         return await self._nats.connect(inlet)
 
     @asynccontextmanager
-    async def open_inlet(self, inlet: str, *, heartbeat_s: float) -> AsyncIterator[Connect]:
-        """As `spore.relay.nats.open_inlet`, with its cancellation and errors; entering waits until others can connect."""
-        from spore.relay.nats import open_inlet  # noqa: PLC0415 - see above
+    async def open_inlet(self, inlet: str, *, heartbeat_s: float, durable: bool) -> AsyncIterator[Connect]:
+        """As `spore.relay.nats.open_inlet`, with its cancellation and errors."""
+        from spore.relay.nats import StreamOptions, open_inlet  # noqa: PLC0415 - see above
 
-        async with open_inlet(self._nats, inlet, board=Switchboard(heartbeat_s=heartbeat_s)) as opened:
+        config = self._streams
+        streams = StreamOptions(max_bytes=config.max_bytes, replicas=config.replicas) if durable else None
+        board = Switchboard(heartbeat_s=heartbeat_s)
+        async with open_inlet(self._nats, inlet, board=board, streams=streams) as opened:
             yield opened.connect
 
 
 @asynccontextmanager
-async def open_engine(spec: EngineSpec, name: str) -> AsyncIterator[Engine]:
+async def open_engine(spec: EngineSpec, name: str, *, durable: bool) -> AsyncIterator[Engine]:
     """This process's connection with the engine, for the length of a block.
 
     Args:
         spec: which engine.
         name: the process's, for people.
+        durable: whether something is to be kept there, so that a server that keeps nothing is refused.
 
     Cancellation: as `spore.relay.nats.open_nats`.
 
@@ -82,8 +88,8 @@ async def open_engine(spec: EngineSpec, name: str) -> AsyncIterator[Engine]:
     options = options_of(spec.node)
     from spore.relay.nats import open_nats  # noqa: PLC0415 - see above
 
-    async with open_nats(options, name=name, system=spec.system) as nats:
-        yield NatsEngine(nats)
+    async with open_nats(options, name=name, system=spec.system, durable=durable) as nats:
+        yield NatsEngine(nats, spec.streams)
 
 
 def options_of(node: NodeConfig, *, secrets: bool = True) -> NatsOptions:

@@ -105,7 +105,10 @@ class Ground:
         """
         if plan.engine:
             self.link = self._link(plan, None)
-        self._nursery.start_soon(self._keep_links, plan, self.link)
+        own = self.link
+        if own is not None and plan.keeps:
+            own = attrs.evolve(own, durable=True, inlet=f"{OUTSIDE} of {plan.node}")
+        self._nursery.start_soon(self._keep_links, plan, own)
         await self._linked.wait()
         if plan.relay:
             await self.need_relay(plan)
@@ -247,7 +250,9 @@ class Ground:
 
     def _link(self, plan: Plan, address: str | None) -> LinkSpec:
         config = plan.config
-        engine = EngineSpec(system=config.system, node=config.nodes[plan.node]) if plan.engine else None
+        engine = None
+        if plan.engine:
+            engine = EngineSpec(system=config.system, node=config.nodes[plan.node], streams=config.streams)
         return LinkSpec(address=address, heartbeat_s=config.relay.heartbeat_s, messages=plan.messages, engine=engine)
 
     def _relay(self, plan: Plan) -> RelaySpec:

@@ -24,6 +24,7 @@ from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.relay import Address, Client, RemoteRef
 from spore.relay import carrier as carriers
+from spore.relay.control import STREAM
 from spore.relay.outgoing import Outgoing
 from spore.relay.session import Session
 from spore.relay.statistics import ClientStatistics, joined
@@ -93,6 +94,10 @@ class Links:
 
     def ref(self, target: Target, *, sender: str = OUTSIDE) -> RemoteRef[Any]:
         """A reference to an actor of another process."""
+        if target.durable:
+            if self.inlet is None:
+                raise UsageError(f"{self._name} has no inlet, and so no way to the stream of {target.receiver!r}")
+            return self.inlet.stream(target.receiver, sender=sender, inside=True)
         return self.to(target.inlet).ref(
             target.receiver, capacity=target.capacity, key=key_of(target.key), feedback=target.feedback, sender=sender
         )
@@ -143,12 +148,21 @@ class Links:
 
     # All as one; see `spore.relay.Client`
 
-    def attach(self, ref: ActorRef[Any], *, relayed: bool, admitted: bool) -> None:
-        """Let an actor of this process have messages from others, through the relay, the engine, or both."""
+    def attach(
+        self, ref: ActorRef[Any], *, relayed: bool = False, admitted: bool = False, durable: bool = False
+    ) -> None:
+        """Let an actor of this process have messages from others.
+
+        Args:
+            ref: the actor.
+            relayed: through the relay.
+            admitted: through the engine.
+            durable: what the engine keeps for it.
+        """
         if relayed and self.relay is not None:
             self.relay.attach(ref)
         if admitted and self.inlet is not None:
-            self.inlet.attach(ref)
+            self.inlet.attach(ref, streams=(ref.name,) if durable else ())
 
     async def wait_connected(self) -> None:
         """Wait until the relay, and the own inlet, have welcomed this process. Others' inlets come when they come."""
@@ -162,10 +176,11 @@ class Links:
             await client.wait_open()
 
     async def drain(self, *receivers: str) -> None:
-        """Wait until all that was sent from here, or to these receivers, has been handled."""
+        """Wait until all that was sent from here, or to these receivers, has been handled; what is durable, until it is kept."""
         await trio.lowlevel.checkpoint()
+        names = (*receivers, *(STREAM + name for name in receivers))
         for client in tuple(self.clients):
-            await client.drain(*receivers)
+            await client.drain(*names)
 
     def lift_bounds(self) -> None:
         """No sender here waits for room any more."""
@@ -193,14 +208,14 @@ async def open_links(
     """
     async with AsyncExitStack() as stack:
         if spec is not None and spec.engine is not None and engine is None:
-            engine = await stack.enter_async_context(open_engine(spec.engine, name))
+            engine = await stack.enter_async_context(open_engine(spec.engine, name, durable=spec.durable))
         nursery = await stack.enter_async_context(trio.open_nursery())
         links = Links(name, spec, nursery, engine, registry)
         try:
             if spec is not None and spec.address is not None:
                 links.join(spec)
             if spec is not None and spec.inlet and engine is not None:
-                inlet = engine.open_inlet(spec.inlet, heartbeat_s=spec.heartbeat_s)
+                inlet = engine.open_inlet(spec.inlet, heartbeat_s=spec.heartbeat_s, durable=spec.durable)
                 links.receive(await stack.enter_async_context(inlet))
             yield links
             await links.leave()

@@ -134,7 +134,7 @@ class Neighbours:
         with self._attending:
             async with open_bundle("node", drain_timeout_s=0) as bundle:
                 ref = await bundle.start(Attendant, quieten=quieten, name=ATTENDANT)
-                self._links.attach(ref, relayed=False, admitted=True)
+                self._links.attach(ref, admitted=True)
                 await trio.sleep_forever()
 
     def end(self) -> None:

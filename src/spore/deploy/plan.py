@@ -71,6 +71,8 @@ class Edge:
     """Why it leads there."""
     feedback: bool = False
     """Whether it closes a cycle that leaves a process. Nobody waits for room in it."""
+    durable: bool = False
+    """Whether the engine keeps what goes over it until it is handled."""
 
 
 @attrs.frozen
@@ -88,6 +90,8 @@ class Unit:
     """Where it runs; empty in a system without nodes."""
     admitted: tuple[str, ...] = ()
     """Those of its actors that are reached through the engine: from other nodes, or because of their bundle's mode."""
+    keeps: bool = False
+    """Whether something durable goes out from here, or comes in."""
 
     @property
     def label(self) -> str:
@@ -160,6 +164,11 @@ class Plan:
         return tuple(name for name in self.config.nodes if name in used and name != self.node)
 
     @property
+    def keeps(self) -> bool:
+        """Whether anything in the system is durable."""
+        return any(unit.keeps for group in self.units for unit in group)
+
+    @property
     def engine(self) -> bool:
         """Whether this node needs the engine: something here sends or takes through it, or has to be told that other nodes are there."""
         return (
@@ -209,7 +218,10 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
     units, homes = _units(config, actors, wires, apart=apart, node=node)
     fed, more = _fed(config, known, homes)
     edges = _edges(actors, wires, homes) + fed
-    units = [attrs.evolve(unit, admitted=_admitted(unit, edges, several=len(config.nodes) > 1)) for unit in units]
+    durable = {name for name, actor in actors.items() if actor.config.durable}
+    edges = [attrs.evolve(edge, durable=edge.receiver in durable and edge.route is Route.DISTRIBUTED) for edge in edges]
+    units = [_with_engine(unit, edges, durable, several=len(config.nodes) > 1) for unit in units]
+    found += _not_durable(actors, units)
     found += more
     found += _cannot_travel(actors, edges)
     pairs = [(edge.sender, edge.receiver) for edge in edges]
@@ -315,6 +327,30 @@ def _route(sender: Placed, receiver: Placed, homes: Mapping[str, Unit]) -> tuple
 
 def _is_distributed(bundle: BundleConfig | None) -> TypeGuard[BundleConfig]:
     return bundle is not None and bundle.mode is Mode.DISTRIBUTED
+
+
+def _with_engine(unit: Unit, edges: list[Edge], durable: set[str], *, several: bool) -> Unit:
+    """A unit, with what goes from it, and to it, through the engine."""
+    admitted = _admitted(unit, edges, several=several)
+    keeps = not durable.isdisjoint(admitted) or any(edge.durable and edge.sender in unit.senders for edge in edges)
+    return attrs.evolve(unit, admitted=admitted, keeps=keeps)
+
+
+def _not_durable(actors: Mapping[str, Placed], units: list[Unit]) -> Iterator[Found]:
+    """Actors of which nothing could be kept, or that could not bear it."""
+    admitted = {name for unit in units for name in unit.admitted}
+    for name, actor in actors.items():
+        if not actor.config.durable:
+            continue
+        if name not in admitted:
+            reason = 'put a sender on another node, or the bundle in mode "distributed"'
+            yield (
+                f"{actor.at}.durable",
+                f"nothing comes to {name!r} through the engine, so nothing would be kept; {reason}",
+            )
+        if actor.config.merge is not None:
+            reason = "it has to know its senders before something comes, and a stream tells of them by what comes"
+            yield f"{actor.at}.durable", f"cannot be had with merge: {reason}"
 
 
 def _admitted(unit: Unit, edges: list[Edge], *, several: bool) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ class Target:
     """Whether it is in another process."""
     inlet: str = ""
     """Of that process in the engine; empty where it is reached through the relay."""
+    durable: bool = False
+    """Whether the engine keeps what is sent to it until it is handled."""
     feedback: bool = False
     capacity: int
     """Its mailbox's."""
@@ -78,8 +80,10 @@ class LinkSpec:
     """What both ends of a link have to mean alike, each as ``package.module:Class``."""
     engine: EngineSpec | None = None
     """None where nobody is reached through it."""
+    durable: bool = False
+    """Whether something durable goes out, or comes in."""
     inlet: str = ""
-    """What this process is called in the engine, if others reach it there."""
+    """What this process is called in the engine, if others reach it there, or it sends or takes what is durable."""
 
 
 @attrs.frozen(kw_only=True)
@@ -94,6 +98,8 @@ class UnitSpec:
     """Those that others reach through the relay."""
     admitted: tuple[str, ...] = ()
     """Those that others reach through the engine."""
+    durable: tuple[str, ...] = ()
+    """Those for whom the engine keeps what was sent to them."""
     drain_timeout_s: float = 10.0
     supervision: Supervision | None = None
     link: LinkSpec | None = None
@@ -173,6 +179,7 @@ def spec_of(
         actors=actors,
         attached=tuple(name for name in unit.actors if name in reached or (not unit.here and link is not None)),
         admitted=unit.admitted,
+        durable=tuple(name for name in unit.admitted if plan.actors[name].config.durable),
         link=link,
         modules=modules,
         hops=hops,
@@ -196,7 +203,8 @@ def _own_link(plan: Plan, unit: Unit, link: LinkSpec) -> LinkSpec | None:
         link,
         address=link.address if relayed else None,
         engine=link.engine if unit.admitted or Route.DISTRIBUTED in routes else None,
-        inlet=unit.inlet if unit.admitted else "",
+        inlet=unit.inlet if unit.admitted or unit.keeps else "",
+        durable=unit.keeps,
     )
     return own if own.address is not None or own.engine is not None else None
 
@@ -208,6 +216,7 @@ def target_of(plan: Plan, name: str, *, route: Route, feedback: bool = False) ->
         receiver=name,
         remote=route is not Route.REFERENCE,
         inlet=plan.unit_of(name).inlet if route is Route.DISTRIBUTED else "",
+        durable=route is Route.DISTRIBUTED and config.durable,
         feedback=feedback,
         capacity=config.capacity,
         key=config.key if config.overflow is Overflow.CONFLATE else (),

@@ -151,9 +151,11 @@ class RunningUnit:
         return self._links
 
     def _attach(self, bundle: Bundle) -> None:
-        attached, admitted = self.spec.attached, self.spec.admitted
+        attached, admitted, durable = self.spec.attached, self.spec.admitted, self.spec.durable
         for name in dict.fromkeys((*attached, *admitted)):
-            self.links.attach(bundle.ref(name), relayed=name in attached, admitted=name in admitted)
+            self.links.attach(
+                bundle.ref(name), relayed=name in attached, admitted=name in admitted, durable=name in durable
+            )
 
     async def _start(self, bundle: Bundle, spec: ActorSpec, state: Any, moved: Actor[Any] | None = None) -> None:
         options = spec.options

@@ -127,12 +127,19 @@ class Client:
         options = LinkOptions(source=source, trace=self.trace)
         return RemoteRef(self, topic=topic, options=options, sender=sender)
 
-    def stream(self, stream: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
+    def stream(self, stream: str, *, source: int = 0, sender: str = OUTSIDE, inside: bool = False) -> RemoteRef[Any]:
         """A reference to a stream of the relay's journal. What is sent there is handled once it is on the relay's disk.
 
         It then outlives this process, and the relay, and reaches each subscriber when that comes; see `attach`.
+
+        Args:
+            stream: its name.
+            source: as for `ref`.
+            sender: as for `ref`.
+            inside: whether the switchboard is in this process, as that of an inlet is, and writes the stream elsewhere.
         """
-        return self.ref(STREAM + stream, source=source, sender=sender)
+        options = LinkOptions(source=source, trace=self.trace, inside=inside)
+        return RemoteRef(self, receivers=(STREAM + stream,), options=options, sender=sender)
 
     def attach(
         self,

@@ -68,6 +68,8 @@ class LinkOptions:
     oneself; and its window does not bound what is kept."""
     trace: bool = False
     """Whether messages carry the trace that they are sent in; see `spore.message.traced`."""
+    inside: bool = False
+    """Whether what is written stays in this process until it is acknowledged, and would die with it."""
 
 
 @attrs.define(eq=False)
@@ -204,7 +206,8 @@ class Outgoing:
         """
         if self.denied is not None or self.options.feedback or self._unbounded:
             return False
-        return self._written < self._last or len(self.waiting) > 0
+        gone = self._base if self.options.inside else self._written
+        return gone < self._last or len(self.waiting) > 0
 
     @property
     def lossless(self) -> bool:

@@ -293,7 +293,7 @@ class Session:
     def written(self) -> None:
         """Something has gone out, for which another session of this process may have held back an acknowledgement."""
         for fellow in self.fellows:
-            if fellow._acks_held and fellow is not self:
+            if fellow._acks_held:
                 fellow.on_send()
 
     @property
@@ -541,6 +541,8 @@ class Session:
         link = self.outgoing.get(ack.channel)
         if link is not None:
             link.acked(ack.member, ack.handled)
+            if link.options.inside:
+                self.written()
 
     def _resend(self, resend: Resend) -> None:
         link = self.outgoing.get(resend.channel)
