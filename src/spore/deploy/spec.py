@@ -173,11 +173,12 @@ def spec_of(
         for name in unit.actors
     )
     reached = {edge.receiver for edge in plan.edges if edge.route is Route.RELAY}
+    relayed = link is not None and link.address is not None
     spec = UnitSpec(
         label=unit.label,
         bundle=unit.bundle.name if unit.bundle is not None else unit.name,
         actors=actors,
-        attached=tuple(name for name in unit.actors if name in reached or (not unit.here and link is not None)),
+        attached=tuple(name for name in unit.actors if name in reached or (relayed and not unit.here)),
         admitted=unit.admitted,
         durable=tuple(name for name in unit.admitted if plan.actors[name].config.durable),
         link=link,
