@@ -13,7 +13,7 @@ from tests.actors import Log, Slow, balance, only, open_gate, shut
 from tests.relays import Place, numbers, order, place, run, until
 from trio.testing import wait_all_tasks_blocked
 
-from spore import Actor, ActorRef, Registry, Str, message, open_bundle
+from spore import Actor, ActorRef, Bundle, Registry, Str, message, open_bundle
 from spore.errors import (
     ActorStopped,
     AskFailed,
@@ -126,6 +126,33 @@ def test_a_slow_subscriber_holds_up_its_topic_alone(place: Place) -> None:
                 open_gate(gate)
             await sender.drain()
             assert balance(bundle, "slow")["handled"] == 20
+
+    run(main)
+
+
+@attrs.define
+class LooksAtItsMailbox(Actor[Any]):
+    """Notes how many messages wait behind the one that it handles."""
+
+    bundle: Bundle
+    waiting: list[int]
+
+    def handle(self, message: Any) -> None:
+        self.waiting.append(self.bundle.statistics().actors["desk"].queued)
+
+
+def test_a_flood_is_handled_on_the_spot_from_one_time_slice_to_the_next(place: Place) -> None:
+    """An idle actor's mailbox stays empty: when a slice is over the link gives way, and what is left waits there."""
+
+    async def main() -> None:
+        waiting: list[int] = []
+        async with place.three() as (bundle, receiver, sender):
+            receiver.attach(await bundle.start(LooksAtItsMailbox, bundle=bundle, waiting=waiting, name="desk"))
+            desk = sender.ref("desk")
+            for number in range(2_000):
+                await desk.send(order(number))
+            await sender.drain()
+        assert waiting == [0] * 2_000
 
     run(main)
 

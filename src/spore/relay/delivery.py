@@ -7,6 +7,7 @@ acknowledges it when it is done with, and not before.
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,14 @@ __all__ = ["Delivery"]
 
 _log = logging.getLogger("spore.relay")
 _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
+
+
+class _Left(enum.Enum):
+    """What keeps the rest of what has arrived from being handed over."""
+
+    NOTHING = enum.auto()
+    FOR_TIME = enum.auto()
+    FOR_ROOM = enum.auto()
 
 
 class Delivery:
@@ -120,30 +129,32 @@ class Delivery:
         inbound = self._inbound.get(link)
         if inbound is None or link in self._pumps or self._waits(link):
             return
-        if not self._hand_over_all(link, inbound):
+        if self._hand_over_all(link, inbound) is not _Left.NOTHING:
             self._pumps[link] = trio.CancelScope()
             self._nursery.start_soon(self._pump, link, inbound)
 
-    def _hand_over_all(self, link: Incoming, inbound: Inbound) -> bool:
-        """Hand over what has arrived, as far as there is room and time; return whether that was all."""
+    def _hand_over_all(self, link: Incoming, inbound: Inbound) -> _Left:
+        """Hand over what has arrived, as far as there is room and time; return what the rest waits for."""
         arrived, overfull, spent, handle = link.arrived, inbound.overfull, self._turns.spent, inbound.handle
         normal = not link.high
         try:
             while arrived:
-                if spent(1) or (overfull and inbound.pressed):
-                    return False
+                if spent(1):
+                    return _Left.FOR_TIME
+                if overfull and inbound.pressed:
+                    return _Left.FOR_ROOM
                 arrival = arrived.popleft()
                 sequence, item, company = arrival
                 if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
                     link.done(sequence)
                 elif not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
-                    return False
+                    return _Left.FOR_ROOM
         finally:
             self._handled(link)
         if link in self.ended:
             self.closed(link)
-        return True
+        return _Left.NOTHING
 
     def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
         """Queue a message for its actor; return whether there was room."""
@@ -160,8 +171,11 @@ class Delivery:
         try:
             with self._pumps[link]:
                 await self._turns.give_way()
-                while not self._hand_over_all(link, inbound):
-                    await self._hand_over_first(link, inbound)
+                while (left := self._hand_over_all(link, inbound)) is not _Left.NOTHING:
+                    if left is _Left.FOR_TIME:
+                        await self._turns.give_way()  # and not queue one: all behind it would have to be queued, too
+                    else:
+                        await self._hand_over_first(link, inbound)
         finally:
             del self._pumps[link]
         if link.arrived:  # it was paused; perhaps it is no longer
