@@ -16,6 +16,7 @@ from spore.cli.decode import decode
 from spore.cli.encode import encode
 from spore.cli.loadtest import loadtest
 from spore.cli.monitor import monitor
+from spore.cli.nats import nats
 from spore.cli.record import record
 from spore.cli.relay import relay
 from spore.cli.replay import replay
@@ -48,6 +49,7 @@ app.command(schema)
 app.command(decode)
 app.command(encode)
 app.command(relay)
+app.command(nats)
 app.command(record)
 app.command(replay)
 app.command(compare)
