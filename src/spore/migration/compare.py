@@ -24,9 +24,8 @@ import attrs
 import trio
 
 import spore
-from spore.deploy import Hop, Mode, SystemConfig
+from spore.deploy import Hop, Mode, NodeConfig, SystemConfig
 from spore.migration.divergence import Divergence, Side, first_divergence
-from spore.migration.engine_server import open_server
 from spore.migration.find_max import FoundMax, find_max
 from spore.migration.latency import hop_of
 from spore.migration.launch import Measured, launch
@@ -34,6 +33,7 @@ from spore.migration.loop import looped, read_whole
 from spore.migration.run import ORDERS, SIGNALS, RunJob
 from spore.migration.shrink import MAX_PAIRS, shrink
 from spore.migration.tap import entries, tapped
+from spore.relay.nats_server import open_servers
 from spore.services.messages import MarketMessage
 
 __all__ = ["BUNDLED", "DISTRIBUTED", "JUDGED", "MODES", "RATE", "RELAYED", "Comparison", "Repeat", "compare"]
@@ -128,8 +128,10 @@ async def compare(
     async with AsyncExitStack() as stack:
         servers: tuple[int, ...] = ()
         if DISTRIBUTED in modes and not config.nodes:
-            server = await stack.enter_async_context(open_server())
-            config, servers = attrs.evolve(config, nodes={"local": server.node}), (server.pid,)
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-nats-")))
+            started = await stack.enter_async_context(open_servers(home, [0]))
+            config = attrs.evolve(config, nodes={"here": NodeConfig(carrier=started.address)})
+            servers = tuple(process.pid for process in started.processes)
         entries(config.in_mode(Mode.SHARED_MEMORY))
         for mode in modes:
             tapped(config.in_mode(MODES[mode]))
