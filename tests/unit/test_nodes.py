@@ -120,6 +120,15 @@ def test_what_is_durable_is_so_where_the_engine_carries_it() -> None:
     assert {unit.name for group in plan.units for unit in group if unit.keeps} == {"market", "trading"}
 
 
+def test_what_is_durable_waits_for_no_other_node() -> None:
+    """What is not waits for all with which it is connected, however far away."""
+    config = system("alpha", "beta")
+    assert make_plan(config, node="alpha").awaited == ("beta",)
+    durable = system("alpha", "beta", strategy={"durable": True})
+    plan = make_plan(durable, node="alpha")
+    assert (plan.others, plan.awaited) == (("beta",), ())
+
+
 def test_in_one_mode_everything_is_on_one_node() -> None:
     """As a comparison needs it: of the nodes the first is left where there has to be one."""
     config = system("alpha", "beta", feed={"node": "beta"})

@@ -241,7 +241,7 @@ class Ground:
     async def _keep_links(self, plan: Plan, link: LinkSpec | None) -> None:
         async with open_links(link, OUTSIDE) as self._links:
             if link is not None and plan.others:
-                async with open_neighbours(plan.node, plan.others, link, self._links, self.say) as self._met:
+                async with open_neighbours(plan, link, self._links, self.say) as self._met:
                     self._linked.set()
                     await self._to_part.wait()
             self._linked.set()

@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from spore.deploy.links import Links, open_links
+from spore.deploy.plan import Plan
 from spore.deploy.spec import LinkSpec
 from spore.errors import AskError, LinkDenied
 from spore.message import U64, Bool, Domain, Registry, Str, message
@@ -108,8 +109,11 @@ class Neighbour:
 class Neighbours:
     """All of them. Made by `open_neighbours`."""
 
-    def __init__(self, links: Links, others: tuple[str, ...], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, links: Links, others: tuple[str, ...], awaited: tuple[str, ...], say: Callable[[str], None]
+    ) -> None:
         self.every = {name: Neighbour(name, links.to(_inlet(name)).ref(ATTENDANT)) for name in others}
+        self.awaited = [self.every[name] for name in awaited]
         self._links = links
         self._say = say
         self._attending = trio.CancelScope()
@@ -142,33 +146,32 @@ class Neighbours:
         self._attending.cancel()
 
     async def wait_there(self) -> None:
-        """Wait until all are there.
+        """Wait until all are there that have to be before anything is sent.
 
         Cancellation: a checkpoint if it waits.
         """
-        for neighbour in self.every.values():
+        for neighbour in self.awaited:
             await neighbour.wait_there()
 
 
 @asynccontextmanager
 async def open_neighbours(
-    node: str, others: tuple[str, ...], link: LinkSpec, links: Links, say: Callable[[str], None]
+    plan: Plan, link: LinkSpec, links: Links, say: Callable[[str], None]
 ) -> AsyncIterator[Neighbours]:
     """The other nodes of a system, for the length of a block.
 
     Args:
-        node: the one that runs here.
-        others: their names.
+        plan: the system.
         link: how this node's processes talk to others.
         links: this process's own ends.
         say: told in one line whether they are there.
 
     Cancellation: entering and leaving are checkpoints.
     """
-    own = LinkSpec(address=None, heartbeat_s=link.heartbeat_s, messages=(), engine=link.engine, inlet=_inlet(node))
-    async with open_links(own, _inlet(node), links.engine, registry=NODES) as ends, trio.open_nursery() as nursery:
-        neighbours = Neighbours(ends, others, say)
-        for neighbour in neighbours.every.values():
+    own = LinkSpec(address=None, heartbeat_s=link.heartbeat_s, messages=(), engine=link.engine, inlet=_inlet(plan.node))
+    async with open_links(own, _inlet(plan.node), links.engine, registry=NODES) as ends, trio.open_nursery() as nursery:
+        neighbours = Neighbours(ends, plan.others, plan.awaited, say)
+        for neighbour in neighbours.awaited:
             nursery.start_soon(neighbours.watch, neighbour)
         yield neighbours
         neighbours.end()

@@ -164,6 +164,17 @@ class Plan:
         return tuple(name for name in self.config.nodes if name in used and name != self.node)
 
     @property
+    def awaited(self) -> tuple[str, ...]:
+        """Those of them that have to be there before anything is sent here: what is durable waits for nobody."""
+        home = {name: unit.node for group in self.units for unit in group for name in unit.senders}
+        edges = (edge for edge in self.edges if not edge.durable)
+        pairs = {frozenset((home[edge.sender], home[edge.receiver])) for edge in edges}
+        near = {self.node}
+        while more := {node for pair in pairs if not near.isdisjoint(pair) for node in pair} - near:
+            near |= more
+        return tuple(name for name in self.others if name in near)
+
+    @property
     def keeps(self) -> bool:
         """Whether anything in the system is durable."""
         return any(unit.keeps for group in self.units for unit in group)
