@@ -111,6 +111,11 @@ def nodes(server: NatsServer, **options: object) -> Iterator[Nodes]:
             running.close()
 
 
+def until_said(running: subprocess.Popen[str], line: str) -> None:
+    """Wait until a node says something."""
+    assert any(said == f"{line}\n" for said in running.stdout)
+
+
 def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code of a node that ends by itself, and what it has said."""
     said, _ = running.communicate(timeout=PATIENCE_S)
@@ -171,7 +176,7 @@ def test_a_node_that_waits_for_another_ends_when_it_is_told_to(nats_server: Nats
     """And has read nothing of its feed."""
     with nodes(nats_server) as system:
         alpha = system.start("alpha")
-        assert alpha.stdout.readline() == "node 'beta': is not there yet\n"
+        until_said(alpha, "node 'beta': is not there yet")
         alpha.send_signal(signal.SIGTERM)
         code, said = ended(alpha)
         assert (code, said.splitlines()[-2:]) == (0, ["ends before everything was there", "ended"])
@@ -181,7 +186,7 @@ def test_one_node_runs_once(nats_server: NatsServer) -> None:
     """A second one of that name, from another copy of the file, is refused."""
     with nodes(nats_server) as system, nodes(nats_server) as copy:
         beta = system.start("beta")
-        assert beta.stdout.readline() == "node 'alpha': is not there yet\n"
+        until_said(beta, "node 'alpha': is not there yet")
         code, said = ended(copy.start("beta"))
         assert code == 2
         assert "another process listens at inlet" in said

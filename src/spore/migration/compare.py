@@ -1,7 +1,7 @@
 """The comparison: the same input in each mode, in turns, in fresh processes, and what differs.
 
 After a warm-up that is thrown away, each repeat has two runs in each mode: one as fast as messages are handled, for
-throughput, CPU and memory, and one at a rate that both carry, for latency: a queue that is full has no latency, only a
+throughput, CPU and memory, and one at a rate that all carry, for latency: a queue that is full has no latency, only a
 length. Every run counts for equality; if one differs, a short beginning of the input is looked for that does so again.
 
 Relayed is what people run: the feed, each actor and the relay have a process each. The recorder, which takes what comes out, is in that of
