@@ -44,13 +44,14 @@ def _default_folder() -> Path:
 
 
 async def _serve(folder: Path, ports: list[int]) -> None:
-    number = signal.SIGTERM
+    heard = 0
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_servers(folder, ports) as servers, trio.open_nursery() as nursery:
             print(f"listening at {servers.address}", flush=True)
             nursery.start_soon(servers.wait_ended)
             async for number in signals:
-                nursery.cancel_scope.cancel()
+                heard = number
                 break
-    if number == signal.SIGINT:
+            nursery.cancel_scope.cancel()
+    if heard == signal.SIGINT:
         raise KeyboardInterrupt

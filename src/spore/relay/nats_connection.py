@@ -34,6 +34,8 @@ NO_JETSTREAM = (10_039, 10_076)
 """Source: the server's errors.json; not enabled for the account, not enabled."""
 CONNECT_S = 5.0
 CLOSE_S = 2.0
+FAILED_S = 0.1
+"""What was never open has nothing to write, and after a handshake of TLS that has failed asyncio never says that it is closed."""
 BEAT_S = 2.0
 Take = Callable[[bytes, bytes, bytes, bytes], None]
 """Called with a message, the subject for an answer, its own subject, and its headers as they came."""
@@ -117,7 +119,7 @@ class NatsConnection:
             raise ConnectionError(f"{server}: {str(cause) or type(cause).__name__}") from None
         finally:
             if not opened:
-                await connection.aclose()  # noqa: ASYNC102 - it is shielded, and bounded
+                await connection.aclose(FAILED_S)  # noqa: ASYNC102 - it is shielded, and bounded
         return connection
 
     @property
@@ -212,13 +214,16 @@ class NatsConnection:
             if patience.cancelled_caught:
                 self._lose(TimeoutError(f"nothing from the server for {SILENT_S:g} s"))
 
-    async def aclose(self) -> None:
+    async def aclose(self, patience_s: float = CLOSE_S) -> None:
         """Write what was published, and close.
+
+        Args:
+            patience_s: so long the server may take to read it.
 
         Cancellation: none, but it takes a few seconds at most.
         """
         self._lose(ConnectionError("closed"))
-        with trio.move_on_after(CLOSE_S, shield=True) as patience:
+        with trio.move_on_after(patience_s, shield=True) as patience:
             await self._guest.call(self._client.close())
         if patience.cancelled_caught:
             self._client.abort()
