@@ -26,7 +26,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
-	@$(PIP) install -c constraints.txt -e '.[cli,live,report]'
+	@$(PIP) install -c constraints.txt -e '.[cli,live,nats,report]'
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.run
