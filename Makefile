@@ -28,7 +28,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
-	@$(PIP) install -c constraints.txt -e '.[cli,dashboard,live,metrics,report]'
+	@$(PIP) install -c constraints.txt -e '.[cli,dashboard,live,metrics,nats,report]'
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.run

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from pkgutil import resolve_name
 from threading import Timer
 from typing import IO, Any
 
@@ -136,8 +137,9 @@ class _Child:
 @contextmanager
 def _child(role: str, contender: Contender, path: Path, load: Load) -> Iterator[_Child]:
     described = json.dumps(attrs.asdict(load))
+    named = f"{type(contender).__module__}:{type(contender).__qualname__}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.relay_play", role, contender.name, str(path), described, str(os.getpid())],
+        [sys.executable, "-m", "bench.relay_play", role, named, str(path), described, str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -160,9 +162,9 @@ def _child(role: str, contender: Contender, path: Path, load: Load) -> Iterator[
 
 def main() -> None:
     """Play one role."""
-    role, name, path, described, parent = sys.argv[1:]
+    role, named, path, described, parent = sys.argv[1:]
     _die_with(int(parent))
-    contender, load = CONTENDERS[name], Load(**json.loads(described))
+    contender, load = resolve_name(named)(), Load(**json.loads(described))
     sample = quote(load.frame_size, 0)
     frame = encode(sample, sequence=0, timestamp_ns=0)  # compiles the codec
     if len(frame) != load.frame_size or decode(frame).message != sample:

@@ -6,6 +6,7 @@ a bundle of its own, on carriers in memory that may fail, and on the virtual clo
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
@@ -18,25 +19,28 @@ import trio
 from tests.relays import run
 
 from spore import ActorRef, ActorStopped, MailboxFull
-from spore.deploy import Mode, Plan, System, SystemConfig, Unit, UnitKind, open_system, run_plan
+from spore.deploy import Mode, Plan, Route, System, SystemConfig, Unit, UnitKind, open_system, run_plan
+from spore.deploy.config import NodeConfig
+from spore.deploy.engine import EngineSpec
 from spore.deploy.ground import Ground, Running
+from spore.deploy.links import Links, open_links
 from spore.deploy.place import Local
 from spore.deploy.plan import make_plan
 from spore.deploy.spec import FeedSpec, LinkSpec, UnitSpec, spec_of, target_of
 from spore.deploy.system import SystemStatistics
-from spore.deploy.unit import RunningUnit, open_link, remote_ref
+from spore.deploy.unit import RunningUnit
 from spore.errors import LinkDenied, UnitFailed
 from spore.migration import Recorder, Recording, digest, entries, tapped
 from spore.migration.tap import RECORDER
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay import Client, Relay, Switchboard
+from spore.relay import Relay, Switchboard
 from spore.relay import carrier as carriers
 from spore.relay import client as clients
 from spore.relay import server as servers
 from spore.relay.statistics import OutgoingStatistics
 from spore.testing import Faults, FaultyCarrier
 
-__all__ = ["Outcome", "Seen", "difference", "opened", "outcome", "recorded", "relayed", "send_all"]
+__all__ = ["Outcome", "Seen", "difference", "distributed", "opened", "outcome", "recorded", "relayed", "send_all"]
 
 Seen = Mapping[str, Sequence[object]]
 """What came out, in order, by where it came out."""
@@ -76,6 +80,7 @@ def outcome(
     faults: Faults | None = None,
     seed: int = 0,
     between: Callable[[System], Awaitable[None]] | None = None,
+    address: str = "",
 ) -> Outcome:
     """Run a system on some messages to its end.
 
@@ -89,20 +94,21 @@ def outcome(
         faults: of the carriers.
         seed: of the schedule, and of the faults.
         between: awaited after each batch.
+        address: of the server for the mode ``distributed``, which runs in real time, as the server does.
     """
 
     async def main() -> Mapping[tuple[str, str], int]:
-        async with opened(config, mode, local=local, faults=faults, seed=seed) as system:
+        async with opened(config, mode, local=local, faults=faults, seed=seed, address=address) as system:
             refs = [system.ref(name) for name in to]
             for batch in batches:
                 for ref in refs:
                     await send_all(ref, batch)
                 if between is not None:
                     await between(system)
-        outside = system._client.statistics().outgoing if system._client is not None else ()
-        return _counts(await system.statistics(), outside)
+        ours = system._links.statistics()
+        return _counts(await system.statistics(), ours.outgoing if ours is not None else ())
 
-    counts = run(main, seed=seed)
+    counts = trio.run(main) if address else run(main, seed=seed)
     return Outcome(seen=seen, counts=counts)
 
 
@@ -135,22 +141,30 @@ def _counts(statistics: SystemStatistics, outside: Sequence[OutgoingStatistics])
     return +counts
 
 
-# Relayed, in one process
+# Relayed or distributed, in one process
 
 
 def opened(
-    config: SystemConfig, mode: Mode, *, local: Local | None = None, faults: Faults | None = None, seed: int = 0
+    config: SystemConfig,
+    mode: Mode,
+    *,
+    local: Local | None = None,
+    faults: Faults | None = None,
+    seed: int = 0,
+    address: str = "",
 ) -> AbstractAsyncContextManager[System]:
-    """A running system in either mode."""
+    """A running system in any mode."""
+    if mode is Mode.DISTRIBUTED:
+        return distributed(config, address, local=local)
     if mode is Mode.RELAY:
         return relayed(config.in_mode(mode), local=local, faults=faults or Faults(), seed=seed)
     return open_system(config.in_mode(mode), local=local)
 
 
 class Inside(Ground):
-    """What a system stands on whose processes all are this one, and whose relay and link are there already."""
+    """What a system stands on whose processes all are this one, and whose relay or engine, and links, are there already."""
 
-    def __init__(self, nursery: trio.Nursery, link: LinkSpec, client: Client, local: Local | None) -> None:
+    def __init__(self, nursery: trio.Nursery, link: LinkSpec, links: Links, local: Local | None) -> None:
         super().__init__(
             nursery,
             ExitStack(),
@@ -160,14 +174,14 @@ class Inside(Ground):
             restarts=False,
             open_twin=run_plan,
         )
-        self.link, self.client = link, client
+        self.link, self._links = link, links
 
     async def need_relay(self, plan: Plan) -> None:
         await trio.lowlevel.checkpoint()
 
     def unit(self, unit: Unit, spec: UnitSpec | FeedSpec, *, restarts: bool | None = None) -> Running:
         assert isinstance(spec, UnitSpec)
-        return RunningUnit(spec, self.local)
+        return RunningUnit(spec, self.local, engine=self.links.engine)
 
     def kill_heir(self) -> None:
         """Have a unit die that is to take over, if there is one, as a process does."""
@@ -178,14 +192,14 @@ class Inside(Ground):
                 return
 
 
-class _Relayed(System):
-    """A system that reaches every actor through the relay that would be in another process, although all run in this one."""
+class _Inside(System):
+    """A system that reaches every actor as if that were in another process, although all run in this one."""
 
     def way_to(self, name: str) -> ActorRef[Any]:
         if self.plan.unit_of(name).kind is UnitKind.BUNDLE:
             return super().way_to(name)
-        assert self._client is not None
-        return remote_ref(self._client, target_of(self.plan, name, remote=True))
+        distributed = name in self.plan.unit_of(name).admitted
+        return self._links.ref(target_of(self.plan, name, route=Route.DISTRIBUTED if distributed else Route.RELAY))
 
 
 @asynccontextmanager
@@ -221,19 +235,38 @@ async def relayed(
             patch.object(clients, "perf_counter_ns", clock),
             patch.object(servers, "perf_counter_ns", clock),
         ):
-            async with trio.open_nursery() as units, open_link(link, OUTSIDE) as client:
-                assert client is not None
-                ground = Inside(units, link, client, local)
-                running: dict[str, Running] = {
-                    unit.label: ground.unit(unit, spec_of(plan, unit, link, states=states))
-                    for group in plan.units
-                    for unit in group
-                }
-                for unit in running.values():
-                    ground.start(unit)
-                for unit in running.values():
-                    await unit.started.wait()
-                system = _Relayed(plan, running, ground)
+            async with _inside(plan, link, local, states) as system:
                 yield system
-                await system.end()
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def distributed(config: SystemConfig, address: str, *, local: Local | None) -> AsyncIterator[System]:
+    """The same through a real NATS server: each actor has its inlet, all over one connection."""
+    node = NodeConfig(carrier=address)
+    config = attrs.evolve(config, nodes={"here": node}, system=secrets.token_hex(8))
+    plan = make_plan(config.in_mode(Mode.DISTRIBUTED), local=local)
+    link = LinkSpec(
+        address=None,
+        heartbeat_s=config.relay.heartbeat_s,
+        messages=plan.messages,
+        engine=EngineSpec(system=config.system, node=node),
+    )
+    async with _inside(plan, link, local) as system:
+        yield system
+
+
+@asynccontextmanager
+async def _inside(
+    plan: Plan, link: LinkSpec, local: Local | None, states: Mapping[str, Any] | None = None
+) -> AsyncIterator[System]:
+    async with trio.open_nursery() as units, open_links(link, OUTSIDE) as links:
+        ground = Inside(units, link, links, local)
+        running = {unit.label: ground.unit(unit, spec_of(plan, unit, link, states=states)) for unit in plan.own}
+        for unit in running.values():
+            ground.start(unit)
+        for unit in running.values():
+            await unit.started.wait()
+        system = _Inside(plan, running, ground)
+        yield system
+        await system.end()

@@ -29,6 +29,7 @@ __all__ = [
     "JournalFull",
     "LinkDenied",
     "MailboxFull",
+    "NatsRefused",
     "NothingRuns",
     "RelayError",
     "RelayRefused",
@@ -229,6 +230,23 @@ class RelayRefused(RelayError):
         self.reason = reason
         self.text = text
         super().__init__(f"the relay refuses this client ({reason}): {text}")
+
+
+class NatsRefused(RelayError):
+    """A NATS server cannot be worked with, and coming again does not change that.
+
+    Attributes:
+        server: ``host:port``.
+        reason: one word: ``password``, ``certificate``, ``tls``, ``version``, ``jetstream``, ``permission``, ``payload``
+            or ``name``.
+        text: what is wrong and what would be right, for people.
+    """
+
+    def __init__(self, server: str, reason: str, text: str) -> None:
+        self.server = server
+        self.reason = reason
+        self.text = text
+        super().__init__(f"NATS server {server} ({reason}): {text}")
 
 
 class CodecError(SporeError):

@@ -72,6 +72,7 @@ def test_check_tells_machines_the_same(check):
         "reason": "mode = \"relay\" in bundle 'core'",
         "why": "wire.peer says so",
         "feedback": True,
+        "durable": False,
     }
     assert told["processes"][0] == {"name": "relay", "actors": []}
     assert {"name": "actor 'writer'", "actors": ["writer"]} in told["processes"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.exchanges import two_exchanges
+from tests.nats_servers import BINARY
 
 from spore.deploy import Mode, load_config
 from spore.deploy.spec import to_json
@@ -45,16 +46,27 @@ def pipeline(folder: Path, kind: str) -> Path:
     return path
 
 
-def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
-    """Same digests, nothing lost, nothing encoded where all is in one process; the files say what the table says."""
+def test_the_recorded_session_is_the_same_in_every_mode(tmp_path: Path) -> None:
+    """Same digests, nothing lost, nothing encoded where all is in one process; the files say what the table says. Through a server, too,
+    where there is one to start."""
     to, page, signals = tmp_path / "result.json", tmp_path / "result.html", tmp_path / "out"
-    done = compare("--repeat", "1", "--seconds", "0.5", "--json", to, "--html", page, "--signals", signals)
+    modes = ["bundled", "relayed", *(["distributed"] if BINARY is not None else [])]
+    options = ("--modes", ",".join(modes), "--repeat", "1", "--seconds", "0.5")
+    done = compare(*options, "--json", to, "--html", page, "--signals", signals)
     assert done.returncode == 0, done.stderr
     found = json.loads(to.read_text())
     assert list(found) == ["identical", "signals", "digest", "first_divergence", "modes", "criteria"]
     assert found["identical"] is True
     assert found["first_divergence"] is None
-    assert found["digest"]["bundled"] == found["digest"]["relayed"]
+    assert list(found["digest"]) == list(found["modes"]) == modes
+    assert len(set(found["digest"].values())) == 1
+    if BINARY is not None:
+        through = found["modes"]["distributed"]
+        assert (through["processes"], through["lost"]) == (
+            5,
+            0,
+        )  # the feed, three actors, and the server in place of the relay
+        assert through["encoded_messages"]["value"] == found["modes"]["relayed"]["encoded_messages"]["value"]
     bundled, relayed = found["modes"]["bundled"], found["modes"]["relayed"]
     assert (bundled["processes"], relayed["processes"]) == (1, 5)
     assert (bundled["encoded_bytes"]["value"], bundled["encoded_messages"]["value"]) == (0, 0)
@@ -79,10 +91,10 @@ def test_the_recorded_session_is_the_same_in_both_modes(tmp_path: Path) -> None:
     ]
     assert all(set(each) == {"value", "low", "high", "target", "met"} for each in criteria.values())
     assert all(criteria[name]["met"] for name in ("identical_signals", "zero_serialisation", "messages_lost"))
-    written = [(signals / f"{mode}-signals.jsonl").read_bytes() for mode in ("bundled", "relayed")]
-    assert written[0] == written[1]
+    written = [(signals / f"{mode}-signals.jsonl").read_bytes() for mode in modes]
+    assert len(set(written)) == 1
     assert written[0].count(b"\n") == found["signals"] > 0
-    assert "identical signals and orders in 4 runs" in done.stdout
+    assert f"identical signals and orders in {2 * len(modes)} runs" in done.stdout
     assert page.as_uri() in done.stdout
     shown = set(re.findall(r'<data value="([^"]+)">', page.read_text(encoding="utf-8")))
     assert {json.dumps(each["value"]) for each in criteria.values()} <= shown
@@ -135,6 +147,8 @@ def replayed(feed: str, config: Path, mode: str) -> dict:
         (["--feed", "sampel"], "feed 'sampel' is none"),
         (["--feed", f"jsonrpc:ws://127.0.0.1:9?pools={UNISWAP_V2_SESSION / 'pools.json'}"], "is live"),
         (["--repeat", "0"], "--repeat is 1 or more"),
+        (["--modes", "bundled,relayd"], "there is no mode 'relayd'; did you mean 'relayed'?"),
+        (["--modes", "bundled,distributed"], "--modes: relayed is missing"),
         (["--seconds", "0"], "--seconds is more than 0"),
         (["no-such.toml"], "no-such.toml"),
     ],

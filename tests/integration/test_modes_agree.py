@@ -1,26 +1,33 @@
-"""Processes of their own and one process for all: on every feed that is at hand, in every configuration, one digest."""
+"""Processes of their own, and one process for all: on every feed that is at hand, in every configuration, one digest; through a real
+server, too."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from tests.exchanges import two_exchanges
 from tests.modes import Seen, difference
+from tests.nats_servers import NEEDS_SERVER, NatsServer, nats_server
 from tests.shared_data import SHARED_DATA, needs_shared_data
 
 from spore.deploy import ActorConfig, BundleConfig, Mode, SystemConfig, load_config
+from spore.deploy.config import NodeConfig
 from spore.feeds import feed_of
 from spore.migration import Played, play
 from spore.migration.run import frames_of
 from spore.nursery_bundle import Dispatch
 from spore.samples import PIPELINE
 from spore.services.messages import ArbitrageSignal, MomentumSignal
+
+__all__ = ["nats_server"]
 
 BINANCE = SHARED_DATA / "binance_ethusdt"
 BUNDLES = Path(__file__).parents[2] / "config" / "bundles.toml"
@@ -92,6 +99,20 @@ def test_each_configuration(name: str) -> None:
     found = agreed(pipeline(*CONFIGURATIONS[name]), SHORT)
     assert len(found.recording.signals) > 10
     assert found.recording.reports
+
+
+@NEEDS_SERVER
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_each_configuration_through_a_server(name: str, nats_server: NatsServer) -> None:
+    """The third mode: a process for each actor, and no relay."""
+    config = pipeline(*CONFIGURATIONS[name])
+    distributed = attrs.evolve(config, nodes={"here": NodeConfig(carrier=nats_server.address)})
+    bundled, through = (
+        trio.run(partial(play, SHORT, config=each, mode=mode))
+        for each, mode in ((config, Mode.SHARED_MEMORY), (distributed, Mode.DISTRIBUTED))
+    )
+    assert (said := difference(recorded_in(bundled), recorded_in(through))) is None, said
+    assert (bundled.messages, bundled.lost, through.lost, through.processes) == (through.messages, 0, 0, 4)
 
 
 @pytest.mark.long

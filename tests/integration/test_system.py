@@ -17,8 +17,8 @@ import spore
 from spore.deploy import Mode, load_config
 from spore.deploy.config import FeedConfig
 from spore.deploy.feeding import RunningFeed
+from spore.deploy.links import open_links
 from spore.deploy.spec import FeedSpec, LinkSpec, Target
-from spore.deploy.unit import open_link
 from spore.errors import UnitFailed
 from spore.relay import Address, open_relay
 from spore.services.messages import PoolSync
@@ -397,10 +397,10 @@ async def test_a_feed_that_has_started_reads_nothing_until_it_is_told_to(tmp_pat
     async with (
         open_relay([Address.parse(address)]),
         spore.open_bundle("writers") as bundle,
-        open_link(link, "writers") as client,
+        open_links(link, "writers") as links,
         trio.open_nursery() as nursery,
     ):
-        client.attach(await bundle.start(Blocks, log=log, name="writer"))
+        links.attach(await bundle.start(Blocks, log=log, name="writer"), relayed=True)
         feed = RunningFeed(spec)
         nursery.start_soon(feed.run)
         await feed.started.wait()

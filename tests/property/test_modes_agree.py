@@ -1,7 +1,8 @@
-"""Bundled and relayed agree: on drawn systems, with drawn mailboxes, failures, schedules and faults of the connections."""
+"""All modes agree: on drawn systems, with drawn mailboxes, failures, schedules and faults of the connections."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.modes import Outcome, difference, outcome, recorded
+from tests.nats_servers import NEEDS_SERVER, NatsServer
 from tests.property.modes_world import (
     NOTES,
     Step,
@@ -135,3 +137,50 @@ def test_who_has_not_sent_yet_is_waited_for(seed: int) -> None:
     batch = [Step(number, number, 4, 7) for number in range(1, 13)]
     bundled, relayed = both(config, [batch], seed, Faults(delay=0.2))
     assert (said := difference(bundled.seen, relayed.seen)) is None, said
+
+
+# Distributed: through a real server, in real time, and so a few examples only; what befalls its connections is in `test_nats_faults`
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One for all examples: each system has a name of its own there."""
+    started = NatsServer(tmp_path_factory.mktemp("nats"))
+    started.start()
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+very_few = settings(max_examples=8, deadline=None)
+
+
+@NEEDS_SERVER
+@very_few
+@given(wirings(), steps(hops=st.integers(0, 4)))
+def test_small_actors_give_the_same_answers_through_a_server(
+    server: NatsServer, config: SystemConfig, batches: list[list[Step]]
+) -> None:
+    """However they are wired, and whoever fails."""
+    outcomes = []
+    for mode, address in ((Mode.SHARED_MEMORY, ""), (Mode.DISTRIBUTED, server.address)):
+        seen: dict[str, list[object]] = {}
+        outcomes.append(outcome(config, batches, mode, to=("a",), local=notes(seen), seen=seen, address=address))
+    bundled, distributed = outcomes
+    assert (said := difference(bundled.seen, distributed.seen)) is None, said
+    if Directive.STOP not in directives(config):
+        assert bundled.counts == distributed.counts, (bundled.counts, distributed.counts)
+
+
+@NEEDS_SERVER
+@very_few
+@given(pipelines(), markets())
+def test_a_pipeline_gives_the_same_signals_through_a_server(
+    server: NatsServer, config: SystemConfig, batches: list[list[Any]]
+) -> None:
+    """Market data → signals → orders, and every report, to the last bit."""
+    bundled = recorded(config, batches, Mode.SHARED_MEMORY)
+    distributed = recorded(config, batches, Mode.DISTRIBUTED, address=server.address)
+    assert (said := difference(bundled.seen, distributed.seen)) is None, said
+    assert bundled.counts == distributed.counts, (bundled.counts, distributed.counts)

@@ -10,6 +10,7 @@ from tests.made_up_comparison import comparison
 from spore.cli import compare as command
 from spore.cli.compare_page import page_maker
 from spore.errors import UsageError
+from spore.migration.compare import JUDGED
 from spore.migration.verdict import verdict_of
 
 
@@ -39,7 +40,7 @@ def test_the_page_is_written_and_its_address_told(runs, tmp_path, capsys):
 def test_a_name_that_is_no_text_is_shown_all_the_same():
     """A file can have one, and then the runs were not in vain."""
     found = comparison()
-    make_page = page_maker(None, feed=("evm-logs:\udcff",), repeat=1, seconds=1.0)
+    make_page = page_maker(None, feed=("evm-logs:\udcff",), modes=JUDGED, repeat=1, seconds=1.0)
     assert b"evm-logs:\\udcff" in make_page(found, verdict_of(found))
 
 

@@ -261,12 +261,12 @@ def test_a_message_that_has_no_wire_form_cannot_leave_a_process():
     )
 
 
-def test_another_machine_is_refused_and_never_replaced_by_this_one():
-    """Until there is an engine for it."""
+def test_a_bundle_that_is_distributed_needs_a_node_that_names_the_engine():
+    """It is never replaced by another mode."""
     (sentence,) = examine(system("distributed", a="Anything")).problems
     assert sentence == (
-        "bundles[0].mode: 'distributed' needs an engine between machines, which there is none of yet; "
-        "use 'shared_memory' or 'relay'"
+        "bundles[0].mode: 'distributed' goes through an engine, and no node names one; "
+        'write [nodes.NAME] carrier = "nats://HOST:PORT"'
     )
 
 

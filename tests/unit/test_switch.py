@@ -114,9 +114,12 @@ def test_a_mode_that_it_is_in_already_is_refused(tmp_path: Path) -> None:
     assert refusal(reluctant(tmp_path), BUNDLED).reason == "it is in mode 'shared_memory' already"
 
 
-def test_a_mode_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    """For the reason for which the configuration would be."""
-    assert "needs an engine between machines" in refusal(reluctant(tmp_path), Mode.DISTRIBUTED).reason
+def test_no_bundle_becomes_distributed_while_it_runs(tmp_path: Path) -> None:
+    """What goes through the engine is not handed over; the file says what to do."""
+    reason = refusal(reluctant(tmp_path), Mode.DISTRIBUTED).reason
+    assert reason.startswith(
+        "a bundle in mode 'distributed' stays so while it runs, and no other becomes so; change the file"
+    )
 
 
 def test_actors_that_would_lose_their_state_are_refused(tmp_path: Path) -> None:

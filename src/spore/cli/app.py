@@ -28,6 +28,7 @@ COMMANDS = (
     "decode",
     "encode",
     "relay",
+    "nats",
     "record",
     "replay",
     "compare",

@@ -67,6 +67,7 @@ def _described(plan: Plan) -> dict[str, Any]:
                 "reason": edge.reason,
                 "why": edge.why,
                 "feedback": edge.feedback,
+                "durable": edge.durable,
             }
             for edge in plan.edges
         ],
@@ -79,26 +80,33 @@ def _described(plan: Plan) -> dict[str, Any]:
             }
             for twin in plan.twins.values()
         ],
-        "processes": [{"name": name, "actors": list(actors)} for name, actors in _processes(plan)],
+        "processes": [
+            {"name": name, "actors": list(actors), **({"node": node} if node else {})}
+            for node, name, actors in _processes(plan)
+        ],
     }
 
 
-def _processes(plan: Plan) -> list[tuple[str, tuple[str, ...]]]:
-    """What `spore run` starts, and the actors in each."""
-    units = [(unit.label, unit.actors) for group in plan.units for unit in group]
+def _processes(plan: Plan) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What `spore run` starts: of each process the node, the name, and the actors in it."""
+    config = plan.config
+    units = [(unit.node, unit.label, unit.actors) for group in plan.units for unit in group]
     for twin in plan.twins.values():
-        units += [(f"{name}, in the shadow of {twin.bundle!r}", ()) for name in twin.processes]
-    return [("relay", ()), *units] if plan.relay else units
+        node = config.node_of(plan.bundle(twin.bundle))
+        units += [(node, f"{name}, in the shadow of {twin.bundle!r}", ()) for name in twin.processes]
+    return [*((node, "relay", ()) for node in plan.relays), *units]
 
 
 def _show(plan: Plan) -> None:
     for edge in plan.edges:
         closes = ", and closes a cycle, so that nobody waits in it" if edge.feedback else ""
-        print(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}, because {edge.reason}{closes} ({edge.why})")
+        route = f"{edge.route} and durable" if edge.durable else edge.route
+        print(f"{edge.sender}.{edge.port} → {edge.receiver}: {route}, because {edge.reason}{closes} ({edge.why})")
     for twin in plan.twins.values():
         print(f"shadow of {twin.bundle!r}: {_listed(twin.fed)} fed, {_listed(map('.'.join, twin.compared))} compared")
-    for name, actors in _processes(plan):
-        print(f"process: {name}" + (f", with {', '.join(actors)}" if len(actors) > 1 else ""))
+    for node, name, actors in _processes(plan):
+        where = f" on node {node!r}" if len(plan.config.nodes) > 1 else ""
+        print(f"process{where}: {name}" + (f", with {', '.join(actors)}" if len(actors) > 1 else ""))
 
 
 def _listed(names: Iterable[str]) -> str:

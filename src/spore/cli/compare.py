@@ -1,4 +1,4 @@
-"""``spore compare``: the same input bundled and relayed; whether the results are identical, and what bundling saves."""
+"""``spore compare``: the same input in each mode; whether the results are identical, and what bundling saves."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from spore.cli.files import open_recording
 from spore.cli.prefix import keep_prefix
 from spore.cli.progress import LateProgress
 from spore.cli.replay import pipeline
+from spore.deploy.strict import among
 from spore.errors import UsageError
-from spore.migration.compare import MODES
+from spore.migration.compare import JUDGED, MODES
 from spore.migration.compare import compare as compare_modes
 from spore.migration.launch import Measured
 from spore.migration.told import measured_facts
@@ -41,6 +42,7 @@ def compare(
     config: Path | None = None,
     *,
     feed: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = ("sample",),
+    modes: str = ",".join(JUDGED),
     repeat: int = 3,
     seconds: float = 2.0,
     json: Path | None = None,
@@ -53,7 +55,8 @@ def compare(
     """Run the same input through a pipeline bundled and relayed, in turns, and say what differs.
 
     Bundled, all actors share one process and hand messages over by reference. Relayed, each has a process of its own, as the relay has,
-    and messages are encoded. The signals and orders must be identical; a difference is shown field by field, with the event behind it, and
+    and messages are encoded. Distributed, if that is asked for, they go from process to process through a NATS server. The signals and orders
+    must be identical; a difference is shown field by field, with the event behind it, and
     a short beginning of the input that shows it is looked for and kept beside the signals, or else here, as difference-….frames, which
     is a feed. Then the table says what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in
     fresh processes.
@@ -70,6 +73,9 @@ def compare(
     feed
         What to play, recorded: sample, evm-logs:FILE, binance:FILE,FILE, sim:seed=1,events=100000 or FILE.frames. Given several
         times, they are merged by event time.
+    modes
+        Which modes, separated by commas: bundled and relayed, of which the criteria speak, and distributed. That needs the extra nats, and
+        starts a server for itself, unless the configuration names one in [nodes].
     repeat
         How many times to measure each mode, after a warm-up.
     seconds
@@ -93,8 +99,10 @@ def compare(
         raise UsageError(f"--seconds is more than 0 and at most 3600, not {seconds:g}")
     if html is not None and html == json:
         raise UsageError(f"--json and --html both say {html}; give each a file of its own")
-    chosen = pipeline(config)
-    make_page = page_maker(config, feed=feed, repeat=repeat, seconds=seconds) if html is not None else None
+    chosen, compared = pipeline(config), _modes(modes)
+    make_page = (
+        page_maker(config, feed=feed, modes=compared, repeat=repeat, seconds=seconds) if html is not None else None
+    )
     facts = {"feed": " + ".join(feed), "config": str(config) if config is not None else None}
     with ExitStack() as stack:
         # Opened first, so that nothing is run for a file that cannot be written.
@@ -103,7 +111,7 @@ def compare(
         outputs = {}
         if signals is not None:
             signals.mkdir(parents=True, exist_ok=True)
-            for mode in MODES:
+            for mode in compared:
                 for stream in ("signals", "orders"):
                     to = signals / f"{mode}-{stream}.jsonl"
                     outputs[mode, stream] = stack.enter_context(open_recording(to, overwrite=force))
@@ -117,8 +125,17 @@ def compare(
             def note(mode: str, turn: int, measured: Measured) -> None:
                 record.tell("measured", **measured_facts(mode, turn, measured))
 
-            play = partial(compare_modes, config=chosen, repeat=repeat, seconds=seconds, sustained=find_max)
-            comparison = trio.run(partial(play, *feed, watch=watch, note=note))
+            play = partial(
+                compare_modes,
+                config=chosen,
+                modes=compared,
+                repeat=repeat,
+                seconds=seconds,
+                sustained=find_max,
+                watch=watch,
+                note=note,
+            )
+            comparison = trio.run(play, *feed)
         comparison = keep_prefix(comparison, signals or Path())
         verdict = verdict_of(comparison)
         record.tell("end", **verdict.plain(comparison))
@@ -139,3 +156,15 @@ def compare(
     if not verdict.identical:
         return DIFFERENT
     return UNMET if require_criteria and not verdict.all_met else 0
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    """The modes that are named, in the order of `MODES`."""
+    named = [name.strip() for name in text.split(",")]
+    for name in named:
+        if name not in MODES:
+            raise UsageError(f"--modes: there is no mode {name!r}; {among(name, MODES)}")
+    for name in JUDGED:
+        if name not in named:
+            raise UsageError(f"--modes: {name} is missing: the criteria are of {' and '.join(JUDGED)}")
+    return tuple(mode for mode in MODES if mode in named)

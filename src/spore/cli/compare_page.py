@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from spore.errors import UsageError
-from spore.migration.compare import Comparison
+from spore.migration.compare import JUDGED, Comparison
 from spore.migration.verdict import Verdict
 
 __all__ = ["page_maker"]
 
 
 def page_maker(
-    config: Path | None, *, feed: tuple[str, ...], repeat: int, seconds: float
+    config: Path | None, *, feed: tuple[str, ...], modes: tuple[str, ...], repeat: int, seconds: float
 ) -> Callable[[Comparison, Verdict], bytes]:
     """What makes the page of a comparison with these options.
 
@@ -31,14 +31,16 @@ def page_maker(
         if error.name != "plotly":
             raise
         raise UsageError("--html needs plotly, which is not installed: pip install 'spore[report]'") from None
-    about = About(feed=" + ".join(feed), command=_command(config, feed, repeat, seconds), machine=_machine())
+    about = About(feed=" + ".join(feed), command=_command(config, feed, modes, repeat, seconds), machine=_machine())
     return lambda comparison, verdict: render(comparison, verdict, about).encode(errors="backslashreplace")
 
 
-def _command(config: Path | None, feed: tuple[str, ...], repeat: int, seconds: float) -> str:
+def _command(config: Path | None, feed: tuple[str, ...], modes: tuple[str, ...], repeat: int, seconds: float) -> str:
     words = ["spore", "compare", *([str(config)] if config is not None else [])]
     for each in feed:
         words += ["--feed", each]
+    if modes != JUDGED:
+        words += ["--modes", ",".join(modes)]
     return shlex.join([*words, "--repeat", str(repeat), "--seconds", f"{seconds:g}"])
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from spore.migration.compare import BUNDLED, RELAYED, Comparison
+from spore.migration.compare import BUNDLED, DISTRIBUTED, JUDGED, RELAYED, Comparison
 from spore.migration.divergence import Divergence, parts
 from spore.migration.interval import CONFIDENCE_PERCENT, Spread
 from spore.migration.report import Criterion
@@ -48,7 +50,7 @@ def _how(comparison: Comparison, verdict: Verdict) -> str:
     said = [
         f"Each mode was run {'once' if repeats == 1 else f'{repeats} times'} for throughput, CPU and memory, as fast as it could, and as "
         f"often for latency, at {comparison.rate:,.0f} events a second; in fresh processes, of which all count: relayed, of the feed, each "
-        f"actor and the relay; bundled, one of all. The recorder of what comes out is with the feed, and counts in both."
+        f"actor and the relay; bundled, one of all{_engine(comparison)}. The recorder of what comes out is with the feed, and counts in both."
     ]
     if bundled.signals_timed:
         said.append(
@@ -68,78 +70,78 @@ def _how(comparison: Comparison, verdict: Verdict) -> str:
     return " ".join(said)
 
 
+def _engine(comparison: Comparison) -> str:
+    """What counts in the third mode."""
+    if DISTRIBUTED not in comparison.modes:
+        return ""
+    server = ", and the NATS server" if comparison.own_server else ", but not the server that the configuration names"
+    return f"; distributed, of the feed and each actor{server}"
+
+
 def _table(comparison: Comparison, verdict: Verdict, feed: str) -> Table:
-    before, after, judged = verdict.modes[RELAYED], verdict.modes[BUNDLED], verdict.criteria
+    names = (*(mode for mode in comparison.modes if mode not in JUDGED), RELAYED, BUNDLED)
+    modes = [verdict.modes[name] for name in names]
+    judged = verdict.criteria
     times = f", played {comparison.loops} times in a row" if comparison.loops > 1 else ""
     title = f"{escape(feed)}: {comparison.events:,} events{times}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    table.add_column("relayed", justify="right")
-    table.add_column("bundled", justify="right")
+    for name in names:
+        table.add_column(name, justify="right")
     table.add_column("change")
     table.add_column("criterion")
 
-    def row(name: str, relayed: str, bundled: str, change: str = "", criterion: str = "", target: str = "") -> None:
+    def row(name: str, cells: Iterable[str], change: str = "", criterion: str = "", target: str = "") -> None:
         verdict = _verdict(judged[criterion], target) if criterion else ""
-        table.add_row(name, relayed, bundled, change, verdict)
+        table.add_row(name, *cells, change, verdict)
 
-    row("processes", str(before.processes), str(after.processes))
-    digests = [f"{verdict.digest[mode][:8]}…" for mode in (RELAYED, BUNDLED)]
-    first = [comparison.repeats[0].full[mode].result for mode in (RELAYED, BUNDLED)]
-    row("signals", *(f"{run.signals:,}" for run in first))
-    row("orders and reports", *(f"{run.orders:,}" for run in first))
-    row(
-        "all of them",
-        digests[0],
-        digests[1],
-        "same SHA-256" if verdict.identical else "",
-        "identical_signals",
-        "identical",
-    )
-    row("messages lost", f"{before.lost:,}", f"{after.lost:,}", "", "messages_lost", "none")
+    row("processes", [str(mode.processes) for mode in modes])
+    digests = [f"{verdict.digest[name][:8]}…" for name in names]
+    first = [comparison.repeats[0].full[name].result for name in names]
+    row("signals", [f"{run.signals:,}" for run in first])
+    row("orders and reports", [f"{run.orders:,}" for run in first])
+    row("all of them", digests, "same SHA-256" if verdict.identical else "", "identical_signals", "identical")
+    row("messages lost", [f"{mode.lost:,}" for mode in modes], "", "messages_lost", "none")
     for name, end_to_end in (("event → signal", True), ("hop", False)):
-        found = {mode: _latency(measures, end_to_end) for mode, measures in verdict.modes.items()}
+        found = [_latency(mode, end_to_end) for mode in modes]
         for key, said in PERCENTILES:
             label = f"{name}, {said}" if key == "mean" else f"{'':{len(name) + 1}} {said}"
-            cells = (label, _time(found[RELAYED].get(key)), _time(found[BUNDLED].get(key)))
+            cells = [_time(each.get(key)) for each in found]
             if key == "mean" and end_to_end is verdict.end_to_end:
                 change = _change(judged["latency_reduction_percent"], "lower", "higher")
-                row(*cells, change, "latency_reduction_percent", "≥ 50 % lower")
-            elif all(found.values()):
-                row(*cells)
+                row(label, cells, change, "latency_reduction_percent", "≥ 50 % lower")
+            elif all(found):
+                row(label, cells)
     tell = judged["bundled_message_ns"]
-    row("tell adds to a call", NONE, _time(_spread(tell)), _ends(tell, " ns"), "bundled_message_ns", "< 100 ns")
+    nones = [NONE] * (len(names) - 1)
+    row("tell adds to a call", [*nones, _time(_spread(tell))], _ends(tell, " ns"), "bundled_message_ns", "< 100 ns")
     row(
         "events a second",
-        _number(before.messages_per_second),
-        _number(after.messages_per_second),
+        [_number(mode.messages_per_second) for mode in modes],
         _change(judged["throughput_increase_percent"], "more", "less"),
         "throughput_increase_percent",
         "> 50 % more",
     )
     if comparison.sustained:
-        row("sustained, events a second", *(_sustained(mode) for mode in (before, after)))
+        row("sustained, events a second", [_sustained(mode) for mode in modes])
     row(
         "CPU s a million events",
-        _number(before.cpu_seconds_per_million, 1),
-        _number(after.cpu_seconds_per_million, 1),
+        [_number(mode.cpu_seconds_per_million, 1) for mode in modes],
         _change(judged["cpu_reduction_percent"], "lower", "higher"),
         "cpu_reduction_percent",
         "> 30 % lower",
     )
-    paced = [f"{_number(mode.paced_cpu_percent, 1)} %" for mode in (before, after)]
-    row(f"CPU at {comparison.rate:,.0f} events/s", paced[0], paced[1])
+    row(f"CPU at {comparison.rate:,.0f} events/s", [f"{_number(mode.paced_cpu_percent, 1)} %" for mode in modes])
     row(
         "peak memory, MB",
-        _number(before.peak_memory_bytes, scale=1e6),
-        _number(after.peak_memory_bytes, scale=1e6),
+        [_number(mode.peak_memory_bytes, scale=1e6) for mode in modes],
         _change(judged["memory_increase_percent"], "more", "less"),
         "memory_increase_percent",
         "< 10 % more",
     )
-    relayed, bundled = (_number(mode.encoded_messages) for mode in (before, after))
-    row("messages encoded", relayed, bundled, "", "zero_serialisation", "none bundled")
-    row("MB encoded", _number(before.encoded_bytes, 1, 1e6), _number(after.encoded_bytes, 1, 1e6))
+    encoded = [_number(mode.encoded_messages) for mode in modes]
+    row("messages encoded", encoded, "", "zero_serialisation", "none bundled")
+    row("MB encoded", [_number(mode.encoded_bytes, 1, 1e6) for mode in modes])
     return table
 
 

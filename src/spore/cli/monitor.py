@@ -17,6 +17,7 @@ from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
 from spore.cli.monitor_table import table, verdict
 from spore.deploy import SystemConfig, load_config
 from spore.deploy.control_socket import socket_path
+from spore.deploy.nodes import own_node
 from spore.errors import ControlError, UsageError
 from spore.migration.health import Health
 from spore.migration.monitor import monitor as watch
@@ -26,7 +27,9 @@ __all__ = ["monitor", "watch_and_show"]
 NOT_HEALTHY = 1
 
 
-def monitor(config: ConfigFile = DEFAULT_CONFIG, /, *, minutes: float = 0.0, json: bool = False) -> int:
+def monitor(
+    config: ConfigFile = DEFAULT_CONFIG, /, *, minutes: float = 0.0, node: str | None = None, json: bool = False
+) -> int:
     """Look at a running system every second, and say whether it is healthy.
 
     Shown of each actor: messages a second, the mean time that a message waits and is handled, the queue, what was lost and why, and
@@ -42,13 +45,16 @@ def monitor(config: ConfigFile = DEFAULT_CONFIG, /, *, minutes: float = 0.0, jso
     ----------
     minutes
         For how long to look; by default for as few looks as it takes.
+    node
+        Which node to look at, where the configuration has several: one that this machine runs.
     json
         Print one JSON object a look.
     """
     if not 0 <= minutes <= 100_000:
         raise UsageError(f"--minutes is 0 to 100000, not {minutes:g}")
     loaded = load_config(config)
-    path = socket_path(config, loaded.control.socket)
+    node = own_node(loaded, node)
+    path = socket_path(config, loaded.control.socket, node if node is not None and len(loaded.nodes) > 1 else "")
     return trio.run(partial(watch_and_show, path, loaded, config, minutes=minutes, json=json))
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import trio
 
 from spore.cli.check import import_from_here
-from spore.deploy import Plan, System, load_config, make_plan, run_plan
+from spore.deploy import Plan, System, UnitKind, load_config, make_plan, run_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
 from spore.deploy.logs import Level, Logs, set_up_logs
+from spore.deploy.nodes import own_node
 from spore.observe.serving import open_views
 from spore.observe.source import SystemSource
 
@@ -23,7 +24,7 @@ INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
 
 
-def run(config: Path, /, *, log_json: bool = False, log_level: Level | None = None) -> int:
+def run(config: Path, /, *, node: str | None = None, log_json: bool = False, log_level: Level | None = None) -> int:
     """Run a system: a process for each bundle in shared_memory, for each actor in relay, for each feed, and for the relay.
 
     A process that dies is started again. SIGTERM and Ctrl-C end the system once everything that was sent has been handled;
@@ -32,12 +33,17 @@ def run(config: Path, /, *, log_json: bool = False, log_level: Level | None = No
     difference to its twin, and in the end what was compared; the exit code does not depend on it. `[observe]` in the file has it serve
     metrics and the dashboard.
 
+    Of a system with several nodes it runs the part of one. Feeds begin once all nodes are there. A node that ends waits until the others have
+    acknowledged what it has sent, for as long as its bundles may take to drain; what was not acknowledged by then is said.
+
     Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
 
     Parameters
     ----------
     config
         The file, in TOML.
+    node
+        Which of its nodes runs here; where it has several, it has to be said.
     log_json
         Write logs, on stderr, as JSON, an object a line; as `logs = "json"` in `[observe]` does.
     log_level
@@ -47,13 +53,15 @@ def run(config: Path, /, *, log_json: bool = False, log_level: Level | None = No
     loaded = load_config(config)
     observe = loaded.observe
     set_up_logs(Logs(form="json" if log_json else observe.logs, level=log_level or observe.log_level))
-    plan = make_plan(loaded, apart=True, source=str(config))
-    return trio.run(_run, plan, config, socket_path(config, loaded.control.socket))
+    plan = make_plan(loaded, apart=True, node=own_node(loaded, node), source=str(config))
+    return trio.run(_run, plan, config, socket_path(config, loaded.control.socket, plan.node if plan.others else ""))
 
 
 async def _run(plan: Plan, config: Path, control: Path) -> int:
     code = 0
     stop = trio.Event()
+    runs = False
+    starting = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
 
@@ -66,21 +74,26 @@ async def _run(plan: Plan, config: Path, control: Path) -> int:
                             nursery.cancel_scope.cancel()
                         code = INTERRUPTED
                     if not stop.is_set():
-                        _say("handles what was sent, and ends")
+                        _say("handles what was sent, and ends" if runs else "ends before everything was there")
                     stop.set()
+                    if not runs:
+                        starting.cancel()
 
             nursery.start_soon(obey, signals)
             source = SystemSource(config=config)
-            async with (
-                claim(control, config) as sock,
-                open_views(plan.config.observe, source, _say, config=config, control=control),
-                run_plan(plan, say=_say) as system,
-            ):
-                source.system = system
-                for edge in plan.edges:
-                    _say(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}")
-                _say("runs")
-                await _until_over(system, stop, sock)
+            with starting:
+                async with (
+                    claim(control, config) as sock,
+                    open_views(plan.config.observe, source, _say, config=config, control=control),
+                    run_plan(plan, say=_say) as system,
+                ):
+                    runs = True
+                    source.system = system
+                    here = {name for unit in plan.own for name in unit.senders}
+                    for edge in (edge for edge in plan.edges if here & {edge.sender, edge.receiver}):
+                        _say(f"{edge.sender}.{edge.port} → {edge.receiver}: {edge.route}")
+                    _say("runs")
+                    await _until_over(system, stop, sock)
             nursery.cancel_scope.cancel()
     _say("ended")
     return code
@@ -100,7 +113,7 @@ async def _until_over(system: System, stop: trio.Event, sock: socket.socket) -> 
             stop.set()
 
         nursery.start_soon(serve_control, sock, system, _say, drain)
-        if system.plan.config.feeds:
+        if any(unit.kind is UnitKind.FEED for unit in system.plan.own):
             nursery.start_soon(feeds)
         await stop.wait()
         nursery.cancel_scope.cancel()

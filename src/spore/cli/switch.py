@@ -14,6 +14,7 @@ from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
 from spore.deploy import Mode, Switched, load_config
 from spore.deploy.control_client import open_control
 from spore.deploy.control_socket import socket_path
+from spore.deploy.nodes import node_label
 from spore.deploy.strict import among
 from spore.errors import UsageError
 
@@ -50,7 +51,8 @@ def switch(
     json
         Print one JSON object in the end, and no steps.
     """
-    path = socket_path(config, load_config(config).control.socket)
+    loaded = load_config(config)
+    path = socket_path(config, loaded.control.socket, node_label(loaded, bundle))
     try:
         switched = trio.run(_switch, path, config, bundle, Mode(to), cold, not json)
     except KeyboardInterrupt:

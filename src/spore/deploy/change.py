@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import attrs
 
 from spore.deploy.config import Mode, SystemConfig
-from spore.deploy.plan import Plan, Unit
+from spore.deploy.plan import Plan, Route, Unit
 from spore.nursery_bundle.actor import Actor
 
 __all__ = ["Change", "in_mode"]
@@ -89,6 +89,12 @@ class Change:
                 return (
                     f"an actor of the caller's own would move to or from bundle {unit.bundle.name!r}, "
                     "which is to run on undisturbed"
+                )
+        for edge in (*self.before.edges, *self.after.edges):
+            if edge.route is Route.DISTRIBUTED and not {edge.sender, edge.receiver}.isdisjoint(self.actors):
+                return (
+                    f"{edge.sender}.{edge.port} → {edge.receiver} goes through the engine, which a switch cannot hand over; "
+                    "change the file, and start the nodes again"
                 )
         feedback = {(edge.sender, edge.port, edge.receiver): edge.feedback for edge in self.before.edges}
         for edge in self.after.edges:

@@ -183,6 +183,8 @@ async def _obey(running: Any, command: Command, say: Callable[..., None]) -> Non
             await running.stop(command.actor)
         case "finish":
             await running.finish()
+        case "part":
+            await running.part()
         case "leave":
             running.leave()
         case "read":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
 from spore.deploy.logs import Form, Level
-from spore.deploy.strict import OneOrSeveral
+from spore.deploy.strict import Hidden, OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
 
@@ -21,9 +21,12 @@ __all__ = [
     "Mode",
     "MonitorConfig",
     "Names",
+    "NodeConfig",
     "ObserveConfig",
     "RelayConfig",
+    "Secret",
     "ShadowConfig",
+    "StreamConfig",
     "SystemConfig",
 ]
 
@@ -39,7 +42,7 @@ class Mode(enum.StrEnum):
     RELAY = "relay"
     """Each in a process of its own: messages are encoded and go through the relay."""
     DISTRIBUTED = "distributed"
-    """On other machines."""
+    """Each in a process of its own: messages are encoded and go through the engine between machines, on one machine, too."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +70,9 @@ class ActorConfig:
     """The share of its messages that are also encoded, decoded and compared where they are passed by reference."""
     supervision: Supervision = attrs.field(factory=Supervision)
     """What is done about failures, and how often."""
+    durable: bool = False
+    """Whether the servers of the engine keep on their disks what comes to it through the engine, until it has handled it. Whoever has
+    sent it need not live so long."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,6 +90,8 @@ class BundleConfig:
     name: str
     mode: Mode
     actors: dict[str, ActorConfig]
+    node: str | None = None
+    """Where it runs: one of ``[nodes]``. To be left out where there is none, or only one."""
     drain_timeout_s: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
     """How long its end may take to handle what is queued, in seconds."""
     supervision: Supervision | None = None
@@ -95,6 +103,52 @@ class BundleConfig:
     def shadowed(self) -> bool:
         """Whether there is to be a twin. What is relayed has none that is relayed; it keeps the key for when it is switched back."""
         return self.mode is Mode.SHARED_MEMORY and self.shadow is not None and self.shadow.rate > 0
+
+
+@attrs.frozen(kw_only=True)
+class Secret(Hidden):
+    """What is not to stand in a file that people show each other: ``{ env = "NAME" }`` or ``{ file = "PATH" }``."""
+
+    WANTED: ClassVar[str] = 'where to find it, { env = "NAME" } or { file = "PATH" }: others may read this file'
+    env: str | None = None
+    """The environment variable that holds it, in every process of the node."""
+    file: str | None = None
+    """The file that holds it, seen from the folder of this file; one line end is left out."""
+
+    def __attrs_post_init__(self) -> None:
+        if (self.env is None) is (self.file is None):
+            raise ValueError(f"must be {self.WANTED}")
+
+
+@attrs.frozen(kw_only=True)
+class NodeConfig:
+    """A machine, or a part of one, that runs some of the bundles: ``[nodes.NAME]``."""
+
+    carrier: str
+    """The engine that carries messages from and to it: ``nats://HOST:PORT``, several of one cluster separated by commas; ``tls://``
+    has the connection encrypted."""
+    user: str | None = None
+    password: Secret | None = None
+    token: Secret | None = None
+    """In place of a user and a password."""
+    credentials: str | None = None
+    """A file of credentials, as ``nsc`` makes them. Like the following it is seen from the folder of this file."""
+    ca: str | None = None
+    """For TLS: who has signed the server's certificate, in PEM; by default whom the system trusts."""
+    certificate: str | None = None
+    """For TLS: this end's certificate, in PEM, where the server asks for one."""
+    key: str | None = None
+    """For TLS: the certificate's key, in PEM."""
+
+
+@attrs.frozen(kw_only=True)
+class StreamConfig:
+    """The streams in which the engine keeps what is durable, one for each such actor: ``[streams]``. It counts when one is made."""
+
+    max_bytes: int = attrs.field(default=1 << 30, validator=attrs.validators.gt(0))
+    """When one is full. Its senders then wait."""
+    replicas: Literal[1, 3, 5] = 1
+    """On how many servers of a cluster a message is before it counts as sent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -167,6 +221,8 @@ class FeedConfig:
     """One or several sources, such as ``"evm-logs:FILE"``. Several are merged by event time."""
     to: Names
     """The actors that get every event."""
+    node: str | None = None
+    """Where it is read; by default where the first of these actors runs."""
     rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.gt(0)))
     """Of a recorded feed: events a second; by default as fast as they are handled."""
 
@@ -176,6 +232,10 @@ class SystemConfig:
     """A whole file."""
 
     bundles: tuple[BundleConfig, ...]
+    system: str = "main"
+    """Tells this system from others that share an engine. It is a part of the names there."""
+    nodes: dict[str, NodeConfig] = attrs.field(factory=dict)
+    streams: StreamConfig = attrs.field(factory=StreamConfig)
     relay: RelayConfig = attrs.field(factory=RelayConfig)
     control: ControlConfig = attrs.field(factory=ControlConfig)
     monitor: MonitorConfig = attrs.field(factory=MonitorConfig)
@@ -184,6 +244,21 @@ class SystemConfig:
     modules: Names = ()
     """Modules to import in every process, for the messages that they declare."""
 
+    def node_of(self, placed: BundleConfig | FeedConfig) -> str:
+        """Where a bundle or a feed runs; empty in a system without nodes."""
+        if placed.node is None and isinstance(placed, FeedConfig):
+            return (
+                next((self.node_of(each) for each in self.bundles if placed.to[0] in each.actors), "")
+                if placed.to
+                else ""
+            )
+        return placed.node if placed.node is not None else next(iter(self.nodes), "")
+
     def in_mode(self, mode: Mode) -> SystemConfig:
-        """The same with every bundle in one mode."""
-        return attrs.evolve(self, bundles=tuple(attrs.evolve(bundle, mode=mode) for bundle in self.bundles))
+        """The same with every bundle in one mode, and all of it on one node."""
+        return attrs.evolve(
+            self,
+            bundles=tuple(attrs.evolve(bundle, mode=mode, node=None) for bundle in self.bundles),
+            feeds=tuple(attrs.evolve(feed, node=None) for feed in self.feeds),
+            nodes=dict(list(self.nodes.items())[:1]) if mode is Mode.DISTRIBUTED else {},
+        )

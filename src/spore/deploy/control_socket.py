@@ -30,21 +30,23 @@ LOOK_S = 0.1
 """Who looks whether a lock is held holds it for a moment. Longer than so long it is no look."""
 
 
-def socket_path(config: str | Path, socket: str | None = None) -> Path:
+def socket_path(config: str | Path, socket: str | None = None, node: str = "") -> Path:
     """Where the run of a configuration file is reached.
 
     Args:
         config: the file, which need not be there.
         socket: what the file says about it: a path, seen from the file's folder.
+        node: the node that is run, where the file has several: on one machine each is reached for itself.
 
     Raises:
         UsageError: if the path is too long for a socket.
     """
     file = os.path.realpath(config)
     if socket is not None:
-        path = Path(file).parent / socket
+        path = Path(file).parent / (f"{socket}.{node}" if node else socket)
     else:
-        path = _folder() / f"{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}.control"
+        what = os.fsencode(file) + (b"\0" + node.encode() if node else b"")
+        path = _folder() / f"{hashlib.sha256(what).hexdigest()[:16]}.control"
     Address(path=str(path))
     return path
 

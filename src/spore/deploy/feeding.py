@@ -12,9 +12,9 @@ import attrs
 import trio
 
 from spore import feeds
+from spore.deploy.links import Links, open_links
 from spore.deploy.spec import FeedSpec
-from spore.deploy.unit import UnitStatistics, open_link, remote_ref
-from spore.relay import Client
+from spore.deploy.unit import UnitStatistics
 
 __all__ = ["RunningFeed"]
 
@@ -27,7 +27,7 @@ class RunningFeed:
         self.label = spec.label
         self.started = trio.Event()
         """Set when its actors know it, and it could read."""
-        self._client: Client | None = None
+        self._links: Links | None = None
         self._feed: Any = None
         self._to_read = trio.Event()
         self._reading = trio.CancelScope()
@@ -45,10 +45,8 @@ class RunningFeed:
         spec = self.spec
         for module in spec.modules:
             importlib.import_module(module)
-        async with open_link(spec.link, spec.label) as client:
-            assert client is not None  # noqa: S101 - a feed always has a link
-            self._client = client
-            refs = [remote_ref(client, target, sender=spec.name) for target in spec.targets]
+        async with open_links(spec.link, spec.label) as self._links:
+            refs = [self._links.ref(target, sender=spec.name) for target in spec.targets]
             async with feeds.open_feed(*spec.feed.source) as self._feed:
                 for ref in refs:
                     await ref.wait_open()
@@ -88,10 +86,10 @@ class RunningFeed:
 
         Cancellation: always a checkpoint.
         """
-        if self._client is None:
+        if self._links is None:
             return 0
-        await self._client.drain(*receivers)
-        return sum(link.counts.sent for link in self._client.session.outgoing.values())
+        await self._links.drain(*receivers)
+        return sum(link.counts.sent for link in self._links.outgoing)
 
     async def statistics(self, actors: Collection[str] | None = None, *, letters: int = 0) -> UnitStatistics:
         """Counts of what was read and sent, as of `spore.deploy.unit.RunningUnit.statistics`.
@@ -99,7 +97,7 @@ class RunningFeed:
         Cancellation: a checkpoint.
         """
         await trio.lowlevel.checkpoint()
-        client = self._client.statistics(actors) if self._client is not None else None
+        client = self._links.statistics(actors) if self._links is not None else None
         account: Mapping[str, Any] | None = attrs.asdict(self._feed.account) if self._feed is not None else None
         return UnitStatistics(label=self.label, pid=os.getpid(), restarts=0, client=client, account=account)
 
@@ -118,6 +116,14 @@ class RunningFeed:
         """
         self._reading.cancel()
         await self._ended.wait()
+
+    async def part(self) -> None:
+        """As `spore.deploy.unit.RunningUnit.part`.
+
+        Cancellation: always a checkpoint.
+        """
+        if self._links is not None:
+            await self._links.part()
 
     def leave(self) -> None:
         """Be gone. What others have not handled of what was sent from here is given up."""

@@ -1,4 +1,4 @@
-"""What a running system stands on: the nursery that owns all of it, the relay, and this process's own end of that.
+"""What a running system stands on: the nursery that owns all of it, the relay, and this process's own ends of links.
 
 The relay and the link to it are there from the beginning if the plan needs them, or from the first switch that does; then they stay.
 """
@@ -6,7 +6,7 @@ The relay and the link to it are there from the beginning if the plan needs them
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from spore.deploy.engine import EngineSpec
 from spore.deploy.hops import Hop
+from spore.deploy.links import Links, open_links
+from spore.deploy.neighbours import Neighbour, Neighbours, Quieten, open_neighbours
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Unit
 from spore.deploy.shadow import Shadow
 from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec
 from spore.deploy.supervise import Child
-from spore.deploy.unit import RunningUnit, open_link
+from spore.deploy.unit import RunningUnit
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.relay import Client
 
 if TYPE_CHECKING:
     from spore.deploy.follower import OpenTwin
@@ -73,16 +75,68 @@ class Ground:
         self.hops = hops
         self.restarts = restarts
         self.link: LinkSpec | None = None
-        """How to talk to the relay; None while there is none."""
+        """How this node's processes talk to each other; None while nobody has to."""
         self.relay: Child | None = None
-        self.client: Client | None = None
+        self._links: Links | None = None
+        self._met: Neighbours | None = None
+        """None where there is one node at the most."""
         self._folder = folder
         self._open_twin = open_twin
         self._children: set[Child] = set()
         self._lives: dict[Running, Life] = {}
         self._linked = trio.Event()
+        self._to_part = trio.Event()
         self._to_unlink = trio.Event()
         self._unlinked = trio.Event()
+
+    @property
+    def links(self) -> Links:
+        """This process's own."""
+        assert self._links is not None  # noqa: S101 - nothing runs before there are
+        return self._links
+
+    async def begin(self, plan: Plan) -> None:
+        """Have what a plan stands on.
+
+        Cancellation: a checkpoint; what has begun is ended with the nursery.
+
+        Raises:
+            UnitFailed: if the relay cannot start.
+        """
+        if plan.engine:
+            self.link = self._link(plan, None)
+        own = self.link
+        if own is not None and plan.keeps:
+            own = attrs.evolve(own, durable=True, inlet=f"{OUTSIDE} of {plan.node}")
+        self._nursery.start_soon(self._keep_links, plan, own)
+        await self._linked.wait()
+        if plan.relay:
+            await self.need_relay(plan)
+
+    async def attend(self, quieten: Quieten) -> None:
+        """Everything of this node runs: let the other nodes know, and wait until they are there, too.
+
+        Args:
+            quieten: as `spore.deploy.system.System.quieten`.
+
+        Cancellation: a checkpoint if it waits.
+        """
+        if self._met is not None:
+            self._nursery.start_soon(self._met.attend, quieten)
+            await self._met.wait_there()
+
+    @property
+    def neighbours(self) -> Mapping[str, Neighbour]:
+        """The other nodes, by name."""
+        return self._met.every if self._met is not None else {}
+
+    async def part(self) -> None:
+        """Nothing more goes to, or comes from, any other process through the engine.
+
+        Cancellation: always a checkpoint.
+        """
+        await self.links.part()
+        self._to_part.set()
 
     async def need_relay(self, plan: Plan) -> None:
         """Have a relay, unless there is one.
@@ -93,12 +147,11 @@ class Ground:
             UnitFailed: if it cannot start. Then there is none.
         """
         if self.relay is None:
-            link, spec = self._addresses(plan)
+            spec = self._relay(plan)
             relay = Child(spec, self.say, outlives=self._children, restarts=self.restarts)
             await self._start_relay(relay)
-            self.link, self.relay = link, relay
-            self._nursery.start_soon(self._keep_link, link)
-        await self._linked.wait()
+            self.link, self.relay = self._link(plan, spec.address), relay
+            self.links.join(self.link)
 
     async def _start_relay(self, relay: Child) -> None:
         failures: list[Exception] = []
@@ -123,7 +176,7 @@ class Ground:
         """What is to run a unit; see `start`."""
         if unit.here and isinstance(spec, UnitSpec):
             shadow = Shadow(spec.twin, self._open_twin, self.say) if spec.twin is not None else None
-            return RunningUnit(spec, self.local, shadow)
+            return RunningUnit(spec, self.local, shadow, self.links.engine)
         child = Child(spec, self.say, restarts=self.restarts if restarts is None else restarts)
         self._children.add(child)
         return child
@@ -177,29 +230,41 @@ class Ground:
     async def leave(self) -> None:
         """All units have left: leave the relay, and have it leave.
 
-        Cancellation: a checkpoint if there is a relay; it is killed with the nursery then.
+        Cancellation: a checkpoint; the relay is killed with the nursery then.
         """
+        self._to_part.set()
+        self._to_unlink.set()
+        await self._unlinked.wait()
         if self.relay is not None:
-            self._to_unlink.set()
-            await self._unlinked.wait()
             await self.relay.leave()
 
-    async def _keep_link(self, link: LinkSpec) -> None:
-        async with open_link(link, OUTSIDE) as self.client:
+    async def _keep_links(self, plan: Plan, link: LinkSpec | None) -> None:
+        async with open_links(link, OUTSIDE) as self._links:
+            if link is not None and plan.others:
+                async with open_neighbours(plan, link, self._links, self.say) as self._met:
+                    self._linked.set()
+                    await self._to_part.wait()
             self._linked.set()
             await self._to_unlink.wait()
         self._unlinked.set()
 
-    def _addresses(self, plan: Plan) -> tuple[LinkSpec, RelaySpec]:
+    def _link(self, plan: Plan, address: str | None) -> LinkSpec:
+        config = plan.config
+        engine = None
+        if plan.engine:
+            engine = EngineSpec(system=config.system, node=config.nodes[plan.node], streams=config.streams)
+        trace = config.observe.traces is not None
+        return LinkSpec(
+            address=address, heartbeat_s=config.relay.heartbeat_s, messages=plan.messages, trace=trace, engine=engine
+        )
+
+    def _relay(self, plan: Plan) -> RelaySpec:
         """Where the relay listens: where the configuration says, or in a directory for this user and this run alone."""
         config = plan.config.relay
         socket = config.socket
         if socket is None:
             socket = str(Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
-        address = f"unix:{socket}"
-        trace = plan.config.observe.traces is not None
-        link = LinkSpec(address=address, heartbeat_s=config.heartbeat_s, messages=plan.messages, trace=trace)
-        return link, RelaySpec(label=RELAY, address=address, heartbeat_s=config.heartbeat_s)
+        return RelaySpec(label=RELAY, address=f"unix:{socket}", heartbeat_s=config.heartbeat_s)
 
 
 def _ignore(_: Exception) -> None:

@@ -9,7 +9,9 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from spore.deploy.config import SystemConfig
+import attrs
+
+from spore.deploy.config import Secret, SystemConfig
 from spore.deploy.strict import Found, Problem, key, structure
 from spore.errors import ConfigError
 
@@ -26,7 +28,31 @@ def load_config(path: str | Path) -> SystemConfig:
         ConfigError: with every problem of it.
         OSError: if it cannot be read.
     """
-    return parse_config(Path(path).read_bytes(), source=str(path))
+    return seen_from(parse_config(Path(path).read_bytes(), source=str(path)), Path(path).absolute().parent)
+
+
+def seen_from(config: SystemConfig, folder: Path) -> SystemConfig:
+    """The same, with the files that nodes name as seen from a folder, because processes may stand elsewhere."""
+
+    def at(file: str | None) -> str | None:
+        return None if file is None else str(folder / file)
+
+    def secret(found: Secret | None) -> Secret | None:
+        return None if found is None else attrs.evolve(found, file=at(found.file))
+
+    nodes = {
+        name: attrs.evolve(
+            node,
+            password=secret(node.password),
+            token=secret(node.token),
+            credentials=at(node.credentials),
+            ca=at(node.ca),
+            certificate=at(node.certificate),
+            key=at(node.key),
+        )
+        for name, node in config.nodes.items()
+    }
+    return attrs.evolve(config, nodes=nodes)
 
 
 def parse_config(data: bytes, *, source: str) -> SystemConfig:

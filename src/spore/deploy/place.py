@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from spore.deploy.config import ActorConfig, Mode, SystemConfig
+from spore.deploy.config import ActorConfig, SystemConfig
 from spore.deploy.kinds import Kind, find_kind, kind_of
 from spore.deploy.load import name_problem
 from spore.deploy.strict import Found, Problem, among, key
@@ -36,9 +36,6 @@ def placed(config: SystemConfig, local: Local) -> tuple[dict[str, Placed | None]
     actors: dict[str, Placed | None] = {}
     found: list[Found] = []
     for number, bundle in enumerate(config.bundles):
-        if bundle.mode is Mode.DISTRIBUTED:
-            reason = "needs an engine between machines, which there is none of yet; use 'shared_memory' or 'relay'"
-            found.append((f"bundles[{number}].mode", f"'distributed' {reason}"))
         for name, actor in bundle.actors.items():
             at = f"bundles[{number}].actors.{key(name)}"
             try:

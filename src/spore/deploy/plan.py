@@ -9,7 +9,7 @@ import enum
 import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -18,6 +18,7 @@ from spore.deploy.config import BundleConfig, Mode, SystemConfig
 from spore.deploy.cycles import closing, cyclic_groups
 from spore.deploy.kinds import Classes, overlap
 from spore.deploy.load import said
+from spore.deploy.nodes import node_problems
 from spore.deploy.place import Local, import_modules, placed
 from spore.deploy.strict import Found, among
 from spore.deploy.twin import Twin, collectors, refusals, twin_of
@@ -38,7 +39,12 @@ class Route(enum.StrEnum):
     REFERENCE = "reference"
     """In one process: the object itself is handed over."""
     RELAY = "relay"
-    """Between processes of one machine: as frames, through the relay."""
+    """Between processes of one node: as frames, through its relay."""
+    DISTRIBUTED = "distributed"
+    """From process to process through the engine, on whichever nodes they are: as frames, too."""
+
+
+_CARRIER = {Route.RELAY: "the relay", Route.DISTRIBUTED: "the engine"}
 
 
 class UnitKind(enum.StrEnum):
@@ -47,7 +53,7 @@ class UnitKind(enum.StrEnum):
     BUNDLE = "bundle"
     """All actors of a bundle in ``shared_memory``."""
     ACTOR = "actor"
-    """One actor of a bundle in ``relay``."""
+    """One actor of a bundle in ``relay`` or ``distributed``."""
     FEED = "feed"
     LOCAL = "local"
     """Actors of the caller's own that share no bundle with others."""
@@ -67,6 +73,8 @@ class Edge:
     """Why it leads there."""
     feedback: bool = False
     """Whether it closes a cycle that leaves a process. Nobody waits for room in it."""
+    durable: bool = False
+    """Whether the engine keeps what goes over it until it is handled."""
 
 
 @attrs.frozen
@@ -80,10 +88,26 @@ class Unit:
     here: bool
     """Whether it runs in the calling process."""
     bundle: BundleConfig | None = None
+    node: str = ""
+    """Where it runs; empty in a system without nodes."""
+    admitted: tuple[str, ...] = ()
+    """Those of its actors that are reached through the engine: from other nodes, or because of their bundle's mode."""
+    keeps: bool = False
+    """Whether something durable goes out from here, or comes in."""
 
     @property
     def label(self) -> str:
         return f"{self.kind} {self.name!r}"
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The names under which something is sent from here."""
+        return self.actors or (self.name,)
+
+    @property
+    def inlet(self) -> str:
+        """What it is called in the engine."""
+        return f"{self.label} of {self.node}" if self.kind is UnitKind.LOCAL else self.label
 
 
 @attrs.frozen(kw_only=True)
@@ -95,8 +119,8 @@ class Plan:
     edges: tuple[Edge, ...]
     units: tuple[tuple[Unit, ...], ...]
     """Senders before receivers; those of one group send to each other."""
-    relay: bool
-    """Whether a relay is needed."""
+    node: str = ""
+    """The node whose part runs here. Empty in a system without nodes, and in a plan that is only looked at."""
     messages: tuple[str, ...]
     """What all processes have to mean alike: the messages of the modules that are named, and of the edges, each as
     ``package.module:Class``."""
@@ -114,9 +138,66 @@ class Plan:
         """Where an actor runs."""
         return next(unit for group in self.units for unit in group if actor in unit.actors)
 
+    @property
+    def relay(self) -> bool:
+        """Whether a relay is needed here."""
+        return self.node in self.relays
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """The nodes that need a relay; the empty name for a system without nodes."""
+        units = [unit for group in self.units for unit in group]
+        home = {name: unit for unit in units for name in unit.senders}
+        needed = [home[edge.sender].node for edge in self.edges if edge.route is Route.RELAY]
+        if not self.apart:  # whoever runs it reaches them through it
+            relayed = (unit for unit in units if unit.kind is UnitKind.ACTOR and not _is_distributed(unit.bundle))
+            needed += [unit.node for unit in relayed]
+        return tuple(dict.fromkeys(needed))
+
+    @property
+    def own(self) -> tuple[Unit, ...]:
+        """The units that run on this node, senders before receivers."""
+        return tuple(unit for group in self.units for unit in group if unit.node == self.node)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The other nodes that run something, in the order of the file."""
+        used = {unit.node for group in self.units for unit in group}
+        return tuple(name for name in self.config.nodes if name in used and name != self.node)
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Those of them that have to be there before anything is sent here: what is durable waits for nobody."""
+        home = {name: unit.node for group in self.units for unit in group for name in unit.senders}
+        edges = (edge for edge in self.edges if not edge.durable)
+        pairs = {frozenset((home[edge.sender], home[edge.receiver])) for edge in edges}
+        near = {self.node}
+        while more := {node for pair in pairs if not near.isdisjoint(pair) for node in pair} - near:
+            near |= more
+        return tuple(name for name in self.others if name in near)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything in the system is durable."""
+        return any(unit.keeps for group in self.units for unit in group)
+
+    @property
+    def engine(self) -> bool:
+        """Whether this node needs the engine: something here sends or takes through it, or has to be told that other nodes are there."""
+        return (
+            bool(self.others)
+            or any(edge.route is Route.DISTRIBUTED for edge in self.edges)
+            or any(unit.admitted for unit in self.own)
+        )
+
 
 def make_plan(
-    config: SystemConfig, *, local: Local | None = None, apart: bool = False, source: str = "configuration"
+    config: SystemConfig,
+    *,
+    local: Local | None = None,
+    apart: bool = False,
+    node: str | None = None,
+    source: str = "configuration",
 ) -> Plan:
     """The plan of a system that can work.
 
@@ -124,29 +205,36 @@ def make_plan(
         config: what is wanted.
         local: actors of the caller's own; see `spore.deploy.open_system`.
         apart: bundles in ``shared_memory`` get processes of their own, too, as ``spore run`` does it.
+        node: the node whose part is to run; where there is one only, that.
         source: where the configuration is from, for errors.
 
     Raises:
         ConfigError: with every problem.
     """
-    plan = examine(config, local=local, apart=apart)
+    plan = examine(config, local=local, apart=apart, node=node)
     if plan.problems:
         raise ConfigError(source, plan.problems)
     return plan
 
 
-def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = False) -> Plan:
+def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = False, node: str | None = None) -> Plan:
     """The same as `make_plan`, with whatever can be said of a system that cannot work, and why it cannot."""
     importlib.import_module(MESSAGES)
-    found = [*_cannot_listen(config.relay.socket), *import_modules(config.modules)]
+    found = [*_cannot_listen(config.relay.socket), *import_modules(config.modules), *node_problems(config)]
+    if node is None:
+        node = next(iter(config.nodes)) if len(config.nodes) == 1 else ""
     known, more = placed(config, local or {})
     found += more
     wires, more = wires_of(known)
     found += more
     actors = {name: actor for name, actor in known.items() if actor is not None}
-    units, homes = _units(config, actors, wires, apart=apart)
-    fed, more = _fed(config, known)
+    units, homes = _units(config, actors, wires, apart=apart, node=node)
+    fed, more = _fed(config, known, homes)
     edges = _edges(actors, wires, homes) + fed
+    durable = {name for name, actor in actors.items() if actor.config.durable}
+    edges = [attrs.evolve(edge, durable=edge.receiver in durable and edge.route is Route.DISTRIBUTED) for edge in edges]
+    units = [_with_engine(unit, edges, durable, several=len(config.nodes) > 1) for unit in units]
+    found += _not_durable(actors, units)
     found += more
     found += _cannot_travel(actors, edges)
     pairs = [(edge.sender, edge.receiver) for edge in edges]
@@ -157,15 +245,12 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
                 found.append((f"{actors[name].at}.merge", f"it would wait for itself, in the cycle {around}"))
     twins, more = _twins(config, actors, wires, sound=not found)
     found += more
-    relayed = any(edge.route is Route.RELAY for edge in edges) or any(
-        not unit.here and unit.kind is UnitKind.ACTOR and not apart for unit in units
-    )
     return Plan(
         config=config,
         actors=actors,
         edges=tuple(edges),
         units=_in_order(units, edges),
-        relay=relayed,
+        node=node,
         messages=_messages(config, actors),
         apart=apart,
         twins=twins,
@@ -188,9 +273,13 @@ def _cannot_listen(socket: str | None) -> Iterator[Found]:
 
 
 def _units(
-    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, apart: bool
+    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, apart: bool, node: str
 ) -> tuple[list[Unit], dict[str, Unit]]:
     """The processes, and which one each actor is in."""
+
+    def where(bundle: BundleConfig | None) -> str:
+        return config.node_of(bundle) if bundle is not None else node
+
     members: dict[tuple[UnitKind, str], tuple[BundleConfig | None, list[str]]] = {}
     home: dict[str, tuple[UnitKind, str]] = {}
     for name, actor in actors.items():
@@ -202,19 +291,26 @@ def _units(
     for name, actor in actors.items():
         if actor.local:  # by reference where a sender's bundle is in this process
             senders = (home[wire.sender] for wire in wires if wire.receiver == name)
-            home[name] = next((at for at in senders if at[0] is UnitKind.BUNDLE), (UnitKind.LOCAL, "local"))
+            home[name] = next(
+                (at for at in senders if at[0] is UnitKind.BUNDLE and where(members[at][0]) == node),
+                (UnitKind.LOCAL, "local"),
+            )
             members.setdefault(home[name], (None, []))[1].append(name)
     units = {
         (kind, name): Unit(
             kind,
             name,
             _start_order(names, wires),
-            here=kind is UnitKind.LOCAL or (kind is UnitKind.BUNDLE and not apart),
+            here=kind is UnitKind.LOCAL or (kind is UnitKind.BUNDLE and not apart and where(bundle) == node),
             bundle=bundle,
+            node=where(bundle),
         )
         for (kind, name), (bundle, names) in members.items()
     }
-    feeds = [Unit(UnitKind.FEED, f"feeds[{number}]", (), here=False) for number in range(len(config.feeds))]
+    feeds = [
+        Unit(UnitKind.FEED, f"feeds[{number}]", (), here=False, node=config.node_of(feed))
+        for number, feed in enumerate(config.feeds)
+    ]
     return [*feeds, *units.values()], {name: units[at] for name, at in home.items()}
 
 
@@ -230,12 +326,11 @@ def _edges(actors: Mapping[str, Placed], wires: list[Wire], homes: Mapping[str, 
     for wire in wires:
         route, reason = _route(actors[wire.sender], actors[wire.receiver], homes)
         edges.append(Edge(wire.sender, wire.port, wire.receiver, route, reason, wire.why))
-    by_route: dict[Route, list[tuple[str, str]]] = {route: [] for route in Route}
-    for edge in edges:
-        by_route[edge.route].append((edge.sender, edge.receiver))
-    closes = closing(tuple(actors), references=by_route[Route.REFERENCE], relayed=by_route[Route.RELAY])
+    inside = [(edge.sender, edge.receiver) for edge in edges if edge.route is Route.REFERENCE]
+    leaving = [(edge.sender, edge.receiver) for edge in edges if edge.route is not Route.REFERENCE]
+    closes = closing(tuple(actors), references=inside, relayed=leaving)
     return [
-        attrs.evolve(edge, feedback=edge.route is Route.RELAY and (edge.sender, edge.receiver) in closes)
+        attrs.evolve(edge, feedback=edge.route is not Route.REFERENCE and (edge.sender, edge.receiver) in closes)
         for edge in edges
     ]
 
@@ -244,12 +339,59 @@ def _route(sender: Placed, receiver: Placed, homes: Mapping[str, Unit]) -> tuple
     ours, theirs = homes[sender.name], homes[receiver.name]
     if ours is theirs and ours.kind in {UnitKind.BUNDLE, UnitKind.LOCAL}:
         return Route.REFERENCE, f"both run in {ours.label}"
+    if ours.node != theirs.node:
+        return (
+            Route.DISTRIBUTED,
+            f"{sender.name!r} runs on node {ours.node!r}, {receiver.name!r} on node {theirs.node!r}",
+        )
+    for bundle in (sender.bundle, receiver.bundle):
+        if _is_distributed(bundle):
+            return Route.DISTRIBUTED, f'mode = "distributed" in bundle {bundle.name!r}'
     if sender.bundle is receiver.bundle:
         return Route.RELAY, f'mode = "relay" in bundle {sender.bundle.name!r}' if sender.bundle else "both are local"
     return Route.RELAY, f"{sender.name!r} runs in {ours.label}, {receiver.name!r} in {theirs.label}"
 
 
-def _fed(config: SystemConfig, actors: Mapping[str, Placed | None]) -> tuple[list[Edge], list[Found]]:
+def _is_distributed(bundle: BundleConfig | None) -> TypeGuard[BundleConfig]:
+    return bundle is not None and bundle.mode is Mode.DISTRIBUTED
+
+
+def _with_engine(unit: Unit, edges: list[Edge], durable: set[str], *, several: bool) -> Unit:
+    """A unit, with what goes from it, and to it, through the engine."""
+    admitted = _admitted(unit, edges, several=several)
+    keeps = not durable.isdisjoint(admitted) or any(edge.durable and edge.sender in unit.senders for edge in edges)
+    return attrs.evolve(unit, admitted=admitted, keeps=keeps)
+
+
+def _not_durable(actors: Mapping[str, Placed], units: list[Unit]) -> Iterator[Found]:
+    """Actors of which nothing could be kept, or that could not bear it."""
+    admitted = {name for unit in units for name in unit.admitted}
+    for name, actor in actors.items():
+        if not actor.config.durable:
+            continue
+        if name not in admitted:
+            reason = 'put a sender on another node, or the bundle in mode "distributed"'
+            yield (
+                f"{actor.at}.durable",
+                f"nothing comes to {name!r} through the engine, so nothing would be kept; {reason}",
+            )
+        if actor.config.merge is not None:
+            reason = "it has to know its senders before something comes, and a stream tells of them by what comes"
+            yield f"{actor.at}.durable", f"cannot be had with merge: {reason}"
+
+
+def _admitted(unit: Unit, edges: list[Edge], *, several: bool) -> tuple[str, ...]:
+    """Those of a unit's actors to which the engine leads: an edge does, or whoever sends to them from outside has no other way."""
+    if _is_distributed(unit.bundle):
+        return unit.actors
+    through = {edge.receiver for edge in edges if edge.route is Route.DISTRIBUTED}
+    led_to = {edge.receiver for edge in edges}
+    return tuple(name for name in unit.actors if name in through or (several and unit.bundle and name not in led_to))
+
+
+def _fed(
+    config: SystemConfig, actors: Mapping[str, Placed | None], homes: Mapping[str, Unit]
+) -> tuple[list[Edge], list[Found]]:
     """The edges of feeds, each of which has a process of its own."""
     edges: list[Edge] = []
     found: list[Found] = []
@@ -273,13 +415,21 @@ def _fed(config: SystemConfig, actors: Mapping[str, Placed | None]) -> tuple[lis
                 handles = class_names(actor.kind.handles)
                 found.append((at, f"{name!r} handles {handles}, and a feed sends market data"))
             else:
-                reason = "a feed runs in a process of its own"
-                edges.append(Edge(f"feeds[{number}]", "to", name, Route.RELAY, reason, "feeds.to says so"))
+                route, reason = _route_of_feed(config.node_of(feed), homes[name])
+                edges.append(Edge(f"feeds[{number}]", "to", name, route, reason, "feeds.to says so"))
     return edges, found
 
 
+def _route_of_feed(node: str, theirs: Unit) -> tuple[Route, str]:
+    if node != theirs.node:
+        return Route.DISTRIBUTED, f"the feed runs on node {node!r}, and the actor on node {theirs.node!r}"
+    if _is_distributed(theirs.bundle):
+        return Route.DISTRIBUTED, f'mode = "distributed" in bundle {theirs.bundle.name!r}'
+    return Route.RELAY, "a feed runs in a process of its own"
+
+
 def _cannot_travel(actors: Mapping[str, Placed], edges: list[Edge]) -> Iterator[Found]:
-    """Messages of relayed edges that have no wire form that another process knows."""
+    """Messages of edges that leave a process, and that have no wire form that another process knows."""
     for edge in edges:
         if edge.route is Route.REFERENCE or edge.sender not in actors:
             continue
@@ -291,10 +441,10 @@ def _cannot_travel(actors: Mapping[str, Placed], edges: list[Edge]) -> Iterator[
             at = f"{sender.at}.wire.{edge.port}"
             if cls not in REGISTRY:
                 reason = "is no registered message; declare it with @spore.message(type_id=…, domain=…)"
-                yield at, f"{cls.__name__} goes to {edge.receiver!r} through the relay, and {reason}"
+                yield at, f"{cls.__name__} goes to {edge.receiver!r} through {_CARRIER[edge.route]}, and {reason}"
             elif "<locals>" in cls.__qualname__:
                 reason = "is declared inside a function, where no other process finds it"
-                yield at, f"{cls.__name__} goes to {edge.receiver!r} through the relay, and {reason}"
+                yield at, f"{cls.__name__} goes to {edge.receiver!r} through {_CARRIER[edge.route]}, and {reason}"
 
 
 def _twins(

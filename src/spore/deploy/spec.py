@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import attrs
 import cattrs
 
-from spore.deploy.config import ActorConfig, FeedConfig
+from spore.deploy.config import ActorConfig, FeedConfig, Mode
+from spore.deploy.engine import EngineSpec
 from spore.deploy.hops import Hop
 from spore.deploy.plan import Plan, Route, Unit, UnitKind
 from spore.deploy.strict import Problem, structure
@@ -43,7 +44,11 @@ class Target:
 
     receiver: str
     remote: bool
-    """Whether it is reached through the relay."""
+    """Whether it is in another process."""
+    inlet: str = ""
+    """Of that process in the engine; empty where it is reached through the relay."""
+    durable: bool = False
+    """Whether the engine keeps what is sent to it until it is handled."""
     feedback: bool = False
     capacity: int
     """Its mailbox's."""
@@ -68,14 +73,21 @@ class ActorSpec:
 
 @attrs.frozen(kw_only=True)
 class LinkSpec:
-    """How to talk to the relay."""
+    """How to talk to other processes."""
 
-    address: str
+    address: str | None
+    """The relay's; None where nobody is reached through it."""
     heartbeat_s: float
     messages: tuple[str, ...]
     """What both ends of a link have to mean alike, each as ``package.module:Class``."""
     trace: bool = False
     """Whether messages carry the trace that they belong to."""
+    engine: EngineSpec | None = None
+    """None where nobody is reached through it."""
+    durable: bool = False
+    """Whether something durable goes out, or comes in."""
+    inlet: str = ""
+    """What this process is called in the engine, if others reach it there, or it sends or takes what is durable."""
 
 
 @attrs.frozen(kw_only=True)
@@ -88,10 +100,14 @@ class UnitSpec:
     """In the order of their start."""
     attached: tuple[str, ...]
     """Those that others reach through the relay."""
+    admitted: tuple[str, ...] = ()
+    """Those that others reach through the engine."""
+    durable: tuple[str, ...] = ()
+    """Those for whom the engine keeps what was sent to them."""
     drain_timeout_s: float = 10.0
     supervision: Supervision | None = None
     link: LinkSpec | None = None
-    """None where nobody is reached through the relay."""
+    """None where nobody is in another process."""
     modules: tuple[str, ...] = ()
     hops: tuple[Hop, ...] = ()
     """Those of the whole system that are measured."""
@@ -137,18 +153,19 @@ def spec_of(
     Args:
         plan: the system.
         unit: the unit.
-        link: how it talks to the relay.
+        link: how this node's processes talk to others.
         hops: those of the whole system that are measured.
         states: what actors take over from, by their names.
     """
     ports: dict[tuple[str, str], list[Target]] = {}
     for edge in plan.edges:
         ports.setdefault((edge.sender, edge.port), []).append(
-            target_of(plan, edge.receiver, remote=edge.route is Route.RELAY, feedback=edge.feedback)
+            target_of(plan, edge.receiver, route=edge.route, feedback=edge.feedback)
         )
     modules = plan.config.modules
+    link = _own_link(plan, unit, link) if link is not None else None
     if unit.kind is UnitKind.FEED:
-        assert link is not None  # noqa: S101 - every plan with a feed has a relay
+        assert link is not None  # noqa: S101 - what a feed sends leaves its process
         feed = plan.config.feeds[int(unit.name[len("feeds[") : -1])]
         targets = tuple(ports[unit.name, "to"])
         return FeedSpec(label=unit.label, name=unit.name, feed=feed, targets=targets, link=link, modules=modules)
@@ -165,11 +182,14 @@ def spec_of(
         for name in unit.actors
     )
     reached = {edge.receiver for edge in plan.edges if edge.route is Route.RELAY}
+    relayed = link is not None and link.address is not None
     spec = UnitSpec(
         label=unit.label,
         bundle=unit.bundle.name if unit.bundle is not None else unit.name,
         actors=actors,
-        attached=tuple(name for name in unit.actors if name in reached or (not unit.here and link is not None)),
+        attached=tuple(name for name in unit.actors if name in reached or (relayed and not unit.here)),
+        admitted=unit.admitted,
+        durable=tuple(name for name in unit.admitted if plan.actors[name].config.durable),
         link=link,
         modules=modules,
         hops=hops,
@@ -186,11 +206,33 @@ def spec_of(
     )
 
 
-def target_of(plan: Plan, name: str, *, remote: bool, feedback: bool = False) -> Target:
+def _own_link(plan: Plan, unit: Unit, link: LinkSpec) -> LinkSpec | None:
+    """How one unit talks to others: what it has no use for is left out."""
+    routes = {edge.route for edge in plan.edges if edge.sender in unit.senders}
+    distributed = unit.bundle is not None and unit.bundle.mode is Mode.DISTRIBUTED
+    relayed = not distributed and (unit.kind is not UnitKind.FEED or Route.RELAY in routes)
+    own = attrs.evolve(
+        link,
+        address=link.address if relayed else None,
+        engine=link.engine if unit.admitted or Route.DISTRIBUTED in routes else None,
+        inlet=unit.inlet if unit.admitted or unit.keeps else "",
+        durable=unit.keeps,
+    )
+    return own if own.address is not None or own.engine is not None else None
+
+
+def target_of(plan: Plan, name: str, *, route: Route, feedback: bool = False) -> Target:
     """An actor, as its senders have to know it."""
     config = plan.actors[name].config
-    key = config.key if config.overflow is Overflow.CONFLATE else ()
-    return Target(receiver=name, remote=remote, feedback=feedback, capacity=config.capacity, key=key)
+    return Target(
+        receiver=name,
+        remote=route is not Route.REFERENCE,
+        inlet=plan.unit_of(name).inlet if route is Route.DISTRIBUTED else "",
+        durable=route is Route.DISTRIBUTED and config.durable,
+        feedback=feedback,
+        capacity=config.capacity,
+        key=config.key if config.overflow is Overflow.CONFLATE else (),
+    )
 
 
 # As JSON

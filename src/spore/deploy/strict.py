@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 import cattrs
@@ -24,6 +24,7 @@ from spore.errors import SettingError, SporeError
 
 __all__ = [
     "Found",
+    "Hidden",
     "OneOrSeveral",
     "Problem",
     "among",
@@ -45,6 +46,13 @@ _VALIDATOR = re.compile(r"'(\w+)' must be (.*): [^:]*$")
 
 class OneOrSeveral:
     """In ``Annotated[tuple[X, ...], OneOrSeveral()]``: a single X may stand for a list of one."""
+
+
+class Hidden:
+    """What stands in place of a value of such an attrs class is told to nobody: it may be a secret."""
+
+    WANTED: ClassVar[str] = "another value"
+    """What would be right."""
 
 
 class Problem(Exception):
@@ -241,7 +249,7 @@ def _class(value: Any, cls: type) -> Any:
     if isinstance(value, cls):
         return value
     if not isinstance(value, Mapping):
-        raise _wrong(value, "a table")
+        raise Problem([("", f"must be {cls.WANTED}")]) if issubclass(cls, Hidden) else _wrong(value, "a table")
     fields = arguments(cls)
     values, found = structure_fields(
         value, {name: kind for name, (kind, _) in fields.items()}, [name for name, (_, must) in fields.items() if must]

@@ -272,6 +272,10 @@ class Child:
         await self.ask("finish")
         self._finished = True
 
+    async def part(self) -> None:
+        """As `spore.deploy.unit.RunningUnit.part`; see `ask`."""
+        await self.ask("part")
+
     # In a switch; see `spore.deploy.unit.RunningUnit` for what each does, and `_ask_now` for cancellation and errors
 
     async def pause(self, inside: tuple[str, ...], merging: tuple[str, ...] = ()) -> None:

@@ -174,13 +174,20 @@ class Switch:
         known = [bundle.name for bundle in plan.config.bundles]
         if self._bundle not in known:
             raise self._refused(f"there is no such bundle; {among(self._bundle, known)}")
+        if Mode.DISTRIBUTED in {self._to, plan.bundle(self._bundle).mode}:
+            raise self._refused(
+                "a bundle in mode 'distributed' stays so while it runs, and no other becomes so; change the file, and start it again"
+            )
+        if (elsewhere := plan.config.node_of(plan.bundle(self._bundle))) != plan.node:
+            raise self._refused(f"it runs on node {elsewhere!r}, and this is node {plan.node!r}; ask there")
         if plan.bundle(self._bundle).mode is self._to:
             raise self._refused(f"it is in mode {self._to.value!r} already")
         if self._ground.hops:
             raise self._refused("its hops are being measured, and a measurement does not survive a switch")
         try:
             config = in_mode(plan.config, self._bundle, self._to)
-            change = Change(plan, make_plan(config, local=self._ground.local, apart=plan.apart))
+            node = plan.node or None
+            change = Change(plan, make_plan(config, local=self._ground.local, apart=plan.apart, node=node))
         except ConfigError as error:
             raise self._refused("; ".join(error.problems)) from None
         if problem := change.problem(self._bundle):
@@ -347,7 +354,7 @@ class Switch:
     def _take_along(self, name: str, handover: Handover, behind: ActorRef[Any]) -> None:
         """Hand over here what was sent to an actor over links and not handled."""
         handled = {(each.client, each.link): each.handled for each in handover.links if each.receiver == name}
-        client = self._ground.client
+        client = self._ground.links.relay
         for link in _links_of(self._refs[name].behind):
             assert client is not None  # noqa: S101 - it is its link
             for frame, ask in link.cut(handled.get((client.session.client, link.channel), 0)):
@@ -356,7 +363,7 @@ class Switch:
 
     async def _close_own_links(self) -> None:
         """Once there are the answers to what was handled before."""
-        client = self._ground.client
+        client = self._ground.links.relay
         if client is not None:
             with trio.move_on_after(BACK_S):
                 await client.wait_answered(self._cut)

@@ -11,8 +11,10 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import attrs
 import trio
@@ -20,7 +22,10 @@ import trio
 from spore.deploy.config import Mode, SystemConfig
 from spore.deploy.ground import RELAY, Ground, Running
 from spore.deploy.hops import Hop
+from spore.deploy.links import Links
 from spore.deploy.load import load_config
+from spore.deploy.neighbours import Neighbour
+from spore.deploy.nodes import own_node
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
 from spore.deploy.shadow_statistics import ShadowStatistics
@@ -29,17 +34,21 @@ from spore.deploy.standing import StandingRef
 from spore.deploy.strict import among
 from spore.deploy.supervise import Child, Died
 from spore.deploy.switching import PLAN, Switch, Switched
-from spore.deploy.unit import RunningUnit, UnitStatistics, remote_ref
+from spore.deploy.unit import RunningUnit, UnitStatistics
 from spore.errors import SwitchFailed, UsageError
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import groups_in_order
-from spore.relay import Client, RemoteRef
+from spore.relay import RemoteRef
 from spore.relay.statistics import ClientStatistics
 
 __all__ = ["System", "SystemStatistics", "open_system", "run_plan"]
 
 _log = logging.getLogger("spore.deploy")
+Settling = Running | Neighbour
+"""Whatever can be waited for until it is quiet."""
+PART_S = 2.0
+"""So long the processes may take to say goodbye to those of other nodes."""
 
 
 @attrs.frozen
@@ -51,7 +60,7 @@ class SystemStatistics:
     processes: Mapping[str, int]
     """The numbers of all processes: of the calling one, of every unit with one of its own, and of the relay."""
     client: ClientStatistics | None = None
-    """What was sent by `System.ref` through the relay; None without one."""
+    """What was sent by `System.ref` to other processes; None where there is no way to any."""
     relay_restarts: int = 0
     """How often the relay has died and was started again."""
     silent: tuple[str, ...] = ()
@@ -77,7 +86,7 @@ class System:
         self._ends = False
 
     def ref(self, name: str) -> ActorRef[Any]:
-        """A reference from here to an actor: by reference where it runs in this process, and else through the relay.
+        """A reference from here to an actor: by reference where it runs in this process, and else through the relay or the engine.
 
         Raises:
             UsageError: if there is no such actor.
@@ -100,17 +109,22 @@ class System:
 
     def way_to(self, name: str) -> ActorRef[Any]:
         """The way to an actor where it is now. For Spore's own use."""
-        running = self.running[self.plan.unit_of(name).label]
+        unit = self.plan.unit_of(name)
+        running = self.running.get(unit.label)
         if isinstance(running, RunningUnit):
             assert running.bundle is not None  # noqa: S101 - it has started
             return running.bundle.ref(name)
-        if self._client is None:
+        if running is None and name not in unit.admitted:
+            reason = "nobody sends to it from another node, so it cannot be reached from there"
+            raise UsageError(f"actor {name!r} runs on node {unit.node!r}, and {reason}")
+        distributed = running is None or (unit.bundle is not None and unit.bundle.mode is Mode.DISTRIBUTED)
+        if not distributed and self._links.relay is None:
             raise UsageError(f"actor {name!r} runs in a process of its own, and without a relay it cannot be reached")
-        return remote_ref(self._client, target_of(self.plan, name, remote=True))
+        return self._links.ref(target_of(self.plan, name, route=Route.DISTRIBUTED if distributed else Route.RELAY))
 
     @property
-    def _client(self) -> Client | None:
-        return self._ground.client
+    def _links(self) -> Links:
+        return self._ground.links
 
     async def switch(
         self, bundle: str, to: Mode, *, cold: bool = False, watch: Callable[[str], None] | None = None
@@ -173,7 +187,7 @@ class System:
         processes = {label: unit.pid for label, unit in answered.items()} | silent | {OUTSIDE: os.getpid()}
         if relay is not None:
             processes[RELAY] = relay.pid
-        client = self._client.statistics(actors) if self._client is not None else None
+        client = self._links.statistics(actors)
         return SystemStatistics(
             units=answered,
             processes=processes,
@@ -201,7 +215,26 @@ class System:
 
         Cancellation: always a checkpoint.
         """
-        await self._settled(self.running.values, self.running.values, ())
+        await self._settled(self._everywhere, self.running.values, ())
+
+    def _everywhere(self) -> Iterable[Settling]:
+        return (*self.running.values(), *self._ground.neighbours.values())
+
+    async def quieten(self, receivers: tuple[str, ...]) -> int:
+        """For another node: wait until all that was sent from this one to some actors, or to any if none are named, has been handled,
+        and those of them that run here have nothing queued.
+
+        Returns:
+            A number that changes whenever a message is sent from here or accepted here.
+
+        Cancellation: always a checkpoint.
+        """
+        await self._links.drain(*receivers)
+        found: list[object] = [self._sent()]
+        for unit in self._units():
+            idle = not receivers or not set(receivers).isdisjoint(unit.actors)
+            found.append(await _persist(partial(self.running[unit.label].settle, receivers, idle=idle)))
+        return crc32(repr(found).encode())
 
     async def wait_feeds(self) -> None:
         """Wait until every feed of the configuration has been read to its end, and all of it was sent.
@@ -225,25 +258,24 @@ class System:
                 await _persist(running.ask, do)
 
     def _units(self) -> Iterable[Unit]:
-        return (unit for group in self.plan.units for unit in group)
+        return self.plan.own
 
     async def _settled(
         self,
-        running: Callable[[], Iterable[Running]],
-        idle: Callable[[], Iterable[Running]],
+        running: Callable[[], Iterable[Settling]],
+        idle: Callable[[], Iterable[Settling]],
         receivers: tuple[str, ...],
     ) -> None:
         """Wait until all is quiet that leads to some actors, or to any if none are named, among some processes.
 
         Args:
-            running: the processes that may have sent something. A switch may change them.
+            running: the processes, and nodes, that may have sent something. A switch may change them.
             idle: those that have to be idle themselves, too.
             receivers: the actors.
         """
         before: list[object] | None = None
         while True:
-            if self._client is not None:
-                await self._client.drain(*receivers)
+            await self._links.drain(*receivers)
             every = tuple(running())
             now: list[object] = [every, self._sent()]
             try:
@@ -257,8 +289,7 @@ class System:
             before = now
 
     def _sent(self) -> int:
-        links = self._client.session.outgoing.values() if self._client is not None else ()
-        return sum(link.counts.sent for link in links)
+        return sum(link.counts.sent for link in self._links.outgoing)
 
     # The end
 
@@ -278,6 +309,8 @@ class System:
         async with trio.open_nursery() as nursery:
             for running in self.running.values():
                 nursery.start_soon(_persist, running.finish)
+        if self.plan.engine:
+            await self._part()
         async with trio.open_nursery() as nursery:
             for running in self.running.values():
                 if isinstance(running, Child):
@@ -285,10 +318,26 @@ class System:
                 else:
                     running.leave()
 
+    async def _part(self) -> None:
+        """Say what no other node has acknowledged, and be done with them."""
+        if self.plan.others:
+            statistics = await self.statistics(patience_s=PART_S)
+            units = (unit.client for unit in statistics.units.values())
+            for link in (
+                link for client in (statistics.client, *units) if client is not None for link in client.outgoing
+            ):
+                if link.outstanding:
+                    lost = f"{link.outstanding:,} messages that were not acknowledged"
+                    self._ground.say(f"{link.sender} → {link.receiver}: {lost} end with this node")
+        with trio.move_on_after(PART_S):
+            async with trio.open_nursery() as nursery:
+                for running in self.running.values():
+                    nursery.start_soon(_persist, running.part)
+        await self._ground.part()
+
     async def _stop_actors(self) -> None:
         """Stop all actors, senders before receivers. Who has stopped says on every port that it is idle."""
-        if self._client is not None:
-            self._client.lift_bounds()
+        self._links.lift_bounds()
         for running in self.running.values():
             await _persist(running.lift_bounds)
         for unit in self._units():
@@ -303,18 +352,23 @@ class System:
                 ref.idle()
         homes = {name: self.running[unit.label] for unit in self._units() for name in unit.actors}
         feeds = [self.running[unit.label] for unit in self._units() if unit.kind is UnitKind.FEED]
-        following: dict[str, list[str]] = {name: [] for name in homes}
-        leading: dict[str, list[Running]] = {name: [*feeds] for name in homes}
+        nodes = {name: unit.node for group in self.plan.units for unit in group for name in unit.senders}
+        following: dict[str, list[str]] = {name: [] for name in self.plan.actors}
+        leading: dict[str, list[Settling]] = {name: [*feeds] for name in self.plan.actors}
         for edge in self.plan.edges:
-            if edge.sender in homes:
+            if edge.sender in following:
                 following[edge.sender].append(edge.receiver)
-                if edge.route is Route.RELAY:
+                if edge.route is not Route.REFERENCE and edge.sender in homes:
                     leading[edge.receiver].append(homes[edge.sender])
-        for group in groups_in_order(tuple(homes), following.__getitem__):
-            senders = dict.fromkeys(running for name in group for running in leading[name])
-            members = dict.fromkeys(homes[name] for name in group) if len(group) > 1 else {}
+            for node in (nodes[edge.sender], nodes[edge.receiver]):
+                if node in self._ground.neighbours:
+                    leading[edge.receiver].append(self._ground.neighbours[node])
+        for group in groups_in_order(tuple(following), following.__getitem__):
+            own = [name for name in group if name in homes]
+            senders = dict.fromkeys(each for name in group for each in leading[name])
+            members: dict[Settling, None] = dict.fromkeys(homes[name] for name in own) if len(group) > 1 else {}
             await self._settled({**senders, **members}.keys, members.keys, tuple(group))
-            for name in group:
+            for name in own:
                 await _persist(homes[name].stop, name)
 
 
@@ -333,7 +387,11 @@ async def _persist(call: Callable[..., Any], *args: Any) -> Any:
 
 @asynccontextmanager
 async def open_system(
-    config: str | Path | SystemConfig, *, local: Local | None = None, hops: tuple[Hop, ...] = ()
+    config: str | Path | SystemConfig,
+    *,
+    local: Local | None = None,
+    hops: tuple[Hop, ...] = (),
+    node: str | None = None,
 ) -> AsyncIterator[System]:
     """Everything that a configuration describes, for the length of a block.
 
@@ -347,17 +405,20 @@ async def open_system(
             configured actors lead to them by name: of the port, or in ``wire``. They are in the bundle of the first actor
             that sends to them, if that runs in this process, and are else reached through the relay.
         hops: those that are measured; what was noted is in `System.statistics`.
+        node: which of the configuration's nodes runs here, if it has several. Entering waits until all of them are there.
 
     Cancellation: entering and leaving are checkpoints. Cancelled, or left with an exception, everything stops at once.
 
     Raises:
         ConfigError: with every problem of the configuration. Nothing was started.
+        UsageError: if there is no such node, or several, and none was named.
         ExceptionGroup: what escalated in this process, what the body raised, and `spore.errors.UnitFailed` for a process
             that has failed or died too often.
     """
     source = "configuration" if isinstance(config, SystemConfig) else str(config)
     loaded = config if isinstance(config, SystemConfig) else load_config(config)
-    async with run_plan(make_plan(loaded, local=local, source=source), local=local, hops=hops) as system:
+    plan = make_plan(loaded, local=local, node=own_node(loaded, node), source=source)
+    async with run_plan(plan, local=local, hops=hops) as system:
         yield system
 
 
@@ -386,16 +447,16 @@ async def run_plan(
     with ExitStack() as folder:
         async with trio.open_nursery() as nursery:
             ground = Ground(nursery, folder, local=local, say=say, hops=hops, restarts=restarts, open_twin=run_plan)
-            if plan.relay:
-                await ground.need_relay(plan)
+            await ground.begin(plan)
             running: dict[str, Running] = {}
-            for unit in (unit for group in plan.units for unit in group):
+            for unit in plan.own:
                 running[unit.label] = ground.unit(unit, spec_of(plan, unit, ground.link, hops, states))
             for each in running.values():
                 ground.start(each)
             for each in running.values():
                 await each.started.wait()
             system = System(plan, running, ground)
+            await ground.attend(system.quieten)
             await system.read_feeds()
             yield system
             await system.end()

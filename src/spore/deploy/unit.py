@@ -1,4 +1,4 @@
-"""What one process runs: a bundle, with the ports of its actors wired, and its end of the relay.
+"""What one process runs: a bundle, with the ports of its actors wired, and its ends of links.
 
 Its life: started → `lift_bounds` → `stop` of each actor, in the order of the whole system → `finish`, which ends the bundle
 → `leave`. Until it leaves it keeps what it has sent, and others have not handled, for them.
@@ -11,34 +11,31 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from operator import attrgetter
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import attrs
 import trio
 
 from spore.codec import encoded_size, wire_difference
+from spore.deploy.engine import Engine
 from spore.deploy.handover import Handover, hand_over, send_again
 from spore.deploy.hops import Hop, HopTimes, Probe
 from spore.deploy.kinds import find_kind
+from spore.deploy.links import Links, key_of, open_links
 from spore.deploy.place import Local
 from spore.deploy.shadow import Shadow
 from spore.deploy.shadow_statistics import ShadowStatistics
-from spore.deploy.spec import ActorSpec, LinkSpec, Target, UnitSpec, load_plain
+from spore.deploy.spec import ActorSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
 from spore.errors import EncodeError, UsageError
-from spore.message import Schema, message_type
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
-from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.supervision import AS_IT_IS
-from spore.relay import Client, RemoteRef, open_client
-from spore.relay.session import Session
 from spore.relay.statistics import ClientStatistics
 
-__all__ = ["RunningUnit", "UnitStatistics", "key_of", "open_link", "remote_ref"]
+__all__ = ["RunningUnit", "UnitStatistics"]
 
 HELD_S = 0.01
 """How often to look whether messages that are held to be merged have gone on. Nobody tells."""
@@ -55,7 +52,7 @@ class UnitStatistics:
     bundle: BundleStatistics | None = None
     """None for a feed."""
     client: ClientStatistics | None = None
-    """None where nobody is reached through the relay."""
+    """Of all its links; None where it has none."""
     account: Mapping[str, Any] | None = None
     """Of a feed: what it has read, used and skipped."""
     hops: tuple[HopTimes, ...] = ()
@@ -73,9 +70,16 @@ class RunningUnit:
         spec: what it runs.
         local: the factories and fields of actors that the caller has brought.
         shadow: what runs and compares the twin, where there is one.
+        engine: this process's connection to the engine, if it has one already.
     """
 
-    def __init__(self, spec: UnitSpec, local: Local | None = None, shadow: Shadow | None = None) -> None:
+    def __init__(
+        self,
+        spec: UnitSpec,
+        local: Local | None = None,
+        shadow: Shadow | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         self.spec = spec
         self.label = spec.label
         self.started = trio.Event()
@@ -83,7 +87,8 @@ class RunningUnit:
         self.finished = trio.Event()
         """Set when its bundle has ended."""
         self.bundle: Bundle | None = None
-        self.client: Client | None = None
+        self._links: Links | None = None
+        self._engine = engine
         self._local = local or {}
         self._shadow = shadow
         self._gone_on = trio.Event()
@@ -108,7 +113,8 @@ class RunningUnit:
         for module in spec.modules:
             importlib.import_module(module)
         beside: AbstractAsyncContextManager[None] = nullcontext() if self._shadow is None else self._shadow.beside()
-        async with _open_tracing(spec) as self._tracing, open_link(spec.link, spec.label) as self.client, beside:
+        tracing, links = _open_tracing(spec), open_links(spec.link, spec.label, self._engine)
+        async with tracing as self._tracing, links as self._links, beside:
             async with open_bundle(
                 spec.bundle,
                 drain_timeout_s=spec.drain_timeout_s,
@@ -131,25 +137,32 @@ class RunningUnit:
     async def _begin(self, bundle: Bundle) -> None:
         for actor in self.spec.actors:
             await self._start(bundle, actor, actor.state)
-        if self.client is not None:
-            self._attach(self.client, bundle)
-            await self.client.wait_connected()
-            # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
-            await self.client.wait_open()
+        self._attach(bundle)
+        await self.links.wait_connected()
+        # A receiver that merges waits for those whom it knows: it is to know of all before anything is sent.
+        await self.links.wait_open()
         self.started.set()
 
     async def _wait_to_go_on(self) -> None:
         for actor in self.spec.actors:
             if actor.type:
                 find_kind(actor.type)  # which imports what it needs
-        if self.client is not None:
-            await self.client.wait_connected()
+        await self.links.wait_connected()
         self.started.set()
         await self._gone_on.wait()
 
-    def _attach(self, client: Client, bundle: Bundle) -> None:
-        for name in self.spec.attached:
-            client.attach(bundle.ref(name))
+    @property
+    def links(self) -> Links:
+        """Its ends of links, while it runs."""
+        assert self._links is not None  # noqa: S101 - nobody asks before it does
+        return self._links
+
+    def _attach(self, bundle: Bundle) -> None:
+        attached, admitted, durable = self.spec.attached, self.spec.admitted, self.spec.durable
+        for name in dict.fromkeys((*attached, *admitted)):
+            self.links.attach(
+                bundle.ref(name), relayed=name in attached, admitted=name in admitted, durable=name in durable
+            )
 
     async def _start(self, bundle: Bundle, spec: ActorSpec, state: Any, moved: Actor[Any] | None = None) -> None:
         options = spec.options
@@ -192,10 +205,7 @@ class RunningUnit:
         )
 
     def _ref(self, bundle: Bundle, target: Target) -> ActorRef[Any]:
-        if not target.remote:
-            return bundle.ref(target.receiver)
-        assert self.client is not None  # noqa: S101 - the plan gives a link to whoever needs one
-        return remote_ref(self.client, target)
+        return self.links.ref(target) if target.remote else bundle.ref(target.receiver)
 
     def _measured(self, sender: str, port: str, ref: ActorRef[Any]) -> ActorRef[Any]:
         """The same reference; of a hop that is measured, one that notes what is sent."""
@@ -223,8 +233,7 @@ class RunningUnit:
         Cancellation: always a checkpoint.
         """
         while True:
-            if self.client is not None:
-                await self.client.drain(*receivers)
+            await self.links.drain(*receivers)
             if not idle or self.finished.is_set() or self.bundle is None:
                 return self._activity()
             before = self._activity()
@@ -237,8 +246,7 @@ class RunningUnit:
     def _activity(self) -> int:
         bundle = self._last or (self.bundle.statistics() if self.bundle is not None else None)
         received = sum(actor.received for actor in bundle.actors.values()) if bundle is not None else 0
-        links = self.client.session.outgoing.values() if self.client is not None else ()
-        return received + sum(link.counts.sent for link in links)
+        return received + sum(link.counts.sent for link in self.links.outgoing)
 
     async def statistics(self, actors: Collection[str] | None = None, *, letters: int = 0) -> UnitStatistics:
         """Counts of everything in it.
@@ -255,7 +263,7 @@ class RunningUnit:
         if bundle is None and self.bundle is not None:
             own = None if wanted is None else [actor.name for actor in self.spec.actors if actor.name in wanted]
             bundle = self.bundle.statistics(own)
-        client = self.client.statistics(wanted) if self.client is not None else None
+        client = self._links.statistics(wanted) if self._links is not None else None
         return UnitStatistics(
             label=self.label,
             pid=os.getpid(),
@@ -273,26 +281,39 @@ class RunningUnit:
         Cancellation: a checkpoint.
         """
         await trio.lowlevel.checkpoint()
-        if self.client is not None:
-            self.client.lift_bounds()
+        self.links.lift_bounds()
         if self.bundle is not None and not self.finished.is_set():
             self.bundle.lift_bounds()
 
     async def stop(self, actor: str) -> None:
-        """Handle what is queued for an actor, and stop it.
+        """Handle what is queued for an actor, and stop it. What comes for it after this stays with those who send it, on other nodes.
 
         Cancellation: as `spore.Bundle.stop`.
         """
         if self.bundle is not None and not self.finished.is_set():
+            self._hold(actor)
             await self.bundle.stop(actor)
+
+    def _hold(self, *actors: str) -> None:
+        if self.links.inlet is not None:
+            for actor in actors:
+                self.links.inlet.hold(actor)
 
     async def finish(self) -> None:
         """End the bundle, which handles what is queued, and wait until it has ended, and its twin after it.
 
         Cancellation: a checkpoint; the bundle goes on ending.
         """
+        self._hold(*self.spec.admitted)
         self._to_finish.set()
         await self.finished.wait()
+
+    async def part(self) -> None:
+        """See `spore.deploy.links.Links.part`.
+
+        Cancellation: always a checkpoint.
+        """
+        await self.links.part()
 
     def leave(self) -> None:
         """Be gone. What others have not handled of what was sent from here is given up."""
@@ -313,12 +334,12 @@ class RunningUnit:
         await trio.lowlevel.checkpoint()
         if self.bundle is not None:
             self.bundle.moving.lift_bounds()
-        if self.client is not None:
-            self.client.pause(inside)
-            for link in self.client.session.outgoing.values():
-                if link.members.keys() <= set(merging):
-                    link.lift_bound()
-            while self.client.busy:  # noqa: ASYNC110 - what has been stopped has gone after a pass or two
+        for link in self.links.outgoing:
+            if link.members.keys() <= set(merging):
+                link.lift_bound()
+        if (relay := self.links.relay) is not None:
+            relay.pause(inside)
+            while relay.busy:  # noqa: ASYNC110 - what has been stopped has gone after a pass or two
                 await trio.lowlevel.checkpoint()
 
     async def resume(self) -> None:
@@ -331,10 +352,10 @@ class RunningUnit:
             self.bundle.moving.restore_bounds()
             for name in self._local.keys() & {actor.name for actor in self.spec.actors}:
                 self.bundle.moving.rewire(name)
-        if self.client is not None:
-            for link in self.client.session.outgoing.values():
-                link.restore_bound()
-            self.client.resume()
+        for link in self.links.outgoing:
+            link.restore_bound()
+        if self.links.relay is not None:
+            self.links.relay.resume()
 
     async def quiet(self, receivers: tuple[str, ...]) -> int:
         """Wait until nothing here is queued or in hand, and these receivers have handled all that was sent to them from here.
@@ -347,8 +368,8 @@ class RunningUnit:
         while True:
             await trio.lowlevel.checkpoint()
             before = self._activity()
-            if self.client is not None and receivers:
-                await self.client.drain(*receivers)
+            if receivers:
+                await self.links.drain(*receivers)
             if self.bundle is not None:
                 await self.bundle.wait_idle()
             if self._activity() == before:
@@ -364,7 +385,8 @@ class RunningUnit:
         """
         await trio.lowlevel.checkpoint()
         assert self.bundle is not None  # noqa: S101 - it has started
-        return hand_over(self.bundle, self.client, [actor.name for actor in self.spec.actors if actor.type], cold=cold)
+        actors = [actor.name for actor in self.spec.actors if actor.type]
+        return hand_over(self.bundle, self.links.relay, actors, cold=cold)
 
     def moved(self) -> dict[str, Actor[Any]]:
         """The caller's own actors, which move as they are: they do not leave the process."""
@@ -378,10 +400,10 @@ class RunningUnit:
         """
         assert self.bundle is not None  # noqa: S101 - it has started
         self.bundle.moving.halt()
-        if self.client is not None:
+        if (relay := self.links.relay) is not None:
             for name in self.spec.attached:
-                self.client.detach(name)
-            await self.client.wait_detached()
+                relay.detach(name)
+            await relay.wait_detached()
 
     async def retire(self) -> None:
         """Others have taken over: have each actor say goodbye, and leave.
@@ -391,9 +413,9 @@ class RunningUnit:
         assert self.bundle is not None  # noqa: S101 - it has started
         if self._shadow is not None:
             await self._shadow.retire()
-        if self.client is not None:
-            for link in tuple(self.client.session.outgoing.values()):
-                self.client.session.close(link)
+        if (relay := self.links.relay) is not None:
+            for link in tuple(relay.session.outgoing.values()):
+                relay.session.close(link)
                 link.end("its sender runs elsewhere now")
         await self.bundle.moving.leave(kept=self.moved().values())
         self.leave()
@@ -410,8 +432,8 @@ class RunningUnit:
         """
         assert self.bundle is not None  # noqa: S101 - it has started
         self._handover, moved = handover, moved or {}
-        if self.client is not None:
-            self.client.session.take_over(handover.links)
+        if self.links.relay is not None:
+            self.links.relay.session.take_over(handover.links)
         positions = {each.actor: each.positions for each in handover.merging}
         for actor in self.spec.actors:
             text = handover.states.get(actor.name)
@@ -434,24 +456,8 @@ class RunningUnit:
             ref = self.bundle.moving.port(each.sender, each.port, each.receiver)
             if ref is not None:
                 send_again(each, ref)
-        if self.client is not None:
-            self._attach(self.client, self.bundle)
+        self._attach(self.bundle)
         self._gone_on.set()
-
-
-@asynccontextmanager
-async def open_link(spec: LinkSpec | None, name: str) -> AsyncIterator[Client | None]:
-    """This process's end of the relay, if it has one.
-
-    Cancellation: as `spore.relay.open_client`.
-    """
-    if spec is None:
-        yield None
-        return
-    schema = Schema.of(message_type(_class(path)) for path in spec.messages)
-    session = Session(name, heartbeat_s=spec.heartbeat_s, schema=schema)
-    async with open_client(spec.address, name=name, session=session, trace=spec.trace) as client:
-        yield client
 
 
 def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
@@ -464,25 +470,6 @@ def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
         raise UsageError(f"traces need {error.name}, which is not installed: pip install 'spore[traces]'") from None
     opened: AbstractAsyncContextManager[Any] = tracing.open_tracing(spec.traces, spec.label, every=spec.trace_every)
     return opened
-
-
-def remote_ref(client: Client, target: Target, *, sender: str = OUTSIDE) -> RemoteRef[Any]:
-    """A reference to an actor of another process."""
-    return client.ref(
-        target.receiver, capacity=target.capacity, key=key_of(target.key), feedback=target.feedback, sender=sender
-    )
-
-
-def key_of(fields: tuple[str, ...]) -> Callable[[Any], Hashable] | None:
-    """What tells a message's kind: its class, and its values of some fields."""
-    if not fields:
-        return None
-    values = attrgetter(*fields)
-
-    def of(message: Any) -> Hashable:
-        return message.__class__, values(message)
-
-    return of
 
 
 def _first(actor: Actor[Any], factory: Callable[..., Actor[Any]]) -> Callable[..., Actor[Any]]:
@@ -512,13 +499,3 @@ def _frame_bytes(message: Any) -> int:
         return encoded_size(message)
     except EncodeError:
         return 0
-
-
-def _class(path: str) -> type:
-    module, _, name = path.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, type):
-        raise UsageError(f"there is no message {path}")
-    return found

@@ -1,19 +1,22 @@
-"""The comparison: the same input bundled and relayed, in turns, in fresh processes, and what differs.
+"""The comparison: the same input in each mode, in turns, in fresh processes, and what differs.
 
-After a warm-up that is thrown away, each repeat has four runs: in each mode one as fast as messages are handled, for
-throughput, CPU and memory, and one at a rate that both carry, for latency: a queue that is full has no latency, only a
+After a warm-up that is thrown away, each repeat has two runs in each mode: one as fast as messages are handled, for
+throughput, CPU and memory, and one at a rate that all carry, for latency: a queue that is full has no latency, only a
 length. Every run counts for equality; if one differs, a short beginning of the input is looked for that does so again.
 
 Relayed is what people run: the feed, each actor and the relay have a process each. The recorder, which takes what comes out, is in that of
-the feed; what it costs counts, and relayed its messages travel through the relay as the others do. Bundled, all are in one process.
+the feed; what it costs counts, and relayed its messages travel through the relay as the others do. Bundled, all are in one process. Distributed, the engine is in place of the relay: a
+real server, which is started for that unless the configuration names one.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ import attrs
 import trio
 
 import spore
-from spore.deploy import Hop, Mode, SystemConfig
+from spore.deploy import Hop, Mode, NodeConfig, SystemConfig
 from spore.migration.divergence import Divergence, Side, first_divergence
 from spore.migration.find_max import FoundMax, find_max
 from spore.migration.latency import hop_of
@@ -30,12 +33,15 @@ from spore.migration.loop import looped, read_whole
 from spore.migration.run import ORDERS, SIGNALS, RunJob
 from spore.migration.shrink import MAX_PAIRS, shrink
 from spore.migration.tap import entries, tapped
+from spore.relay.nats_server import open_servers
 from spore.services.messages import MarketMessage
 
-__all__ = ["BUNDLED", "MODES", "RATE", "RELAYED", "Comparison", "Repeat", "compare"]
+__all__ = ["BUNDLED", "DISTRIBUTED", "JUDGED", "MODES", "RATE", "RELAYED", "Comparison", "Repeat", "compare"]
 
-BUNDLED, RELAYED = "bundled", "relayed"
-MODES = {BUNDLED: Mode.SHARED_MEMORY, RELAYED: Mode.RELAY}
+BUNDLED, RELAYED, DISTRIBUTED = "bundled", "relayed", "distributed"
+MODES = {BUNDLED: Mode.SHARED_MEMORY, RELAYED: Mode.RELAY, DISTRIBUTED: Mode.DISTRIBUTED}
+JUDGED = (BUNDLED, RELAYED)
+"""The modes of which the criteria speak. They are always compared."""
 RATE = 1_000.0
 """Events a second of the runs for latency."""
 MAX_LOAD = 0.5
@@ -70,6 +76,13 @@ class Comparison:
     """What came out of each mode's first run for throughput: signals, and orders with their reports."""
     sustained: Mapping[str, FoundMax] = attrs.field(factory=dict)
     """The highest rate that each mode sustains; empty if that was not searched."""
+    own_server: bool = False
+    """Whether the server of the mode ``distributed`` was started for it, so that it counts."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Those that were compared, in the order of `MODES`."""
+        return tuple(mode for mode in MODES if mode in self.repeats[0].full)
 
     @property
     def identical(self) -> bool:
@@ -85,17 +98,20 @@ class Comparison:
 async def compare(
     *specs: str,
     config: SystemConfig,
+    modes: Sequence[str] = JUDGED,
     repeat: int = 3,
     seconds: float = 2.0,
     sustained: bool = False,
     watch: Callable[[str, int, int], None] | None = None,
     note: Callable[[str, int, Measured], None] | None = None,
 ) -> Comparison:
-    """Compare the two modes.
+    """Compare modes.
 
     Args:
         specs: recorded feeds, as `spore.feeds.open_feed` opens them.
-        config: the pipeline. Its own feeds and its bundles' modes are left out.
+        config: the pipeline. Its own feeds and its bundles' modes and nodes are left out; the first node's carrier is that of the mode
+            ``distributed``.
+        modes: which, of `MODES`, the first two among them.
         repeat: how many turns to measure.
         seconds: how long a run is to last about. A feed that is shorter is played again and again, with its clock moved on; one
             that is longer is played once, and whole.
@@ -106,29 +122,42 @@ async def compare(
     Cancellation: always a checkpoint; what was started is ended.
 
     Raises:
-        ConfigError, UsageError, FeedError: before anything was started.
+        ConfigError, UsageError, FeedError: before anything was run.
         RunFailed: if a run has not come to its end.
     """
-    entries(config)
-    for mode in MODES.values():
-        tapped(config.in_mode(mode))
-    events = await read_whole(*specs)
-    with tempfile.TemporaryDirectory(prefix="spore-compare-") as folder:
-        comparison = await _Turns(specs, config, events, Path(folder), repeat, seconds, watch, note).run()
-    return attrs.evolve(comparison, sustained=await _sustained(specs, config, watch) if sustained else {})
+    modes = tuple(mode for mode in MODES if mode in modes)
+    config = attrs.evolve(config, system=f"compare-{secrets.token_hex(8)}")  # whatever else is at that server
+    async with AsyncExitStack() as stack:
+        servers: tuple[int, ...] = ()
+        if DISTRIBUTED in modes and not config.nodes:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-nats-")))
+            started = await stack.enter_async_context(open_servers(home, [0]))
+            config = attrs.evolve(config, nodes={"here": NodeConfig(carrier=started.address)})
+            servers = tuple(process.pid for process in started.processes)
+        entries(config.in_mode(Mode.SHARED_MEMORY))
+        for mode in modes:
+            tapped(config.in_mode(MODES[mode]))
+        events = await read_whole(*specs)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-compare-"))
+        turns = _Turns(specs, config, modes, servers, events, Path(folder), repeat, seconds, watch, note)
+        comparison = await turns.run()
+        return attrs.evolve(comparison, sustained=await _sustained(specs, config, modes, watch) if sustained else {})
 
 
 async def _sustained(
-    specs: tuple[str, ...], config: SystemConfig, watch: Callable[[str, int, int], None] | None
+    specs: tuple[str, ...],
+    config: SystemConfig,
+    modes: tuple[str, ...],
+    watch: Callable[[str, int, int], None] | None,
 ) -> dict[str, FoundMax]:
     found = {}
-    for mode, where in MODES.items():
+    for mode in modes:
 
         def tell(tests: Sequence[object], rate: int, mode: str = mode) -> None:
             if watch is not None:
                 watch(f"{mode}, highest rate: {rate:,} a second", len(tests), len(tests) + 1)
 
-        found[mode] = await find_max(*specs, config=config.in_mode(where), mode=mode, watch=tell)
+        found[mode] = await find_max(*specs, config=config.in_mode(MODES[mode]), mode=mode, watch=tell)
     return found
 
 
@@ -139,6 +168,8 @@ class _Turns:
         self,
         specs: tuple[str, ...],
         config: SystemConfig,
+        modes: tuple[str, ...],
+        servers: tuple[int, ...],
         events: list[MarketMessage],
         folder: Path,
         repeat: int,
@@ -148,6 +179,9 @@ class _Turns:
     ) -> None:
         self._specs = specs
         self._config = config
+        self._modes = modes
+        self._servers = servers
+        """The processes of the engine, where they are ours."""
         self._events = events
         self._folder = folder
         self._repeat = repeat
@@ -158,7 +192,7 @@ class _Turns:
         self._folders: dict[tuple[str, bool, int], Path] = {}
 
     async def run(self) -> Comparison:
-        warm = {mode: await self._run(mode, "warm-up", turn=-1) for mode in MODES}
+        warm = {mode: await self._run(mode, "warm-up", turn=-1) for mode in self._modes}
         slowest = max(warm.values(), key=lambda run: run.result.seconds).result
         loops = _times(self._seconds / slowest.seconds, len(self._events))
         rate = min(RATE, MAX_LOAD * slowest.messages / slowest.seconds)
@@ -168,7 +202,7 @@ class _Turns:
         paced: dict[str, Any] = {"rate": rate, "limit": limit, "loops": paced_loops, "hop": hop}
         repeats = []
         for turn in range(self._repeat):
-            order = list(MODES) if turn % 2 == 0 else list(reversed(MODES))
+            order = self._modes if turn % 2 == 0 else tuple(reversed(self._modes))
             repeats.append(
                 Repeat(
                     full={
@@ -187,11 +221,12 @@ class _Turns:
             divergence=await self._divergence(
                 repeats, full={"loops": loops}, paced={"loops": paced_loops, "limit": limit, "rate": rate}
             ),
-            outputs={mode: _streams(self._folders[mode, False, 0]) for mode in MODES},
+            own_server=bool(self._servers),
+            outputs={mode: _streams(self._folders[mode, False, 0]) for mode in self._modes},
         )
 
     async def _run(self, mode: str, what: str, *, turn: int, **options: Any) -> Measured:
-        total = len(MODES) * (1 + 2 * self._repeat)
+        total = len(self._modes) * (1 + 2 * self._repeat)
         if self._watch is not None:
             self._watch(f"{mode}, {what}" + (f" {turn + 1} of {self._repeat}" if turn >= 0 else ""), self._done, total)
         folder, measured = await self._launch(mode, **options)
@@ -208,6 +243,7 @@ class _Turns:
             feeds=self._specs,
             config=self._config,
             mode=MODES[mode],
+            servers=self._servers if mode == DISTRIBUTED else (),
             folder=str(folder),
             **options,
         )
@@ -238,7 +274,7 @@ class _Turns:
                 digests.add(measured.result.digest)
 
             async with trio.open_nursery() as nursery:  # only what comes out counts here, not how long it takes
-                for mode in MODES:
+                for mode in self._modes:
                     nursery.start_soon(run, mode)
             return len(digests) > 1
 

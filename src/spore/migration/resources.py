@@ -19,18 +19,20 @@ class CpuMeter:
 
     Args:
         say: told the numbers of the processes at the beginning, and of none at the end.
+        besides: processes that count as well.
     """
 
-    def __init__(self, say: Callable[[tuple[int, ...]], None]) -> None:
+    def __init__(self, say: Callable[[tuple[int, ...]], None], besides: Iterable[int] = ()) -> None:
         self.seconds = 0.0
         self.bytes = 0
         """Their memory at the end of it."""
         self._say = say
+        self._besides = tuple(besides)
         self._processes: tuple[int, ...] = ()
         self._before = 0.0
 
     def begin(self, processes: Mapping[str, int]) -> None:
-        self._processes = tuple(sorted(set(processes.values())))
+        self._processes = tuple(sorted({*processes.values(), *self._besides}))
         self._say(self._processes)
         self._before = cpu_seconds(self._processes)
 

@@ -20,6 +20,7 @@ from spore.deploy.config import Mode, SystemConfig
 from spore.deploy.control_client import Control, open_control
 from spore.deploy.control_socket import socket_path
 from spore.deploy.load import parse_config
+from spore.deploy.nodes import node_label
 from spore.deploy.strict import among
 from spore.errors import ConfigError, NothingRuns, RollbackFailed, SporeError, UsageError
 from spore.migration.config_file import Staged, back_up, checked, staged
@@ -76,7 +77,7 @@ def change_to_relay(config: Path, bundle: str) -> Change:
         before=data,
         after=after,
         config=checked(after, f'{config} with mode = "relay"'),
-        control=socket_path(path, loaded.control.socket),
+        control=socket_path(path, loaded.control.socket, node_label(loaded, bundle)),
     )
 
 
@@ -105,7 +106,7 @@ def change_to_backup(config: Path, bundle: str, backup: Path) -> Change:
         before=before,
         after=after,
         config=saved,
-        control=socket_path(path, (present or saved).control.socket),
+        control=socket_path(path, (present or saved).control.socket, node_label(present or saved, bundle)),
         more=present is None or _without_mode(present, bundle) != _without_mode(saved, bundle),
     )
 

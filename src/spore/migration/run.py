@@ -42,6 +42,8 @@ class RunJob:
     mode: Mode
     folder: str
     """Where to write what came out."""
+    servers: tuple[int, ...] = ()
+    """Processes that carry its messages and are not its own. They count."""
     loops: int = 1
     """How often to play the feed."""
     limit: int | None = None
@@ -99,7 +101,7 @@ async def run(job: RunJob, say: Say) -> Result:
     feed = paced or Looped(messages)
     gc.collect()
     gc.freeze()  # the input is no part of what is measured
-    meter = CpuMeter(lambda processes: say(event="measuring", processes=processes))
+    meter = CpuMeter(lambda processes: say(event="measuring", processes=processes), besides=job.servers)
     hops = (job.hop,) if job.hop is not None else ()
     played = await play_feed(
         feed, config=job.config, mode=job.mode, hops=hops, meter=meter, time_signals=paced is not None
@@ -115,7 +117,7 @@ async def run(job: RunJob, say: Say) -> Result:
         seconds=played.idle_after_s,
         cpu_seconds=meter.seconds,
         memory_bytes=meter.bytes,
-        processes=played.processes,
+        processes=played.processes + len(job.servers),
         encoded_messages=sum(link.frames for link in links),
         encoded_bytes=sum(link.bytes for link in links),
         encoded_classes=encoded,

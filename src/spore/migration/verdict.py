@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from spore.migration.compare import BUNDLED, MODES, RELAYED, Comparison, Repeat
+from spore.migration.compare import BUNDLED, RELAYED, Comparison, Repeat
 from spore.migration.interval import Spread, spread
 from spore.migration.latency import Latency, latency_of, settled
 from spore.migration.report import Criterion, MigrationMetrics, MigrationReport, criteria, report_of
@@ -93,8 +93,8 @@ def verdict_of(comparison: Comparison) -> Verdict:
     return Verdict(
         identical=comparison.identical,
         signals=first[BUNDLED].result.signals,
-        digest={mode: first[mode].result.digest for mode in MODES},
-        modes={mode: _measures(comparison, mode) for mode in MODES},
+        digest={mode: first[mode].result.digest for mode in comparison.modes},
+        modes={mode: _measures(comparison, mode) for mode in comparison.modes},
         metrics=metrics,
         report=report,
         criteria=criteria(

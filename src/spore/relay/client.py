@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, NoReturn
 
@@ -52,9 +53,17 @@ class Client:
     """One process's end of the relay. Made by `open_client`."""
 
     def __init__(
-        self, session: Session, connect: Callable[[], Awaitable[Carrier]], nursery: trio.Nursery, trace: bool
+        self,
+        session: Session,
+        connect: Callable[[], Awaitable[Carrier]],
+        nursery: trio.Nursery,
+        trace: bool,
+        there: str = "relay",
+        said_from: int = 1,
     ) -> None:
         self.session = session
+        self.there = there
+        """What is at the other end, for people."""
         self.trace = trace
         """Whether messages carry the trace that they are sent in."""
         self.turns = Dispatcher(slice_clock())
@@ -63,6 +72,8 @@ class Client:
         self.closed = ""
         """Why nothing more can be sent; empty while it can."""
         self._connect = connect
+        self._said_from = said_from
+        """The first attempt of which it is said that it was in vain."""
         self._nursery = nursery
         self._carrier: Carrier | None = None
         self._chances = chances(None)
@@ -116,12 +127,19 @@ class Client:
         options = LinkOptions(source=source, trace=self.trace)
         return RemoteRef(self, topic=topic, options=options, sender=sender)
 
-    def stream(self, stream: str, *, source: int = 0, sender: str = OUTSIDE) -> RemoteRef[Any]:
+    def stream(self, stream: str, *, source: int = 0, sender: str = OUTSIDE, inside: bool = False) -> RemoteRef[Any]:
         """A reference to a stream of the relay's journal. What is sent there is handled once it is on the relay's disk.
 
         It then outlives this process, and the relay, and reaches each subscriber when that comes; see `attach`.
+
+        Args:
+            stream: its name.
+            source: as for `ref`.
+            sender: as for `ref`.
+            inside: whether the switchboard is in this process, as that of an inlet is, and writes the stream elsewhere.
         """
-        return self.ref(STREAM + stream, source=source, sender=sender)
+        options = LinkOptions(source=source, trace=self.trace, inside=inside)
+        return RemoteRef(self, receivers=(STREAM + stream,), options=options, sender=sender)
 
     def attach(
         self,
@@ -183,6 +201,10 @@ class Client:
         """Hand over what has come since, and everything from now on."""
         self._delivery.resume()
 
+    def hold(self, name: str) -> None:
+        """Hand nothing more to this receiver, which is about to stop. What comes for it stays with its senders, for its successor."""
+        self._delivery.hold(name)
+
     @property
     def busy(self) -> bool:
         """Whether something is being handed over that is to wait; it is not for long."""
@@ -219,9 +241,7 @@ class Client:
         """
         await trio.lowlevel.checkpoint()
         while any(
-            link.outstanding
-            and link.denied is None
-            and (not receivers or not link.members.keys().isdisjoint(receivers))
+            link.unsettled and (not receivers or not link.members.keys().isdisjoint(receivers))
             for link in self.session.outgoing.values()
         ):
             await self._changed.park()
@@ -286,8 +306,8 @@ class Client:
                 if (refusal := carriers.distrust(error)) is not None:
                     self._give_up(refusal)
                 attempt += 1
-                if attempt in {1, 10} or attempt % 100 == 0:
-                    _log.warning("%s: no relay (attempt %d): %s", self.session.name, attempt, error)
+                if attempt in {self._said_from, 10} or attempt % 100 == 0:
+                    _log.warning("%s: no %s (attempt %d): %s", self.session.name, self.there, attempt, error)
             else:
                 welcomed = await self._converse(carrier)
                 if self._leaving:
@@ -323,7 +343,7 @@ class Client:
         if isinstance(error, RelayRefused) and error.reason in LASTING:
             self._give_up(error)
         if not self._leaving:
-            _log.warning("%s: the connection to the relay is lost: %s", session.name, error)
+            _log.warning("%s: the connection to the %s is lost: %s", session.name, self.there, error)
         return session.connections > before and not isinstance(error, RelayRefused)
 
     def _give_up(self, refusal: RelayRefused) -> NoReturn:
@@ -347,7 +367,7 @@ class Client:
 
     def end(self) -> None:
         """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""
-        self.closed = f"client {self.session.name!r} has left the relay"
+        self.closed = f"client {self.session.name!r} has left the {self.there}"
         for link in tuple(self.session.outgoing.values()):
             link.end(self.closed)
         self._changed.unpark_all()
@@ -368,7 +388,7 @@ class Client:
                 self._changed.unpark_all()
             if turns.spent(1):
                 await turns.give_way()
-        raise RelayError("the relay has closed it")
+        raise RelayError("it was closed there")
 
     async def _watch(self) -> None:
         while True:  # noqa: ASYNC110 - it waits for time to pass, not for a condition
@@ -407,6 +427,7 @@ class Client:
             carrier.close()  # whoever reads will notice
             return
         self._written_at = perf_counter_ns()
+        self.session.written()
         if done < len(data):
             self._rest = data[done:]
             self._flush_due = True
@@ -436,7 +457,7 @@ class Client:
 
 @asynccontextmanager
 async def open_client(
-    address: Address | str,
+    address: Address | str | None = None,
     *,
     name: str,
     token: str = "",
@@ -449,30 +470,29 @@ async def open_client(
     """A client of a relay for the length of a block. It need not be there yet: the client comes until it is.
 
     Args:
-        address: ``unix:PATH`` or ``tcp:HOST:PORT``.
+        address: ``unix:PATH`` or ``tcp:HOST:PORT``; may be left out with ``connect``.
         name: the process's, for people.
         token: what the relay asks for, if it does.
         tls: for TCP.
         heartbeat_s: say something at least this often.
         trace: let messages carry the trace that they are sent in; see `spore.message.traced`.
-        connect: makes a connection in place of ``address``; for tests.
+        connect: makes a connection in place of ``address``; see `spore.relay.nats`.
         session: in place of a new one; for tests.
 
     Cancellation: entering is no checkpoint; leaving is one. What was not acknowledged by then is given up: `Client.drain`
     first.
 
     Raises:
+        UsageError: if it is not said where to connect.
         ExceptionGroup: on leaving, with `RelayRefused` if the relay will never have this client.
     """
-    where = Address.parse(address) if isinstance(address, str) else address
-
-    async def connect_there() -> Carrier:
-        return await carriers.connect(where, tls)
-
+    if connect is None:
+        if address is None:
+            raise UsageError("a client needs the address of a relay, or another way to connect")
+        where = Address.parse(address) if isinstance(address, str) else address
+        connect = partial(carriers.connect, where, tls)
     async with trio.open_nursery() as nursery:
-        client = Client(
-            session or Session(name, token=token, heartbeat_s=heartbeat_s), connect or connect_there, nursery, trace
-        )
+        client = Client(session or Session(name, token=token, heartbeat_s=heartbeat_s), connect, nursery, trace)
         nursery.start_soon(client.run, name=f"relay client {name}")
         try:
             yield client

@@ -69,6 +69,8 @@ class Delivery:
         self._pumps: dict[Incoming, trio.CancelScope] = {}
         self._inside: frozenset[str] | None = None
         """The only senders whose messages are handed over; None: all."""
+        self._held: set[str] = set()
+        """Receivers to whom nothing more is handed over."""
         session.on_announced = self.announced
         session.on_closed = self.closed
         session.leads_to = self._leads_to
@@ -83,6 +85,14 @@ class Delivery:
     def pause(self, inside: frozenset[str]) -> None:
         """Hand over only what comes from these senders, and have nobody refused meanwhile."""
         self._inside = inside
+        self._stop_pumps()
+
+    def hold(self, name: str) -> None:
+        """Hand over nothing more to a receiver."""
+        self._held.add(name)
+        self._stop_pumps()
+
+    def _stop_pumps(self) -> None:
         for link, pump in self._pumps.items():
             if self._waits(link):
                 pump.cancel()
@@ -105,7 +115,7 @@ class Delivery:
         return any(self._waits(link) for link in self._pumps)
 
     def _waits(self, link: Incoming) -> bool:
-        return self._inside is not None and link.sender not in self._inside
+        return link.receiver in self._held or (self._inside is not None and link.sender not in self._inside)
 
     def announced(self, link: Incoming) -> None:
         """A link was opened to this client, or opened again."""

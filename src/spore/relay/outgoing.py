@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from itertools import islice
+from itertools import chain, islice
 from time import time_ns
 from typing import Any
 from zlib import crc32
@@ -23,12 +23,25 @@ import attrs
 from spore.codec import HEADER_SIZE, Flags, Frame, encode, encode_frame
 from spore.codec.header import SUMMED_SIZE
 from spore.errors import ActorError, ActorStopped, AskFailed, EncodeError, LinkDenied
-from spore.message import current_trace, message_type
+from spore.message import Domain, current_trace, message_type
 from spore.nursery_bundle.envelope import Receipt
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import Outlet
-from spore.relay.control import IN_LINK, KEPT_ANSWERS, Accept, Ask, Begin, Open, Policy, Position, Reason, Reply
+from spore.relay.control import (
+    FIRST_ACCOMPANYING,
+    FIRST_IN_LINK,
+    IN_LINK,
+    KEPT_ANSWERS,
+    Accept,
+    Ask,
+    Begin,
+    Open,
+    Policy,
+    Position,
+    Reason,
+    Reply,
+)
 from spore.relay.waiting import Waiting, WaitingRoom
 
 __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoing", "renumbered"]
@@ -36,7 +49,7 @@ __all__ = ["DEFAULT_CAPACITY", "WINDOW_BYTES", "LinkOptions", "Member", "Outgoin
 DEFAULT_CAPACITY = 1_000
 _SOMEBODY = -1
 """The incarnation of a receiver of whom it is only known that there was one."""
-_FLAGS_AT = 7
+_DOMAIN_AT, _FLAGS_AT = 4, 7
 WINDOW_BYTES = 4 * 1024 * 1024
 """At most so many bytes of a link are under way, but always one frame."""
 
@@ -56,6 +69,8 @@ class LinkOptions:
     oneself; and its window does not bound what is kept."""
     trace: bool = False
     """Whether messages carry the trace that they are sent in; see `spore.message.traced`."""
+    inside: bool = False
+    """Whether what is written stays in this process until it is acknowledged, and would die with it."""
 
 
 @attrs.define(eq=False)
@@ -177,6 +192,19 @@ class Outgoing:
         return len(self._kept) + len(self.waiting)
 
     @property
+    def owed(self) -> int:
+        """The same without what only says how far this end has come, and which nobody misses."""
+        frames = chain(self._kept, (each.frame for each in self.waiting))
+        return sum(not _is_in_link(frame) for frame in frames)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is still to be handled. Where nobody is there, how far this end has come is not."""
+        if self.denied is not None or not self.outstanding:
+            return False
+        return self._active > 0 or self.owed > 0
+
+    @property
     def unwritten(self) -> bool:
         """Whether there is something that has never gone out, and would be lost with this process.
 
@@ -184,7 +212,8 @@ class Outgoing:
         """
         if self.denied is not None or self.options.feedback or self._unbounded:
             return False
-        return self._written < self._last or len(self.waiting) > 0
+        gone = self._base if self.options.inside else self._written
+        return gone < self._last or len(self.waiting) > 0
 
     @property
     def lossless(self) -> bool:
@@ -530,6 +559,10 @@ def renumbered(frame: bytes, sequence: int, flags: int | None = None) -> bytes:
     head[8:16] = sequence.to_bytes(8, "little")
     payload = frame[HEADER_SIZE:]
     return b"".join((head, crc32(payload, crc32(head)).to_bytes(4, "little"), payload))
+
+
+def _is_in_link(frame: bytes) -> bool:
+    return frame[_DOMAIN_AT] == Domain.SYSTEM and FIRST_IN_LINK <= frame[HEADER_SIZE] < FIRST_ACCOMPANYING
 
 
 def _nothing() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import time_ns
 from typing import Any
 
@@ -101,6 +101,9 @@ class Session:
         max_frame_size: the largest frame to accept, in bytes.
         clock: for the headers' timestamps, in nanoseconds since the epoch.
     """
+
+    fellows: Sequence[Session] = ()
+    """All sessions of a process that has several: what comes over one may lead to what goes out over another."""
 
     def __init__(
         self,
@@ -287,7 +290,8 @@ class Session:
         """Acknowledge what was handled, of each link once all that it may have led to is on its way: else that would die with
         this process, and nobody would send again what it came from."""
         self._gather()
-        unwritten = [link for link in self.outgoing.values() if link.unwritten]
+        sessions = self.fellows or (self,)
+        unwritten = [link for session in sessions for link in session.outgoing.values() if link.unwritten]
         held: dict[Incoming, None] = {}
         for link in self._to_ack:
             if unwritten and any(self.leads_to(link, outgoing) for outgoing in unwritten):
@@ -295,6 +299,12 @@ class Session:
             elif link.ack_due and self.ready and self._announced.get(link.channel) is link:
                 self._out.append(control_frame(link.ack()))
         self._to_ack, self._acks_held = held, frozenset(held)
+
+    def written(self) -> None:
+        """Something has gone out, for which another session of this process may have held back an acknowledgement."""
+        for fellow in self.fellows:
+            if fellow._acks_held:
+                fellow.on_send()
 
     @property
     def ack_waits(self) -> bool:
@@ -545,6 +555,8 @@ class Session:
         link = self.outgoing.get(ack.channel)
         if link is not None:
             link.acked(ack.member, ack.handled)
+            if link.options.inside:
+                self.written()
 
     def _resend(self, resend: Resend) -> None:
         link = self.outgoing.get(resend.channel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -10,7 +10,7 @@ from spore.nursery_bundle.policy import Loss
 from spore.relay.incoming import Incoming, IncomingCounts
 from spore.relay.outgoing import Outgoing
 
-__all__ = ["ClientStatistics", "IncomingStatistics", "OutgoingStatistics", "of_incoming", "of_outgoing"]
+__all__ = ["ClientStatistics", "IncomingStatistics", "OutgoingStatistics", "joined", "of_incoming", "of_outgoing"]
 
 
 @attrs.frozen
@@ -90,6 +90,26 @@ class ClientStatistics:
     gaps: int
 
 
+def joined(name: str, clients: Iterable[ClientStatistics]) -> ClientStatistics | None:
+    """The clients of one process as one; None where it has none."""
+    every = tuple(clients)
+    if len(every) < 2:
+        return every[0] if every else None
+    return ClientStatistics(
+        name=name,
+        connected=all(each.connected for each in every),
+        reconnects=sum(each.reconnects for each in every),
+        damaged=sum(each.damaged for each in every),
+        denied=tuple(denial for each in every for denial in each.denied),
+        outgoing=tuple(link for each in every for link in each.outgoing),
+        incoming=tuple(link for each in every for link in each.incoming),
+        received=sum(each.received for each in every),
+        redelivered=sum(each.redelivered for each in every),
+        duplicates=sum(each.duplicates for each in every),
+        gaps=sum(each.gaps for each in every),
+    )
+
+
 def of_outgoing(link: Outgoing) -> OutgoingStatistics:
     """The sender's view of a link."""
     counts = link.counts
@@ -99,7 +119,7 @@ def of_outgoing(link: Outgoing) -> OutgoingStatistics:
         receiver=link.name,
         high=link.high,
         sent=counts.sent,
-        outstanding=link.outstanding,
+        outstanding=link.owed,
         window=link.window,
         frames=counts.frames,
         bytes=counts.bytes,

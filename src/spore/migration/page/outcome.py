@@ -1,8 +1,10 @@
-"""What came out of both modes: counts and digests, and where they part, the first difference field by field."""
+"""What came out of each mode: counts and digests, and where they part, the first difference field by field."""
 
 from __future__ import annotations
 
-from spore.migration.compare import BUNDLED, RELAYED, Comparison
+from collections.abc import Mapping, Sequence
+
+from spore.migration.compare import BUNDLED, JUDGED, RELAYED, Comparison
 from spore.migration.divergence import Divergence, parts
 from spore.migration.page.charts import columns
 from spore.migration.page.markup import Markup, joined, tag
@@ -11,13 +13,12 @@ from spore.migration.verdict import Verdict
 
 __all__ = ["difference", "outcome"]
 
-MODES = (RELAYED, BUNDLED)
-
 
 def outcome(comparison: Comparison, verdict: Verdict) -> Markup:
     """What came out of a run for throughput, and what was lost and encoded on the way."""
-    first = {mode: comparison.repeats[0].full[mode].result for mode in MODES}
-    modes = {mode: verdict.modes[mode] for mode in MODES}
+    names = (*(mode for mode in comparison.modes if mode not in JUDGED), RELAYED, BUNDLED)
+    first = {mode: comparison.repeats[0].full[mode].result for mode in names}
+    modes = {mode: verdict.modes[mode] for mode in names}
     rows = [
         ("processes", [each.processes for each in first.values()]),
         ("events in", [each.messages for each in first.values()]),
@@ -31,15 +32,16 @@ def outcome(comparison: Comparison, verdict: Verdict) -> Markup:
         found = [each.sustained_rate for each in modes.values()]
         rows.append(("highest rate that was sustained, events a second", [each or 0 for each in found]))
     digests = {mode: tag("code", each, class_="digest") for mode, each in verdict.digest.items()}
-    if verdict.digest[BUNDLED] == verdict.digest[RELAYED]:
-        said = joined(["SHA-256 of all signals, orders and reports, in both modes: ", digests[BUNDLED]])
+    if len(set(verdict.digest.values())) == 1:
+        every = "both modes" if len(names) == len(JUDGED) else f"all {len(names)} modes"
+        said = joined([f"SHA-256 of all signals, orders and reports, in {every}: ", digests[BUNDLED]])
     else:
-        said = joined(["SHA-256 of all signals, orders and reports: ", *_both(digests)])
+        said = joined(["SHA-256 of all signals, orders and reports: ", *_each(names, digests)])
     return joined(
         [
             columns(
                 "What went in and came out, of the first run for throughput",
-                ("what", *MODES),
+                ("what", *names),
                 [(name, *(exactly(each, f"{each:,}") for each in values)) for name, values in rows],
             ),
             tag("p", said),
@@ -47,8 +49,9 @@ def outcome(comparison: Comparison, verdict: Verdict) -> Markup:
     )
 
 
-def _both(digests: dict[str, Markup]) -> list[str]:
-    return [RELAYED, " ", digests[RELAYED], ", ", BUNDLED, " ", digests[BUNDLED]]
+def _each(names: Sequence[str], digests: Mapping[str, Markup]) -> list[str]:
+    pieces = [piece for mode in names for piece in (", ", mode, " ", digests[mode])]
+    return pieces[1:]
 
 
 def difference(found: Divergence) -> Markup:

@@ -1,0 +1,338 @@
+"""The reader: what a stream holds, on its way to one receiver in this process, in the order of each sender, each message once.
+
+It reads by sequence: a consumer of its own, which the server may forget, gives what lies behind the last that has come; how far
+the receiver is it notes itself. Duplicates and batches that came behind their successors are told by the numbers that
+their senders gave. What was asked for at once bounds what can be in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError
+
+from spore.codec import HEADER_SIZE, Flags
+from spore.relay.bell import Bell
+from spore.relay.nats_connection import NatsConnection
+from spore.relay.nats_store import Mark, Store
+from spore.relay.nats_writer import ORIGIN
+from spore.relay.outgoing import LinkOptions, Outgoing, renumbered
+from spore.relay.session import Session
+from spore.relay.streams import WINDOW, Giver, Origin
+
+if TYPE_CHECKING:
+    from spore.relay.nats import Nats
+
+__all__ = ["Reader"]
+
+_log = logging.getLogger("spore.relay")
+
+REQUEST = 256
+"""Messages of NATS that are asked for at once."""
+READ_BYTES = 1024 * 1024
+"""More is asked for only when less than this waits for the receiver."""
+BEAT_S = 2.0
+SILENT_S = 3 * BEAT_S
+FORGOTTEN_S = 30.0
+"""A consumer that nobody asks is forgotten by the server."""
+NOTE_EVERY_S = 0.2
+"""How far the receiver is is noted so often. It knows better itself while it lives."""
+TRIM_EVERY_S = 2.0
+RETRY_S = 0.5
+MARKED_LINKS = 1_000
+_FLAGS_AT = 7
+
+
+@attrs.define(eq=False)
+class _Way:
+    """The receiver's way through what one sender has sent."""
+
+    giver: Giver
+    link: Outgoing
+    last: int
+    """The last number that was taken from the stream, with all before it."""
+    ready: deque[bytes] = attrs.field(factory=deque)
+    early: dict[int, bytes] = attrs.field(factory=dict)
+    """What came before its predecessor."""
+
+
+class Reader:
+    """One receiver's reading of one stream.
+
+    Args:
+        nats: the way to the servers.
+        store: the streams.
+        stream: its name.
+        receiver: the receiver's.
+        join: connects a session with the switchboard.
+    """
+
+    def __init__(self, nats: Nats, store: Store, stream: str, receiver: str, join: Callable[[Session], None]) -> None:
+        self._nats = nats
+        self._store = store
+        self._stream = stream
+        self._receiver = receiver
+        self._join = join
+        self._bell, self._moved = Bell(), Bell()
+        self._mark: Mark | None = None
+        """As it was last noted."""
+        self._known: OrderedDict[str, int] = OrderedDict()
+        """By origin, how far the receiver was when this process began, and is."""
+        self._given = 0
+        """The last sequence of the stream that has come."""
+        self._redelivered_upto = 0
+        """What is there up to this sequence a predecessor may have handled."""
+        self._begins_anew = False
+        """Whether what this receiver has never seen may be gone already."""
+        self._arrived: deque[tuple[int, bytes, bytes]] = deque()
+        self._waiting_bytes = 0
+        self._asked = 0
+        """How many messages of the last request are still to come."""
+        self._next_delivery = 1
+        self._gone = False
+        """Whether the consumer has to be made anew."""
+        self._givers: dict[str, Giver] = {}
+        self._ways: dict[str, _Way] = {}
+        self._spans: deque[tuple[int, str, int]] = deque()
+        """What has come and is not handled yet: sequence in the stream, origin, and last number in the link."""
+
+    async def run(self) -> None:
+        """Read, until cancelled.
+
+        Cancellation: always a checkpoint; how far the receiver is is noted once more, if that is possible at once.
+        """
+        said = False
+        while True:
+            connection = await self._nats.connection()
+            connection.on_lost.add(self._bell.ring)
+            try:
+                await self._begin(connection)
+                said = False
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._note_often, connection)
+                    while not connection.lost.is_set():
+                        await self._read_over(connection)
+                    nursery.cancel_scope.cancel()
+            except* APIError as group:
+                if not said:
+                    _log.error("%s: stream %s cannot be read: %s", self._receiver, self._stream, group.exceptions[0])
+                said = True
+            except* trio.BrokenResourceError:
+                pass
+            finally:
+                connection.on_lost.discard(self._bell.ring)
+                with trio.move_on_after(1, shield=True):
+                    await self._note(connection)
+            await trio.sleep(RETRY_S)
+
+    async def leave(self, connection: NatsConnection) -> None:
+        """There will be no such receiver any more.
+
+        Cancellation: always a checkpoint.
+        """
+        for way in self._ways.values():
+            way.giver.close(way.link)
+        await self._store.forget(connection, self._stream, self._receiver)
+
+    # From the stream
+
+    async def _begin(self, connection: NatsConnection) -> None:
+        """Find out where to go on."""
+        state = await self._store.ensure(connection, self._stream)
+        if self._mark is None:
+            mark = await self._store.mark(connection, self._stream, self._receiver)
+            if mark is None:
+                self._begins_anew = state.first_seq > 1
+                mark = Mark(max(0, state.first_seq - 1))
+                await self._store.set_mark(connection, self._stream, self._receiver, mark)
+            else:
+                self._redelivered_upto = state.last_seq
+            self._mark, self._given = mark, mark.floor
+            self._known.update(mark.links)
+        if state.last_seq < self._given:
+            _log.error("%s: stream %s was deleted, and what it held", self._receiver, self._stream)
+            self._given, self._mark = 0, attrs.evolve(self._mark, floor=0)
+            self._spans.clear()
+        elif state.first_seq > self._given + 1:
+            gone = state.first_seq - self._given - 1
+            _log.error("%s: %d batches of stream %s are gone before they were read", self._receiver, gone, self._stream)
+            self._begins_anew = True
+
+    async def _read_over(self, connection: NatsConnection) -> None:
+        """Read with one consumer until it is gone."""
+        name, inbox = self._store.name_of(self._stream), self._nats.inbox()
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=self._given + 1,
+            inactive_threshold=FORGOTTEN_S,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        self._asked, self._next_delivery, self._gone = 0, 1, False
+        made = await connection.ask(lambda jetstream: jetstream.add_consumer(name, config))
+        subscription = await connection.subscribe(inbox, self._came)
+        request = json.dumps({
+            "batch": REQUEST,
+            "max_bytes": max(READ_BYTES, 2 * connection.max_payload),
+            "expires": round(FORGOTTEN_S / 2 * 1e9),
+            "idle_heartbeat": round(BEAT_S * 1e9),
+        }).encode()  # fmt: skip
+        try:
+            while not self._gone and not connection.lost.is_set():
+                await self._place(connection)
+                self._feed()
+                if not self._asked and self._waiting_bytes < READ_BYTES:
+                    self._asked = REQUEST
+                    connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.{name}.{made.name}", request, inbox)
+                with trio.move_on_after(SILENT_S) as patience:
+                    await self._bell.heard()
+                if patience.cancelled_caught and self._asked:
+                    return
+        finally:
+            connection.unsubscribe(subscription)
+
+    def _came(self, data: bytes, reply: bytes, _: bytes, headers: bytes) -> None:
+        """A message of the stream has come, or the server says something of the request."""
+        self._bell.ring()
+        status = headers[9:12]
+        if status.isdigit():
+            if status == b"100":
+                return
+            self._asked = 0
+            # A request that has ended is no trouble; a consumer that has is.
+            self._gone = status not in {b"404", b"408"} and b"exceeds maxbytes" not in headers.lower()
+            return
+        words = reply.split(b".")  # Source: ADR-15; the longer form has the domain and the account before the stream
+        sequence, delivery = (words[5], words[6]) if len(words) == 9 else (words[7], words[8])
+        if int(delivery) != self._next_delivery:
+            self._gone = True
+            return
+        self._next_delivery += 1
+        self._asked -= 1
+        self._given = int(sequence)
+        begin = headers.find(ORIGIN) + len(ORIGIN)
+        self._arrived.append((self._given, headers[begin : headers.index(b"\r\n", begin)], data))
+        self._waiting_bytes += len(data)
+
+    # To the receiver
+
+    async def _place(self, connection: NatsConnection) -> None:
+        """Sort what has come by its senders."""
+        while self._arrived:
+            sequence, described, data = self._arrived[0]
+            origin = Origin(*json.loads(described))
+            key = sha256(origin.key().encode()).hexdigest()[:16]
+            way = self._ways.get(key)
+            if way is None:
+                first = int.from_bytes(data[8:16], "little")
+                way = self._ways[key] = await self._lead(connection, key, origin, first)
+            self._arrived.popleft()
+            self._spans.append((sequence, key, self._sort(way, sequence, data)))
+
+    def _sort(self, way: _Way, at: int, data: bytes) -> int:
+        """Have the frames of a batch wait, each once and in order; return the number of the last."""
+        begin = number = 0
+        again = at <= self._redelivered_upto
+        while begin < len(data):
+            end = begin + HEADER_SIZE + int.from_bytes(data[begin + 24 : begin + 28], "little")
+            frame = data[begin:end]
+            number = int.from_bytes(frame[8:16], "little")
+            if again:
+                frame = renumbered(frame, number, flags=frame[_FLAGS_AT] | Flags.REDELIVERED)
+            if number > way.last and number not in way.early:
+                way.early[number] = frame
+            else:
+                self._waiting_bytes -= len(frame)
+            begin = end
+        while way.last + 1 in way.early:
+            way.last += 1
+            way.ready.append(way.early.pop(way.last))
+        if len(way.early) > WINDOW:  # more than a sender can have under way: what is missing will not come
+            _log.error(
+                "%s: message %d of %s is not in stream %s", self._receiver, way.last + 1, way.link.sender, self._stream
+            )
+            way.last = min(way.early) - 1
+        return number
+
+    def _feed(self) -> None:
+        """Give the receiver what it has room for."""
+        for way in self._ways.values():
+            while way.ready and way.link.hungry:
+                frame = way.ready.popleft()
+                self._waiting_bytes -= len(frame)
+                way.link.queue_frame(frame)
+            if way.link.denied is not None and way.ready:
+                self._waiting_bytes -= sum(map(len, way.ready))  # nobody takes it now; it stays in the stream
+                way.ready.clear()
+
+    async def _lead(self, connection: NatsConnection, key: str, origin: Origin, first: int) -> _Way:
+        giver = self._givers.get(origin.digest)
+        if giver is None:
+            schema = await self._store.schema(connection, origin.digest)
+            giver = self._givers[origin.digest] = Giver(self._nats.client_number(), schema)
+            self._join(giver)
+        link = giver.open(
+            sender=origin.sender,
+            port=origin.port,
+            high=origin.high,
+            receivers=(self._receiver,),
+            options=LinkOptions(capacity=WINDOW),
+        )
+        acked = self._known.get(key)
+        if acked is None:  # it begins with 1, unless that was gone before this receiver came
+            acked = first - 1 if self._begins_anew or first > WINDOW else 0
+        link.resume(acked, acked, known=False)
+        way = _Way(giver, link, acked)
+        link.on_change = partial(self._changed, way)
+        return way
+
+    def _changed(self, way: _Way) -> None:
+        if way.link.to_send:
+            way.giver.queued(way.link)
+        self._moved.ring()
+        self._bell.ring()
+
+    # How far it is
+
+    async def _note_often(self, connection: NatsConnection) -> None:
+        trimmed_at = trio.current_time()
+        while True:
+            await self._moved.heard()
+            noted = await self._note(connection)
+            if noted and trio.current_time() - trimmed_at > TRIM_EVERY_S:
+                await self._store.trim(connection, self._stream)
+                trimmed_at = trio.current_time()
+            await trio.sleep(NOTE_EVERY_S)
+
+    async def _note(self, connection: NatsConnection) -> bool:
+        """Note how far the receiver is; return whether that was news."""
+        if self._mark is None or connection.lost.is_set():
+            return False
+        floor = self._mark.floor
+        while self._spans and self._handled(self._spans[0][1]) >= self._spans[0][2]:
+            floor = self._spans.popleft()[0]
+        for key in self._ways:
+            if (handled := self._handled(key)) > self._known.get(key, -1):
+                self._known[key] = handled
+                self._known.move_to_end(key)
+        while len(self._known) > MARKED_LINKS:
+            self._known.popitem(last=False)
+        mark = Mark(floor, dict(self._known))
+        if mark == self._mark:
+            return False
+        await self._store.set_mark(connection, self._stream, self._receiver, mark)
+        self._mark = mark
+        return True
+
+    def _handled(self, key: str) -> int:
+        return self._ways[key].link.acked_by_all

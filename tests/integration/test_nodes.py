@@ -1,0 +1,290 @@
+"""Two nodes on one machine, through a real server: what is sent on one is handled on the other, whoever ends, dies or comes again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from tests.controlled import short_folder
+from tests.integration.test_system import expected, ticks
+from tests.nats_servers import NEEDS_SERVER, NatsServer, nats_server
+
+import spore
+from spore.errors import NatsRefused, UsageError, first_cause
+
+__all__ = ["nats_server"]
+
+pytestmark = NEEDS_SERVER
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 30
+NODES = """
+modules = ["tests.pipeline_feed"]
+nodes.alpha = {{ carrier = "{address}" }}
+nodes.beta = {{ carrier = "{address}" }}
+"""
+FED = """
+[[bundles]]
+name = "far"
+node = "beta"
+mode = "{mode}"
+drain_timeout_s = {drain_s}
+actors.writer = {{ type = "tests.pipeline_feed:Syncs", config = {{ path = "{out}" }}, capacity = 100, durable = {durable} }}
+
+[[feeds]]
+source = "{source}"
+rate = {rate}
+node = "alpha"
+to = "writer"
+"""
+THERE_AND_BACK = """
+[[bundles]]
+name = "near"
+node = "alpha"
+mode = "shared_memory"
+actors.source = {{ type = "tests.pipeline_actors:Source", wire = {{ out = "detector" }} }}
+actors.writer = {{ type = "tests.pipeline_actors:Writer", config = {{ path = "{out}" }} }}
+
+[[bundles]]
+name = "far"
+node = "beta"
+mode = "shared_memory"
+
+[bundles.actors.detector]
+type = "tests.pipeline_actors:Detector"
+config = {{ every = 3, who = "d" }}
+wire = {{ signals = "writer", recorder = [] }}
+"""
+
+
+class Nodes:
+    """``spore run`` of two nodes of one file."""
+
+    def __init__(self, folder: Path, server: NatsServer, **options: object) -> None:
+        self.out = folder / "out"
+        self.config = folder / "system.toml"
+        options = {"mode": "relay", "source": "count:300", "rate": 400, "drain_s": 10, "durable": "false", **options}
+        self.config.write_text((NODES + FED).format(address=server.address, out=self.out, **options))
+        path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
+        self._environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(folder)}
+        self._running: list[subprocess.Popen[str]] = []
+
+    def start(self, node: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "spore", "run", str(self.config), "--node", node]
+        running = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._environment, cwd=ROOT
+        )
+        self._running.append(running)
+        return running
+
+    def numbers(self) -> list[int]:
+        return [int(line) for line in self.out.read_text().splitlines()] if self.out.exists() else []
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many were handled."""
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self.numbers()) < count:
+            assert time.monotonic() < deadline, self.numbers()
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        for running in self._running:
+            running.kill()
+            if not running.stdout.closed:
+                running.communicate()
+
+
+@contextmanager
+def nodes(server: NatsServer, **options: object) -> Iterator[Nodes]:
+    with short_folder() as folder:
+        running = Nodes(folder, server, **options)
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+def until_said(running: subprocess.Popen[str], line: str) -> None:
+    """Wait until a node says something."""
+    assert any(said == f"{line}\n" for said in running.stdout)
+
+
+def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code of a node that ends by itself, and what it has said."""
+    said, _ = running.communicate(timeout=PATIENCE_S)
+    assert "Traceback" not in said
+    return running.returncode, said
+
+
+def test_a_node_that_ends_and_comes_again_loses_and_repeats_nothing(nats_server: NatsServer) -> None:
+    """Its senders keep meanwhile what it has not handled, and the feed's node ends once it has all of it."""
+    with nodes(nats_server) as system:
+        alpha, beta = system.start("alpha"), system.start("beta")
+        system.wait_for(50)
+        beta.send_signal(signal.SIGTERM)
+        assert ended(beta)[0] == 0
+        before = len(system.numbers())
+        assert before < 300
+        beta = system.start("beta")
+        code, said = ended(alpha)
+        assert code == 0
+        assert "node 'beta': is there" in said
+        assert "not acknowledged" not in said
+        assert system.numbers() == list(range(300))
+        beta.send_signal(signal.SIGINT)
+        assert ended(beta)[0] == 130
+
+
+def test_a_node_that_is_killed_and_comes_again_gets_what_it_had_not_handled(nats_server: NatsServer) -> None:
+    """What it had handled and not acknowledged it gets once more, and nothing else."""
+    with nodes(nats_server) as system:
+        alpha, beta = system.start("alpha"), system.start("beta")
+        system.wait_for(50)
+        beta.kill()
+        beta.communicate()
+        system.start("beta")
+        assert ended(alpha)[0] == 0
+        numbers = system.numbers()
+        assert sorted(set(numbers)) == list(range(300))
+        again = next((at for at, number in enumerate(numbers) if number < at), len(numbers))
+        assert numbers[:again] == list(range(again))
+        assert numbers[again:] == list(range(numbers[again] if again < len(numbers) else 300, 300))
+
+
+def test_a_node_that_ends_alone_says_what_nobody_has_acknowledged(nats_server: NatsServer) -> None:
+    """It waits for that as long as its bundles may take to drain."""
+    with nodes(nats_server, drain_s=0.3, source="count:300…") as system:
+        alpha, beta = system.start("alpha"), system.start("beta")
+        system.wait_for(20)
+        beta.kill()
+        beta.communicate()
+        alpha.send_signal(signal.SIGTERM)
+        code, said = ended(alpha)
+        assert code == 0
+        assert "feeds[0] → writer: " in said
+        assert "messages that were not acknowledged end with this node" in said
+
+
+def test_a_node_that_waits_for_another_ends_when_it_is_told_to(nats_server: NatsServer) -> None:
+    """And has read nothing of its feed."""
+    with nodes(nats_server) as system:
+        alpha = system.start("alpha")
+        until_said(alpha, "node 'beta': is not there yet")
+        alpha.send_signal(signal.SIGTERM)
+        code, said = ended(alpha)
+        assert (code, said.splitlines()[-2:]) == (0, ["ends before everything was there", "ended"])
+
+
+def test_one_node_runs_once(nats_server: NatsServer) -> None:
+    """A second one of that name, from another copy of the file, is refused."""
+    with nodes(nats_server) as system, nodes(nats_server) as copy:
+        beta = system.start("beta")
+        until_said(beta, "node 'alpha': is not there yet")
+        code, said = ended(copy.start("beta"))
+        assert code == 2
+        assert "another process listens at inlet" in said
+        assert beta.poll() is None
+
+
+def test_what_is_durable_reaches_a_node_that_comes_later(tmp_path: Path) -> None:
+    """When its sender has ended long ago; in order, and each once, however often the receiver begins anew."""
+    (tmp_path / "server").mkdir()
+    server = NatsServer(tmp_path / "server", jetstream={"store_dir": str(tmp_path / "server")})
+    server.start()
+    try:
+        with nodes(server, durable="true", rate=10_000) as system:
+            code, said = ended(system.start("alpha"))
+            assert (code, "acknowledged" in said) == (0, False)
+            for count in (1, 300):
+                beta = system.start("beta")
+                system.wait_for(count)
+                beta.send_signal(signal.SIGTERM)
+                assert ended(beta)[0] == 0
+            assert system.numbers() == list(range(300))
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("mode", ["shared_memory", "distributed"])
+def test_what_goes_there_and_back_is_handled_before_a_node_ends(
+    nats_server: NatsServer, tmp_path: Path, mode: str
+) -> None:
+    """The answers of the other node, too; and both know when nothing is under way."""
+    path = tmp_path / "system.toml"
+    text = (NODES + THERE_AND_BACK).format(address=nats_server.address, out=tmp_path / "out")
+    path.write_text(text.replace('"shared_memory"', f'"{mode}"'))
+    there = trio.Event()
+
+    async def beta(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        async with spore.open_system(path, node="beta") as system:
+            await system.ref("source").send(ticks(1)[0])
+            await system.wait_idle()
+            assert (tmp_path / "out").read_text().splitlines()[1:] == expected(1)
+            there.set()
+            await trio.sleep_forever()
+
+    async def main() -> None:
+        with trio.fail_after(PATIENCE_S):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(beta)
+                async with spore.open_system(path, node="alpha") as system:
+                    await there.wait()
+                    for tick in ticks(299, 1):
+                        await system.ref("source").send(tick)
+                lines = (tmp_path / "out").read_text().splitlines()
+                assert lines[1:-1] == expected(300)
+                nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+async def test_which_node_runs_has_to_be_said(tmp_path: Path) -> None:
+    """Where there are several."""
+    path = tmp_path / "system.toml"
+    path.write_text((NODES + THERE_AND_BACK).format(address="nats://127.0.0.1:1", out=tmp_path))
+    with pytest.raises(UsageError, match="it was not said which one runs here; there is 'alpha', 'beta'"):
+        async with spore.open_system(path):
+            pass
+    with pytest.raises(UsageError, match="there is no node 'gamma'"):
+        async with spore.open_system(path, node="gamma"):
+            pass
+
+
+def test_a_wrong_password_is_told_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything has started."""
+    server = NatsServer(tmp_path, authorization={"user": "u", "password": "right"})
+    server.start()
+    monkeypatch.setenv("SPORE_TEST_PASSWORD", "wrong")
+    path = tmp_path / "system.toml"
+    path.write_text(
+        f"""
+        nodes.alpha = {{ carrier = "{server.address}", user = "u", password = {{ env = "SPORE_TEST_PASSWORD" }} }}
+
+        [[bundles]]
+        name = "core"
+        mode = "distributed"
+        actors.clock = {{ type = "tests.pipeline_actors:Clock" }}
+        """
+    )
+
+    async def main() -> None:
+        async with spore.open_system(path):
+            pass
+
+    try:
+        with pytest.raises(ExceptionGroup) as failed:
+            trio.run(main)
+    finally:
+        server.kill()
+    error = first_cause(failed.value)
+    assert isinstance(error, NatsRefused)
+    assert error.reason == "password"
+    assert "wrong" not in str(error)
