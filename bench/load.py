@@ -21,7 +21,7 @@ import trio
 
 from bench.measure import Case, Expectation, Result, arguments, conclude, progress_line
 from spore.deploy import load_config
-from spore.migration.compare import BUNDLED, MODES, RELAYED
+from spore.migration.compare import BUNDLED, JUDGED, MODES, RELAYED
 from spore.migration.find_max import STEP_SECONDS, find_max
 from spore.migration.load_report import MAX_LATE_NS, MAX_MB_A_MINUTE, MIN_SECONDS_FOR_MEMORY, LoadTest
 from spore.migration.loadtest import loadtest
@@ -62,17 +62,17 @@ async def play(seconds: float, step_seconds: float) -> Figures:
     found: Figures = {}
     config = load_config(PIPELINE)
     with progress_line() as progress:
-        for mode, wanted in MODES.items():
+        for mode in JUDGED:
             progress(f"{mode}: {RATE:,} events a second for {seconds:g} s")
-            test = await loadtest("sample", config=config.in_mode(wanted), mode=mode, rate=RATE, seconds=seconds)
+            test = await loadtest("sample", config=config.in_mode(MODES[mode]), mode=mode, rate=RATE, seconds=seconds)
             found |= steady(test)
-        for mode, wanted in MODES.items():
+        for mode in JUDGED:
 
             def tell(mode: str, tests: Sequence[LoadTest], rate: int) -> None:
                 progress(f"{mode}: {rate:,} events a second, after {len(tests)} tests")
 
             most = await find_max(
-                "sample", config=config.in_mode(wanted), mode=mode, seconds=step_seconds, watch=partial(tell, mode)
+                "sample", config=config.in_mode(MODES[mode]), mode=mode, seconds=step_seconds, watch=partial(tell, mode)
             )
             # None at all counts as one, of which a ratio can be taken.
             found[f"highest rate: {mode}"] = (most.sustained or 1, "events/s")
@@ -101,7 +101,7 @@ def results_of(samples: Mapping[str, tuple[str, Sequence[float]]]) -> dict[str, 
     """All samples of each figure, figure by figure; some have the relayed mode as the baseline."""
     results = {}
     for figure in dict.fromkeys(name.partition(": ")[0] for name in samples):
-        for mode in MODES:
+        for mode in JUDGED:
             name = f"{figure}: {mode}"
             unit, values = samples[name]
             baseline = f"{figure}: {RELAYED}" if mode == BUNDLED and figure in COMPARED else None
@@ -111,7 +111,7 @@ def results_of(samples: Mapping[str, tuple[str, Sequence[float]]]) -> dict[str, 
 
 EXPECTATIONS = [
     expectation
-    for mode in MODES
+    for mode in JUDGED
     for expectation in (
         Expectation(
             f"{mode}: 99 % of the signals and orders within {MAX_LATE_NS / 1e6:g} ms of when their event was due",

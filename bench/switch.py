@@ -22,7 +22,7 @@ import trio
 from bench.measure import Case, Expectation, Result, arguments, conclude, progress_line
 from bench.pipeline import events
 from spore.deploy import Mode, Switched, System, load_config, open_system
-from spore.migration.compare import MODES
+from spore.migration.compare import JUDGED, MODES
 from spore.migration.loop import looped
 from spore.samples import PIPELINE
 
@@ -115,7 +115,7 @@ def figures(switched: Switched, sender: Sender) -> dict[str, float]:
 def results_of(samples: Mapping[str, Sequence[float]]) -> dict[str, Result]:
     """All samples of each figure, and the worst pauses as figures of their own."""
     found = {name: Result(Case(name, unit="ms"), tuple(values)) for name, values in samples.items()}
-    for mode in MODES:
+    for mode in JUDGED:
         name = f"pause, worst: {mode}"
         found[name] = Result(Case(name, unit="ms"), (max(samples[f"pause: {mode}"]),))
     return found

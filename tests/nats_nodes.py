@@ -62,5 +62,5 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait for what becomes true, and nobody tells."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - nobody tells
         await trio.sleep(0.01)

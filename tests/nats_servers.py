@@ -50,6 +50,7 @@ class NatsServer:
         config = self.folder / "nats.conf"
         config.write_text(json.dumps(self.settings))  # which its own format includes
         with (self.folder / "log").open("ab") as log:
+            assert BINARY is not None  # else NEEDS_SERVER has skipped the test
             self._process = subprocess.Popen([*self._within, BINARY, "-c", config], stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
@@ -64,6 +65,7 @@ class NatsServer:
         return (self.folder / "log").read_text()
 
     def signal(self, number: int) -> None:
+        assert self._process is not None
         self._process.send_signal(number)
 
     def kill(self) -> None:

@@ -18,6 +18,7 @@ from spore.cli.check import import_from_here
 from spore.cli.config_argument import DEFAULT_CONFIG
 from spore.deploy import load_config
 from spore.deploy.control_socket import socket_path
+from spore.deploy.nodes import run_label
 from spore.observe.serving import access_of, need
 from spore.observe.source import open_source
 
@@ -32,6 +33,7 @@ def dashboard(
     /,
     *,
     listen: str = "127.0.0.1:0",
+    node: str | None = None,
     open: Annotated[bool | None, Parameter(negative="--no-open")] = None,  # noqa: A002 - the option's name
     token_file: Path | None = None,
     tls_cert: Path | None = None,
@@ -56,6 +58,8 @@ def dashboard(
         The file that `spore run` runs, or the control socket of a run; then there are no buttons.
     listen
         HOST:PORT; port 0 lets the system choose. Off the loopback this needs TLS and a token.
+    node
+        Which node to look at, where the configuration has several: one that this machine runs.
     open
         Open the page in a browser; by default where there is a screen, and somebody at the terminal.
     token_file
@@ -71,10 +75,10 @@ def dashboard(
         need(error, "spore dashboard", "dashboard")
     access = access_of(token_file=token_file, certificate=tls_cert, key=tls_key)
     opens = _has_screen() if open is None else open
-    trio.run(partial(_serve, where, Place.parse(listen), access, opens=opens))
+    trio.run(partial(_serve, where, node, Place.parse(listen), access, opens=opens))
 
 
-async def _serve(where: Path, place: Place, access: Access, *, opens: bool) -> None:
+async def _serve(where: Path, node: str | None, place: Place, access: Access, *, opens: bool) -> None:
     from spore.observe.dashboard import Board, ConfigButtons, open_dashboard  # noqa: PLC0415 - an extra
 
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -87,9 +91,11 @@ async def _serve(where: Path, place: Place, access: Access, *, opens: bool) -> N
                 board = Board(None, name="", hint=hint)
             else:
                 import_from_here()
-                control = socket_path(where, load_config(where).control.socket)
+                loaded = load_config(where)
+                label = run_label(loaded, node)
+                control = socket_path(where, loaded.control.socket, label)
                 source = await stack.enter_async_context(open_source(control, where))
-                hint = f"Start it with: spore run {where}. This page will notice."
+                hint = f"Start it with: spore run {where}{f' --node {label}' if label else ''}. This page will notice."
                 board = Board(source, name=str(where), hint=hint, buttons=ConfigButtons(where, control))
             address = await stack.enter_async_context(open_dashboard(board, place, access=access))
             print(f"dashboard: {address}", flush=True)

@@ -12,6 +12,7 @@ import trio
 from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
 from spore.deploy import load_config
 from spore.deploy.control_socket import socket_path
+from spore.deploy.nodes import run_label
 from spore.observe.serving import access_of, need
 from spore.observe.source import open_source
 
@@ -26,6 +27,7 @@ def metrics(
     /,
     *,
     listen: str = "127.0.0.1:9464",
+    node: str | None = None,
     token_file: Path | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
@@ -42,6 +44,8 @@ def metrics(
     ----------
     listen
         HOST:PORT; port 0 lets the system choose. Off the loopback this needs TLS and a token.
+    node
+        Which node to look at, where the configuration has several: one that this machine runs.
     token_file
         Only clients that show the token in this file are served. Without the option the variable SPORE_TOKEN is looked at.
     tls_cert
@@ -54,7 +58,7 @@ def metrics(
     except ModuleNotFoundError as error:
         need(error, "spore metrics", "metrics")
     loaded = load_config(config)
-    path = socket_path(config, loaded.control.socket)
+    path = socket_path(config, loaded.control.socket, run_label(loaded, node))
     access = access_of(token_file=token_file, certificate=tls_cert, key=tls_key)
     trio.run(partial(_serve, path, config, Place.parse(listen), access))
 

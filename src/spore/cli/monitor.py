@@ -17,7 +17,7 @@ from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
 from spore.cli.monitor_table import table, verdict
 from spore.deploy import SystemConfig, load_config
 from spore.deploy.control_socket import socket_path
-from spore.deploy.nodes import own_node
+from spore.deploy.nodes import run_label
 from spore.errors import ControlError, UsageError
 from spore.migration.health import Health
 from spore.migration.monitor import monitor as watch
@@ -53,8 +53,7 @@ def monitor(
     if not 0 <= minutes <= 100_000:
         raise UsageError(f"--minutes is 0 to 100000, not {minutes:g}")
     loaded = load_config(config)
-    node = own_node(loaded, node)
-    path = socket_path(config, loaded.control.socket, node if node is not None and len(loaded.nodes) > 1 else "")
+    path = socket_path(config, loaded.control.socket, run_label(loaded, node))
     return trio.run(partial(watch_and_show, path, loaded, config, minutes=minutes, json=json))
 
 

@@ -20,6 +20,7 @@ from spore.cli.keys import keys, single_keys
 from spore.cli.top_table import OTHER_LINES, top_table
 from spore.deploy import load_config
 from spore.deploy.control_socket import socket_path
+from spore.deploy.nodes import run_label
 from spore.errors import ControlError
 from spore.observe.rates import RateMeter
 from spore.observe.rows import SORTS, Sort, rows_of, totals_of
@@ -43,6 +44,7 @@ def top(
     filter: str = "",  # noqa: A002 - what it is called on the command line
     once: bool = False,
     json: bool = False,
+    node: str | None = None,
 ) -> int:
     """Show the actors of a running system, once a second, until q or Ctrl-C.
 
@@ -67,17 +69,20 @@ def top(
         Look for a second, print the table, and end. So it is where stdout is no terminal, too, unless `--json` is given.
     json
         Print one JSON object a look.
+    node
+        Which node to look at, where the configuration has several: one that this machine runs.
     """
-    path, config = _reached(where)
+    path, config = _reached(where, node)
     screen = Screen(sort=sort, pattern=filter, title=str(where))
     return trio.run(partial(_top, path, config, screen, once=once or not (json or sys.stdout.isatty()), json=json))
 
 
-def _reached(where: Path) -> tuple[Path, Path]:
+def _reached(where: Path, node: str | None) -> tuple[Path, Path]:
     """Where the system is reached, and what to call it in errors."""
     if where.is_socket():
         return where, where
-    return socket_path(where, load_config(where).control.socket), where
+    loaded = load_config(where)
+    return socket_path(where, loaded.control.socket, run_label(loaded, node)), where
 
 
 @attrs.define

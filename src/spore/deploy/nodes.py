@@ -10,7 +10,7 @@ from spore.deploy.load import name_problem
 from spore.deploy.strict import Found, among, key
 from spore.errors import UsageError
 
-__all__ = ["node_label", "node_problems", "own_node"]
+__all__ = ["node_label", "node_problems", "own_node", "run_label"]
 
 
 def node_problems(config: SystemConfig) -> Iterator[Found]:
@@ -42,6 +42,16 @@ def node_problems(config: SystemConfig) -> Iterator[Found]:
                 f"{at}.node",
                 f"is missing: there are several nodes, and a bundle runs on one; {among('', config.nodes)}",
             )
+
+
+def run_label(config: SystemConfig, node: str | None) -> str:
+    """What tells the run of a node from those of other nodes of the file on the same machine; empty where there is one node.
+
+    Raises:
+        UsageError: as `own_node`.
+    """
+    own = own_node(config, node)
+    return own if own is not None and len(config.nodes) > 1 else ""
 
 
 def own_node(config: SystemConfig, node: str | None) -> str | None:
