@@ -31,10 +31,10 @@ class Node:
     bundle: Bundle
     _stack: AsyncExitStack
 
-    async def client_of(self, inlet: str) -> Client:
+    async def client_of(self, inlet: str, **options: Any) -> Client:
         """One to another node's inlet, for as long as this node lives."""
-        connect = partial(self.nats.connect, inlet)
-        return await self._stack.enter_async_context(open_client(name=self.client.session.name, connect=connect))
+        opened = open_client(name=self.client.session.name, connect=partial(self.nats.connect, inlet), **options)
+        return await self._stack.enter_async_context(opened)
 
 
 @asynccontextmanager
@@ -62,5 +62,5 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait for what becomes true, and nobody tells."""
-    while not condition():  # noqa: ASYNC110 - nobody tells
+    while not condition():  # noqa: ASYNC110 - it is about what is beyond this process
         await trio.sleep(0.01)

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import trio
 
@@ -31,6 +32,9 @@ class Carrier(ABC):
 
     waited = True
     """Whether the last `receive` had to wait, so that everything else has had its turn."""
+    eager: Callable[[bytes], bool] | None = None
+    """Set by whoever reads: takes bytes the moment that they come, if it can, and returns whether it has. A carrier that has
+    them in hand then need not wake anybody; others do not ask."""
 
     @abstractmethod
     def send_nowait(self, data: bytes) -> int:

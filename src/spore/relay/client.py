@@ -90,6 +90,8 @@ class Client:
         self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` finds out anew each time
         self._delivery = Delivery(session, self.turns, nursery, self._handled)
         self._refusal: RelayError | None = None
+        self._broken: RelayError | None = None
+        """Why this connection has to be given up, found while nobody was reading."""
         session.on_send = self._kick
 
     # For the application
@@ -323,6 +325,8 @@ class Client:
         self._carrier = carrier
         self._rest = b""
         self._flush_due = False
+        self._broken = None
+        carrier.eager = self._take_at_once
         error: BaseException | None = None
         try:
             session.connected(trio.current_time())
@@ -336,7 +340,7 @@ class Client:
             error = first_cause(lost.subgroup(RelayRefused) or lost)
             error = carriers.distrust(error) or error
         finally:
-            self._carrier = None
+            self._carrier = carrier.eager = None
             carrier.close()
             session.disconnected()
             self._changed.unpark_all()
@@ -373,22 +377,42 @@ class Client:
         self._changed.unpark_all()
 
     async def _read(self, carrier: Carrier) -> None:
-        session, turns = self.session, self.turns
-        while data := await carrier.receive():
-            if carrier.waited:
-                turns.new_slice()
-            self._holding = True
-            try:
-                for link in session.receive(data, self._now()):
-                    self._delivery.deliver(link)
-            finally:
-                self._holding = False
-            self._write()
-            if self._changed:
-                self._changed.unpark_all()
-            if turns.spent(1):
-                await turns.give_way()
+        turns = self.turns
+        try:
+            while data := await carrier.receive():
+                if carrier.waited:
+                    turns.new_slice()
+                self._take(data)
+                if turns.spent(1):
+                    await turns.give_way()
+        except trio.BrokenResourceError:
+            if self._broken is not None:
+                raise self._broken from None
+            raise
         raise RelayError("it was closed there")
+
+    def _take(self, data: bytes) -> None:
+        self._holding = True
+        try:
+            for link in self.session.receive(data, self._now()):
+                self._delivery.deliver(link)
+        finally:
+            self._holding = False
+        self._write()
+        if self._changed:
+            self._changed.unpark_all()
+
+    @trio.lowlevel.disable_ki_protection  # it runs handlers, wherever it is called
+    def _take_at_once(self, data: bytes) -> bool:
+        if self._holding or self._carrier is None:
+            return False
+        self.turns.new_slice()  # whoever calls has one of its own
+        try:
+            self._take(data)
+        except RelayError as error:
+            self._broken = error
+            self._carrier.close()  # and the reader will say why
+        return True
 
     async def _watch(self) -> None:
         while True:  # noqa: ASYNC110 - it waits for time to pass, not for a condition

@@ -88,6 +88,8 @@ class Guest:
                 self.turn()
                 with trio.move_on_after(END_S, shield=True):
                     await done.wait()
+            if task.done() and not task.cancelled():
+                task.exception()  # or asyncio complains that nobody has looked at it
         return task.result()
 
     async def _run(self) -> None:

@@ -26,6 +26,8 @@ __all__ = ["WINDOW_BYTES", "NatsCarrier"]
 
 WINDOW_BYTES = 4 * 1024 * 1024
 """Bytes that may be under way in one direction. As many as one link may have; see `spore.relay.outgoing`."""
+CHUNK_BYTES = 64 * 1024
+"""Nobody who reads has more in hand at once, so that others have their turn; the most that is read from a socket, too."""
 HEAD = Struct("<QQ")
 
 
@@ -42,7 +44,7 @@ class NatsCarrier(Carrier):
         self.to = to
         self._connection = connection
         self._back = back
-        self._most = connection.max_payload - HEAD.size
+        self._most = min(connection.max_payload - HEAD.size, CHUNK_BYTES)
         self._subscription: Subscription | None = None
         self._answer: bytes | None = None
         self._error = ""
@@ -116,10 +118,19 @@ class NatsCarrier(Carrier):
             self.waited = True
             await self._changed.park()
         data = self._arrived.popleft()
+        self._was_read(data)
+        return data
+
+    def _came_in(self, data: bytes) -> None:
+        if not self._arrived and self.eager is not None and self.eager(data):
+            self._was_read(data)
+        else:
+            self._arrived.append(data)
+
+    def _was_read(self, data: bytes) -> None:
         self._read += len(data)
         if self._read - self._told >= WINDOW_BYTES // 4 and not self._error and not self._ended:
             self._publish(b"")
-        return data
 
     def close(self) -> None:
         self._connection.on_lost.discard(self._server_lost)
@@ -153,7 +164,7 @@ class NatsCarrier(Carrier):
             self._taken = number
             self._granted = max(self._granted, granted)
             if len(data) > HEAD.size:
-                self._arrived.append(data[HEAD.size :])
+                self._came_in(data[HEAD.size :])
         self._changed.unpark_all()
 
     def _check(self) -> None:

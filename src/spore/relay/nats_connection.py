@@ -6,39 +6,35 @@ silence: whatever it reports ends the connection, with a reason.
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import trio
-from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error, SlowConsumerError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError
+from nats.js.errors import APIError, ServiceUnavailableError
 
 from spore.errors import NatsRefused
 from spore.relay.guest import Guest
+from spore.relay.nats_client import Take, ThinClient
 from spore.relay.nats_options import NatsOptions
+from spore.relay.nats_refusals import check_greeting, refusal_of
 
-__all__ = ["MIN_VERSION", "NatsConnection", "Take"]
+__all__ = ["NatsConnection"]
 
 T = TypeVar("T")
-MIN_VERSION = (2, 2)
-"""The first with headers, without which a server cannot tell that nobody listens."""
-MIN_DURABLE = (2, 10)
-"""The first that can be told to have a message on the disk before it acknowledges it (``sync_interval: always``)."""
 NO_JETSTREAM = (10_039, 10_076)
 """Source: the server's errors.json; not enabled for the account, not enabled."""
 CONNECT_S = 5.0
 CLOSE_S = 2.0
 FAILED_S = 0.1
 """What was never open has nothing to write, and after a handshake of TLS that has failed asyncio never says that it is closed."""
+ANSWER_S = 5.0
+"""So long JetStream may take to answer."""
 BEAT_S = 2.0
-Take = Callable[[bytes, bytes, bytes, bytes], None]
-"""Called with a message, the subject for an answer, its own subject, and its headers as they came."""
 SILENT_S = 4.0
 """A server that does not answer for so long counts as lost; a link's own heartbeats notice it a little later."""
 
@@ -46,7 +42,7 @@ SILENT_S = 4.0
 class NatsConnection:
     """Made by `open`."""
 
-    def __init__(self, guest: Guest, server: str, client: _Client) -> None:
+    def __init__(self, guest: Guest, server: str, client: ThinClient) -> None:
         self.server = server
         self.lost = trio.Event()
         self.error: BaseException | None = None
@@ -83,10 +79,9 @@ class NatsConnection:
             OSError: if nobody answers, or not in time.
             NatsRefused: if coming again would not help.
         """
-        client = _Client(
-            lambda info: _check_greeting(info, server, tls is not None, MIN_DURABLE if durable else MIN_VERSION)
-        )
+        client = ThinClient(lambda greeting: check_greeting(greeting, server, tls=tls is not None, durable=durable))
         connection = cls(guest, server, client)
+        client.on_broken = connection._lose
         opened = False
         try:
             with trio.fail_after(CONNECT_S):
@@ -114,7 +109,7 @@ class NatsConnection:
             opened = True
         except (OSError, Error, trio.TooSlowError) as error:
             cause = connection.error or error  # what nats-py reports before it gives up is the closer one
-            if (refusal := _refusal(cause, server, options)) is not None:
+            if (refusal := refusal_of(cause, server, options)) is not None:
                 raise refusal from None
             raise ConnectionError(f"{server}: {str(cause) or type(cause).__name__}") from None
         finally:
@@ -141,15 +136,15 @@ class NatsConnection:
         Cancellation: always a checkpoint.
 
         Raises:
-            nats.js.errors.APIError: if JetStream says no, or cannot tell now.
-            trio.BrokenResourceError: if the connection is lost, or there is no answer in time.
+            nats.js.errors.APIError: if JetStream says no, or nothing in time: its servers may just be choosing a leader, and
+                the connection may be lost.
         """
         try:
-            return await self._guest.call(wish(self._client.jetstream()))
+            return await self._guest.call(wish(self._client.jetstream(timeout=ANSWER_S)))
         except APIError:
             raise
         except Error as error:
-            raise trio.BrokenResourceError(f"no answer from JetStream: {error}") from error
+            raise ServiceUnavailableError(description=f"JetStream does not answer: {error}") from error
 
     def publish(self, subject: str, payload: bytes, reply: str = "", headers: bytes = b"") -> None:
         """Publish a message: at once if the server takes it, and in this order. Over a lost connection nothing happens.
@@ -164,9 +159,11 @@ class NatsConnection:
             return
         if headers:
             sizes = f"{len(headers)} {len(headers) + len(payload)}"
-            self._client.write(f"HPUB {subject} {reply} {sizes}\r\n".encode(), headers, payload, b"\r\n")
+            written = self._client.write(f"HPUB {subject} {reply} {sizes}\r\n".encode(), headers, payload, b"\r\n")
         else:
-            self._client.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, b"\r\n")
+            written = self._client.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, b"\r\n")
+        if not written:
+            self._lose(ConnectionResetError("the server has closed it"))
 
     async def subscribe(self, subject: str, take: Take) -> Subscription:
         """Have a function called with each message, in order.
@@ -223,10 +220,9 @@ class NatsConnection:
         Cancellation: none, but it takes a few seconds at most.
         """
         self._lose(ConnectionError("closed"))
-        with trio.move_on_after(patience_s, shield=True) as patience:
+        with trio.move_on_after(patience_s, shield=True), suppress(OSError):
             await self._guest.call(self._client.close())
-        if patience.cancelled_caught:
-            self._client.abort()
+        self._client.abort()  # for it may have given up on the way
 
     async def _check_jetstream(self) -> None:
         try:
@@ -256,92 +252,4 @@ class NatsConnection:
 
     def refusal(self, options: NatsOptions) -> NatsRefused | None:
         """What makes it useless to come again, if that is why the connection was lost."""
-        return _refusal(self.error, self.server, options)
-
-
-class _Client(Client):
-    """Looks at the greeting before anything secret is said, and takes short cuts for what carries the link.
-
-    nats-py passes what comes through a queue to a task of its own, and what goes to another: for one message at a time that is half
-    of all that it costs. What is used of its inside is used here alone.
-    """
-
-    def __init__(self, check: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__()
-        self.greeting: dict[str, Any] = {}
-        self._check = check
-        self._takers: dict[int, Take] = {}
-
-    async def take_from(self, subject: str, take: Take) -> Subscription:
-        """Subscribe, without a queue."""
-        subscription = await self.subscribe(subject)
-        self._takers[subscription._id] = take
-        return subscription
-
-    def write(self, *parts: bytes) -> None:
-        """Write a command, behind those that nats-py has not written yet."""
-        pending, self._pending, self._pending_data_size = self._pending, [], 0
-        if self._transport is not None:
-            self._transport.writelines([*pending, *parts])
-
-    def abort(self) -> None:
-        """Close the socket, whatever is still to be written to it."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        if initial_connection:
-            self._check(info)
-            self.greeting = info
-        await super()._process_info(info, initial_connection)
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        take = self._takers.get(sid)
-        if take is not None:
-            take(data, reply, subject, headers or b"")
-        else:
-            await super()._process_msg(sid, subject, reply, data, headers)
-
-    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
-        self._takers.pop(sid, None)
-        super()._remove_sub(sid, max_msgs)
-
-
-def _check_greeting(info: dict[str, Any], server: str, tls: bool, min_version: tuple[int, int]) -> None:
-    version = str(info.get("version", "unknown"))
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < min_version:
-        wanted = ".".join(map(str, min_version))
-        raise NatsRefused(server, "version", f"it is version {version}, and {wanted} or newer is needed")
-    if tls and not info.get("tls_required"):
-        raise NatsRefused(server, "tls", "it does not ask for TLS, and TLS was asked for here; nothing secret was sent")
-
-
-def _refusal(error: BaseException | None, server: str, options: NatsOptions) -> NatsRefused | None:
-    if isinstance(error, NatsRefused):
-        return error
-    text = str(error).lower()
-    if isinstance(error, ssl.SSLCertVerificationError):
-        ca = (
-            f"the authority in {options.tls_ca}"
-            if options.tls_ca
-            else "the system's authorities (ca=FILE names another)"
-        )
-        return NatsRefused(
-            server, "certificate", f"its certificate is not accepted here, by {ca}: {error.verify_message}"
-        )
-    if isinstance(error, ssl.SSLError) and ("certificate" in text or "unknown_ca" in text or "unknown ca" in text):
-        shown = (
-            f"it does not accept {options.tls_cert}"
-            if options.tls_cert
-            else "it asks for a certificate (cert=FILE&key=FILE)"
-        )
-        return NatsRefused(server, "certificate", f"{shown}: {error.reason}")
-    if "authorization violation" in text or "authentication expired" in text or "authentication revoked" in text:
-        who = f"user {options.user!r} with this password" if options.user else "this token" if options.token else ""
-        who = who or (f"the credentials in {options.credentials}" if options.credentials else "anybody without a name")
-        return NatsRefused(server, "password", f"it does not let in {who}; compare with the server's configuration")
-    if "permissions violation" in text:
-        return NatsRefused(server, "permission", f"{error}; the server's configuration has to allow it")
-    return None
+        return refusal_of(self.error, self.server, options)

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
+from nats.js.errors import APIError
 
 from spore.relay.control import STREAM
 from spore.relay.inside import Insiders
-from spore.relay.nats_reader import Reader
+from spore.relay.nats_reader import RETRY_S, Reader
 from spore.relay.nats_store import Store
 from spore.relay.nats_writer import Writer
 from spore.relay.switchboard import Switchboard
@@ -87,4 +88,10 @@ class NatsKeeper:
             await reader.run()
 
     async def _leave(self, reader: Reader) -> None:
-        await reader.leave(await self._nats.connection())
+        while True:
+            try:
+                await reader.leave(await self._nats.connection())
+            except APIError:
+                await trio.sleep(RETRY_S)
+            else:
+                return

@@ -11,8 +11,10 @@ import json
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
+from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
@@ -46,6 +48,7 @@ FORGOTTEN_S = 30.0
 """A consumer that nobody asks is forgotten by the server."""
 NOTE_EVERY_S = 0.2
 """How far the receiver is is noted so often. It knows better itself while it lives."""
+LAST_NOTE_S = 1.0
 TRIM_EVERY_S = 2.0
 RETRY_S = 0.5
 MARKED_LINKS = 1_000
@@ -123,14 +126,14 @@ class Reader:
                         await self._read_over(connection)
                     nursery.cancel_scope.cancel()
             except* APIError as group:
-                if not said:
+                if not said and not connection.lost.is_set():
                     _log.error("%s: stream %s cannot be read: %s", self._receiver, self._stream, group.exceptions[0])
                 said = True
             except* trio.BrokenResourceError:
                 pass
             finally:
                 connection.on_lost.discard(self._bell.ring)
-                with trio.move_on_after(1, shield=True):
+                with trio.move_on_after(LAST_NOTE_S, shield=True), suppress(APIError):
                     await self._note(connection)
             await trio.sleep(RETRY_S)
 
@@ -138,6 +141,9 @@ class Reader:
         """There will be no such receiver any more.
 
         Cancellation: always a checkpoint.
+
+        Raises:
+            nats.js.errors.APIError: if that cannot be noted now.
         """
         for way in self._ways.values():
             way.giver.close(way.link)
@@ -305,13 +311,14 @@ class Reader:
     # How far it is
 
     async def _note_often(self, connection: NatsConnection) -> None:
-        trimmed_at = trio.current_time()
+        due, trimmed_at = True, -inf
         while True:
-            await self._moved.heard()
-            noted = await self._note(connection)
-            if noted and trio.current_time() - trimmed_at > TRIM_EVERY_S:
+            with trio.move_on_at(trimmed_at + TRIM_EVERY_S if due else inf):
+                await self._moved.heard()
+            due = await self._note(connection) or due
+            if due and trio.current_time() >= trimmed_at + TRIM_EVERY_S:
                 await self._store.trim(connection, self._stream)
-                trimmed_at = trio.current_time()
+                due, trimmed_at = False, trio.current_time()
             await trio.sleep(NOTE_EVERY_S)
 
     async def _note(self, connection: NatsConnection) -> bool:

@@ -13,9 +13,8 @@ from __future__ import annotations
 import json
 
 import attrs
-import trio
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamState
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from spore.relay.control import Hello, control_of
 from spore.relay.nats_connection import NatsConnection
@@ -75,8 +74,7 @@ class Store:
         Cancellation: always a checkpoint.
 
         Raises:
-            nats.js.errors.APIError: if it cannot be made now.
-            trio.BrokenResourceError: if the connection is lost.
+            nats.js.errors.APIError: if that cannot be done now.
         """
         config = StreamConfig(
             name=self.name_of(stream),
@@ -104,8 +102,7 @@ class Store:
         Cancellation: always a checkpoint.
 
         Raises:
-            nats.js.errors.APIError: if JetStream cannot do it now.
-            trio.BrokenResourceError: if the connection is lost.
+            nats.js.errors.APIError: if that cannot be done now.
         """
         name, subjects = self.name_of(stream), f"{self._prefix}.meta.mark.{token_of(stream)}.*"
         known = await connection.ask(lambda jetstream: jetstream.stream_info(self._meta, subjects_filter=subjects))
@@ -145,7 +142,7 @@ class Store:
         found = await connection.ask(lambda jetstream: jetstream.get_last_msg(self._meta, subject))
         hello = control_of(found.data or b"")
         if not isinstance(hello, Hello):
-            raise trio.BrokenResourceError(f"{subject} holds no schema")
+            raise APIError(description=f"{subject} holds no schema")
         return hello
 
     async def _ensure_meta(self, connection: NatsConnection) -> None:

@@ -136,7 +136,7 @@ class Writer:
             with trio.move_on_after(ANSWER_S if self._window else inf) as patience:
                 if not self._failure:
                     await self.arrived.heard()
-            if self._failure:
+            if self._failure and not connection.lost.is_set():
                 await self._wait_for_room(self._failure)
                 again = True
             elif patience.cancelled_caught and acks == self._acks:

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from time import perf_counter_ns
 
 import trio
@@ -62,6 +63,7 @@ class Relay:
             return
         peer = board.connect(trio.current_time())
         self._carriers[peer] = carrier
+        carrier.eager = partial(self._take_at_once, peer)
         try:
             while not peer.closing:
                 data = await carrier.receive()
@@ -82,12 +84,20 @@ class Relay:
         except trio.BrokenResourceError:
             pass
         finally:
+            carrier.eager = None
             self._carriers.pop(peer, None)
             board.disconnect(peer)
             carrier.close()
             self._report(peer)
             self.flush()
             self._drained.unpark_all()
+
+    def _take_at_once(self, peer: Peer, data: bytes) -> bool:
+        if peer.held or peer.closing or any(peer.congested):
+            return False
+        self.board.receive(peer, data, self._now())
+        self.flush()
+        return True
 
     async def _hold(self, peer: Peer) -> None:
         """Do not read what would only be queued. The silence that comes of it is not the client's."""
