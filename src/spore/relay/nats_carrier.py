@@ -52,6 +52,8 @@ class NatsCarrier(Carrier):
         self._ended = False
         """Whether the other end has closed the stream."""
         self._changed = trio.lowlevel.ParkingLot()
+        """Where whoever reads waits."""
+        self._room = trio.lowlevel.ParkingLot()
         self._arrived: deque[bytes] = deque()
         self._number = self._taken = 0
         self._sent = self._granted = 0
@@ -107,7 +109,7 @@ class NatsCarrier(Carrier):
             done = self.send_nowait(left)  # type: ignore[arg-type]  # joined with the chunk's head before it goes on
             left = left[done:]
             if not done:
-                await self._changed.park()
+                await self._room.park()
 
     async def receive(self) -> bytes:
         self.waited = False
@@ -120,12 +122,6 @@ class NatsCarrier(Carrier):
         data = self._arrived.popleft()
         self._was_read(data)
         return data
-
-    def _came_in(self, data: bytes) -> None:
-        if not self._arrived and self.eager is not None and self.eager(data):
-            self._was_read(data)
-        else:
-            self._arrived.append(data)
 
     def _was_read(self, data: bytes) -> None:
         self._read += len(data)
@@ -150,22 +146,32 @@ class NatsCarrier(Carrier):
     def _take(self, data: bytes, *_: bytes) -> None:
         if not data:  # the other end says so, or the server says that it is not there
             self._ended = True
+            self._wake()
         elif self._answer is None and not self._taken and not self.to:
             self._answer = data
+            self._wake()
         else:
-            number, granted = HEAD.unpack_from(data) if len(data) >= HEAD.size else (0, 0)
-            self._came += len(data) - HEAD.size
-            if number != self._taken + 1:
-                self._lose(f"chunk {self._taken + 1} is missing: {number} has come")
-                return
+            self._take_chunk(data)
+
+    def _take_chunk(self, data: bytes) -> None:
+        number, granted = HEAD.unpack_from(data) if len(data) >= HEAD.size else (0, 0)
+        if number != self._taken + 1:
+            self._lose(f"chunk {self._taken + 1} is missing: {number} has come")
+            return
+        self._taken = number
+        if granted > self._granted:
+            self._granted = granted
+            self._room.unpark_all()
+        if len(data) > HEAD.size:
+            data = data[HEAD.size :]
+            self._came += len(data)
             if self._came - self._read > WINDOW_BYTES:
                 self._lose(f"the other end does not keep to the window of {WINDOW_BYTES:,} bytes")
-                return
-            self._taken = number
-            self._granted = max(self._granted, granted)
-            if len(data) > HEAD.size:
-                self._came_in(data[HEAD.size :])
-        self._changed.unpark_all()
+            elif not self._arrived and self.eager is not None and self.eager(data):
+                self._was_read(data)
+            else:
+                self._arrived.append(data)
+                self._changed.unpark_all()
 
     def _check(self) -> None:
         if self._error:
@@ -176,4 +182,8 @@ class NatsCarrier(Carrier):
 
     def _lose(self, error: str) -> None:
         self._error = self._error or error
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.unpark_all()
+        self._room.unpark_all()
