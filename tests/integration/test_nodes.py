@@ -204,6 +204,7 @@ def test_what_is_durable_reaches_a_node_that_comes_later(tmp_path: Path) -> None
             assert (code, "acknowledged" in said) == (0, False)
             for count in (1, 300):
                 beta = system.start("beta")
+                until_said(beta, "runs")  # the one before may have handled everything already
                 system.wait_for(count)
                 beta.send_signal(signal.SIGTERM)
                 assert ended(beta)[0] == 0

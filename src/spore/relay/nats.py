@@ -253,6 +253,7 @@ class Inlet:
 
                 subscription = await connection.subscribe(self._subject, take)
                 try:
+                    await connection.flush()  # before that, others might be told that nobody listens
                     self._listening.set()
                     await connection.lost.wait()
                 finally:  # the nursery takes nobody any more

@@ -183,6 +183,19 @@ class NatsConnection:
         except Error as error:
             raise trio.BrokenResourceError(str(error)) from error
 
+    async def flush(self) -> None:
+        """Wait until the server has read all that was written: what was subscribed is known to it then.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            trio.BrokenResourceError: if the connection is lost.
+        """
+        try:
+            await self._guest.call(self._client.flush(timeout=round(SILENT_S * 2)))
+        except Error as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
     def unsubscribe(self, subscription: Subscription) -> None:
         """Have it called no more."""
 
@@ -205,9 +218,9 @@ class NatsConnection:
                 return
             with trio.move_on_after(SILENT_S) as patience:
                 try:
-                    await self._guest.call(self._client.flush(timeout=round(SILENT_S * 2)))
-                except Error as error:
-                    self._lose(error)
+                    await self.flush()
+                except trio.BrokenResourceError as error:
+                    self._lose(error.__cause__ or error)
             if patience.cancelled_caught:
                 self._lose(TimeoutError(f"nothing from the server for {SILENT_S:g} s"))
 
