@@ -11,7 +11,7 @@ PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 PYTEST_FLAGS ?=
 # Files in which flake8-async can find something; it takes its time for each line of the others, too.
 ASYNC_IN = $$(grep -rlE --include='*.py' 'async|await|trio|anyio|BaseException|except:|ExceptionGroup|\.exceptions' $(1))
-BENCHES ?= codec bundle relay journal pipeline shadow switch load observe
+BENCHES ?= codec bundle relay journal pipeline shadow switch load observe nats
 FUZZ_RUNS ?= 1000000
 
 .DEFAULT_GOAL := help

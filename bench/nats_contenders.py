@@ -18,22 +18,24 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import ClassVar
 
-import nats
 import trio
 from nats.aio.msg import Msg
 
+import nats
 import spore
 from bench.relay_contender import Contender, feed
 from bench.relay_load import BenchQuote, Sink, Source
 from bench.relay_spore import Subscriber
 from spore.codec import decode, encode
 from spore.relay import open_client
-from spore.relay.nats import open_inlet, open_nats
+from spore.relay.nats import StreamOptions, open_inlet, open_nats
 
-__all__ = ["PlainNats", "SporeNats"]
+__all__ = ["PlainNats", "PlainStream", "SporeNats", "SporeStream"]
 
 WINDOW = 1_000
 """Messages under way; what a link has by default."""
+PATIENCE_S = 20.0
+"""So long a place in the window may take."""
 
 
 class _OverNats(Contender):
@@ -98,6 +100,50 @@ class SporeNats(_OverNats):
         trio.run(main)
 
 
+class _OverStream(_OverNats):
+    """The server writes everything to its disk before it acknowledges it."""
+
+    settings: ClassVar[str] = "jetstream {{ store_dir: {store}, sync_interval: always }}\n"
+
+
+class SporeStream(_OverStream):
+    """A link to a stream, and another one from there."""
+
+    name = "spore"
+
+    def receive(self, path: Path, sinks: Sequence[Sink], ready: Callable[[], None]) -> None:
+        async def main() -> None:
+            (sink,) = sinks
+            async with AsyncExitStack() as stack:
+                way = await stack.enter_async_context(open_nats(self.address(path), name="receiver", durable=True))
+                inlet = await stack.enter_async_context(open_inlet(way, "receiver", streams=StreamOptions()))
+                client = await stack.enter_async_context(open_client(name="receiver", connect=inlet.connect))
+                bundle = await stack.enter_async_context(spore.open_bundle("receiver"))
+                done = trio.Event()
+                desk = await bundle.start(Subscriber, sink=sink, done=done, name="desk")
+                client.attach(desk, streams=("bench",))
+                await client.wait_connected()
+                await inlet.wait_listening()
+                ready()
+                await done.wait()
+
+        trio.run(main)
+
+    def send(self, path: Path, source: Source) -> None:
+        async def main() -> None:
+            async with (
+                open_nats(self.address(path), name="sender", durable=True) as way,
+                open_inlet(way, "sender", streams=StreamOptions()) as inlet,
+                open_client(name="sender", connect=inlet.connect) as client,
+            ):
+                stream = client.stream("bench", inside=True)
+                await stream.wait_open()
+                await feed(source, stream.send)
+                await client.drain()
+
+        trio.run(main)
+
+
 class PlainNats(_OverNats):
     """nats-py as its documentation shows it."""
 
@@ -142,6 +188,50 @@ class PlainNats(_OverNats):
 
             await _feed(source, send)
             await client.flush()
+            await client.close()
+
+        asyncio.run(main())
+
+
+class PlainStream(_OverStream):
+    """nats-py's JetStream: published without waiting for each acknowledgement, and read in order."""
+
+    name = "nats-py"
+
+    def receive(self, path: Path, sinks: Sequence[Sink], ready: Callable[[], None]) -> None:
+        async def main() -> None:
+            (sink,) = sinks
+            client = await nats.connect(self.address(path))
+            jetstream = client.jetstream()
+            await jetstream.add_stream(name="bench", subjects=["quotes"])
+            done = asyncio.Event()
+
+            async def take(message: Msg) -> None:
+                sink.take(decode(message.data).message)
+                if sink.done:
+                    done.set()
+
+            await jetstream.subscribe("quotes", cb=take, ordered_consumer=True)
+            ready()
+            await done.wait()
+            await client.close()
+
+        asyncio.run(main())
+
+    def send(self, path: Path, source: Source) -> None:
+        async def main() -> None:
+            client = await nats.connect(self.address(path))
+            jetstream = client.jetstream(publish_async_max_pending=WINDOW)
+            sent = 0
+
+            async def send(message: BenchQuote) -> None:
+                nonlocal sent
+                frame = encode(message, sequence=sent, timestamp_ns=message.due_ns)
+                await jetstream.publish_async("quotes", frame, wait_stall=PATIENCE_S)
+                sent += 1
+
+            await _feed(source, send)
+            await jetstream.publish_async_completed()
             await client.close()
 
         asyncio.run(main())
