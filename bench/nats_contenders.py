@@ -18,10 +18,10 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import ClassVar
 
+import nats
 import trio
 from nats.aio.msg import Msg
 
-import nats
 import spore
 from bench.relay_contender import Contender, feed
 from bench.relay_load import BenchQuote, Sink, Source
