@@ -7,6 +7,7 @@ fields, so that a program never has to parse the sentence that a person reads.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from typing import Any
 
 __all__ = [
@@ -403,11 +404,18 @@ class SettingError(SporeError, ValueError):
 
 
 def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error in a group, which for a person is the error."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    """The error in a group which for a person is the error: the first that is more than what senders notice of an actor's end."""
+    errors = list(_single(group))
+    return next((error for error in errors if not isinstance(error, ActorStopped)), errors[0])
+
+
+def _single(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group, and in the groups in it, in their order."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _single(each)
+    else:
+        yield error
 
 
 def _short(value: object) -> str:

@@ -15,6 +15,7 @@ from spore.errors import (
     JournalError,
     JournalFull,
     UsageError,
+    first_cause,
 )
 
 
@@ -45,3 +46,10 @@ def test_a_field_cannot_be_called_self():
         @spore.record
         class Odd:
             self: spore.U8
+
+
+def test_the_first_cause_is_no_consequence():
+    """What senders notice of an actor's end is told only where there is nothing else to tell."""
+    cause, stopped = ValueError("no price"), ActorStopped("desk", "its bundle has ended")
+    assert first_cause(ExceptionGroup("", [stopped, ExceptionGroup("", [cause])])) is cause
+    assert first_cause(ExceptionGroup("", [ExceptionGroup("", [stopped])])) is stopped
