@@ -18,6 +18,7 @@ from spore.deploy.comparing import Stream, Tally
 from spore.deploy.load import config_of
 from spore.deploy.tapping import Nowhere
 from spore.errors import UsageError
+from spore.testing import Faults
 
 TYPE = "tests.shadow_actors:"
 
@@ -54,13 +55,13 @@ def sums(count):
     return list(accumulate(range(count)))
 
 
-def shadowing(config, use):
+def shadowing(config, use, faults=None):
     """Run a system, use it, and return what was shown, said and recorded."""
     seen = SimpleNamespace(said=[], log=[])
     local = {"recorder": (Recorder, {"log": seen.log})}
 
     async def main():
-        async with with_twin(config, local=local, said=seen.said) as system:
+        async with with_twin(config, local=local, said=seen.said, faults=faults) as system:
             await use(system)
         seen.shadow = (await system.statistics()).shadows["core"]
         seen.said = [line.removeprefix("shadow of 'core': ") for line in seen.said]
@@ -103,6 +104,23 @@ def test_what_a_bundle_and_its_twin_send_is_compared_and_nothing_else_sees_the_t
     assert (found.inputs, found.copied, found.waiting, found.skipped) == (200, 200, 0, 0)
     assert (found.compared, found.equal, found.different, found.twins) == (200, 200, 0, 1)
     assert seen.said == ["200 messages compared, 0 different; 0 of 200 inputs skipped; ended"]
+
+
+def test_what_is_on_its_way_to_the_twin_was_not_skipped():
+    """At no moment, while the link to the twin has no room for it."""
+    skipped = set()
+
+    async def use(system):
+        await state(system, ShadowState.FOLLOWING)
+        async with trio.open_nursery() as sending:
+            sending.start_soon(system.ref("sum").send_many, ticks(200))
+            while (found := (await system.statistics()).shadows["core"]).copied < 200:
+                skipped.add(found.skipped)
+                await trio.sleep(0.001)
+
+    seen = shadowing(system(sum={"capacity": 1}), use, Faults(delay=1.0, delay_s=0.01))
+    assert seen.shadow.equal == 200
+    assert skipped == {0}
 
 
 def test_a_difference_is_counted_kept_and_said(original):

@@ -150,8 +150,9 @@ class Follower:
                 if tap.full:
                     self._lose_behind()
                     return
-                await ref.send(queue.popleft())
-                self.copied += 1
+                message = queue.popleft()
+                self.copied += 1  # at once: what waits for room in the twin waits here no longer, and is not skipped
+                await ref.send(message)
             await trio.sleep(PAUSE_S if batch else IDLE_S)
 
     async def _watch(self) -> None:
