@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -23,6 +24,7 @@ __all__ = [
     "Names",
     "NodeConfig",
     "ObserveConfig",
+    "Part",
     "RelayConfig",
     "Secret",
     "ShadowConfig",
@@ -84,6 +86,17 @@ class ShadowConfig:
 
 
 @attrs.frozen(kw_only=True)
+class Part:
+    """What a shard is a part of. No file has this: it is made of ``shard_by``."""
+
+    bundle: str
+    """The bundle, as the file calls it."""
+    number: int
+    by: str
+    """The key."""
+
+
+@attrs.frozen(kw_only=True)
 class BundleConfig:
     """Actors that belong together: ``[[bundles]]``."""
 
@@ -92,6 +105,15 @@ class BundleConfig:
     actors: dict[str, ActorConfig]
     node: str | None = None
     """Where it runs: one of ``[nodes]``. To be left out where there is none, or only one."""
+    shard_by: str | None = None
+    """A field of messages, such as ``"pool"``: there are several of the bundle, each with actors of its own, and what comes from outside
+    goes to the one that the field's value belongs to. A message without that field goes to all."""
+    shards: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(2)))
+    """How many there are; by default one on each of ``nodes``."""
+    nodes: Names = ()
+    """Where they run, in turn."""
+    part: Part | None = None
+    """Of a shard: what it is a part of. It is not for files."""
     drain_timeout_s: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
     """How long its end may take to handle what is queued, in seconds."""
     supervision: Supervision | None = None
@@ -103,6 +125,10 @@ class BundleConfig:
     def shadowed(self) -> bool:
         """Whether there is to be a twin. What is relayed has none that is relayed; it keeps the key for when it is switched back."""
         return self.mode is Mode.SHARED_MEMORY and self.shadow is not None and self.shadow.rate > 0
+
+    def in_file(self, actor: str) -> str:
+        """What the file calls one of its actors: ``market_data`` for ``market_data_0`` of a shard 0."""
+        return actor.removesuffix(f"_{self.part.number}") if self.part is not None else actor
 
 
 @attrs.frozen(kw_only=True)
@@ -248,11 +274,27 @@ class SystemConfig:
         """Where a bundle or a feed runs; empty in a system without nodes."""
         if placed.node is None and isinstance(placed, FeedConfig):
             return (
-                next((self.node_of(each) for each in self.bundles if placed.to[0] in each.actors), "")
-                if placed.to
-                else ""
+                next((self.node_of(each) for each in self.bundles if _has(each, placed.to[0])), "") if placed.to else ""
             )
         return placed.node if placed.node is not None else next(iter(self.nodes), "")
+
+    @property
+    def places(self) -> Iterator[tuple[str, BundleConfig]]:
+        """Each bundle with the path of its table in the file. That of a shard is that of the bundle of which it is a part."""
+        tables: dict[tuple[bool, str], int] = {}
+        for bundle in self.bundles:
+            table = (True, bundle.part.bundle) if bundle.part is not None else (False, bundle.name)
+            yield f"bundles[{tables.setdefault(table, len(tables))}]", bundle
+
+    @property
+    def shards(self) -> dict[str, tuple[str, ...]]:
+        """The actors of shards, by what the file calls them, in the order of their numbers."""
+        found: dict[str, tuple[str, ...]] = {}
+        for bundle in self.bundles:
+            if bundle.part is not None:
+                for name in bundle.actors:
+                    found[bundle.in_file(name)] = (*found.get(bundle.in_file(name), ()), name)
+        return found
 
     def in_mode(self, mode: Mode) -> SystemConfig:
         """The same with every bundle in one mode, and all of it on one node."""
@@ -262,3 +304,7 @@ class SystemConfig:
             feeds=tuple(attrs.evolve(feed, node=None) for feed in self.feeds),
             nodes=dict(list(self.nodes.items())[:1]) if mode is Mode.DISTRIBUTED else {},
         )
+
+
+def _has(bundle: BundleConfig, actor: str) -> bool:
+    return actor in bundle.actors or any(bundle.in_file(name) == actor for name in bundle.actors)

@@ -13,6 +13,7 @@ import trio
 
 from spore import feeds
 from spore.deploy.links import Links, open_links
+from spore.deploy.shards import together
 from spore.deploy.spec import FeedSpec
 from spore.deploy.unit import UnitStatistics
 
@@ -46,10 +47,11 @@ class RunningFeed:
         for module in spec.modules:
             importlib.import_module(module)
         async with open_links(spec.link, spec.label) as self._links:
-            refs = [self._links.ref(target, sender=spec.name) for target in spec.targets]
+            links = [self._links.ref(target, sender=spec.name) for target in spec.targets]
+            refs = together((ref, each.shards, each.by) for ref, each in zip(links, spec.targets, strict=True))
             async with feeds.open_feed(*spec.feed.source) as self._feed:
-                for ref in refs:
-                    await ref.wait_open()
+                for link in links:
+                    await link.wait_open()
                 self.started.set()
                 with self._reading:
                     await self._to_read.wait()

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from spore.deploy.config import Secret, SystemConfig
+from spore.deploy.shards import divided, division_problems
 from spore.deploy.strict import Found, Problem, key, structure
 from spore.errors import ConfigError
 
@@ -83,14 +84,16 @@ def config_of(raw: Mapping[str, Any], *, source: str = "configuration") -> Syste
         config = structure(raw, SystemConfig)
     except Problem as problem:
         found += problem.found
+    if config is not None and not found:
+        found += division_problems(config)
     if found or config is None:
         raise ConfigError(source, said(found))
-    return config
+    return divided(config)
 
 
 def said(found: list[Found]) -> tuple[str, ...]:
-    """Problems as sentences, each with its path."""
-    return tuple(f"{path}: {sentence}" if path else sentence for path, sentence in found)
+    """Problems as sentences, each with its path, and each once: what is wrong with a shard is wrong with all of them."""
+    return tuple(dict.fromkeys(f"{path}: {sentence}" if path else sentence for path, sentence in found))
 
 
 def name_problem(name: str) -> str | None:

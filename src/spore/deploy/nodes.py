@@ -28,7 +28,7 @@ def node_problems(config: SystemConfig) -> Iterator[Found]:
                 options_of(settings, secrets=False)
             except UsageError as error:
                 yield f"{at}.carrier", str(error)
-    placed = [(f"bundles[{number}]", bundle) for number, bundle in enumerate(config.bundles)]
+    placed = list(config.places)
     named = [(f"{at}.node", bundle.node) for at, bundle in placed]
     named += [(f"feeds[{number}].node", feed.node) for number, feed in enumerate(config.feeds)]
     for at, node in named:

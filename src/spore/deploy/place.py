@@ -35,9 +35,9 @@ def placed(config: SystemConfig, local: Local) -> tuple[dict[str, Placed | None]
     """The actors in the order of the file, None for one whose class was not found, and what is wrong with any."""
     actors: dict[str, Placed | None] = {}
     found: list[Found] = []
-    for number, bundle in enumerate(config.bundles):
+    for table, bundle in config.places:
         for name, actor in bundle.actors.items():
-            at = f"bundles[{number}].actors.{key(name)}"
+            at = f"{table}.actors.{key(bundle.in_file(name))}"
             try:
                 kind = find_kind(actor.type)
             except Problem as problem:

@@ -20,6 +20,7 @@ from spore.deploy.kinds import Classes, overlap
 from spore.deploy.load import said
 from spore.deploy.nodes import node_problems
 from spore.deploy.place import Local, import_modules, placed
+from spore.deploy.shards import key_problem
 from spore.deploy.strict import Found, among
 from spore.deploy.twin import Twin, collectors, refusals, twin_of
 from spore.deploy.wires import Placed, Wire, class_names, wires_of
@@ -75,6 +76,10 @@ class Edge:
     """Whether it closes a cycle that leaves a process. Nobody waits for room in it."""
     durable: bool = False
     """Whether the engine keeps what goes over it until it is handled."""
+    shards: str = ""
+    """Where each message goes to one of several: what the file calls them. Empty where all go this way."""
+    by: str = ""
+    """The key that tells to which of them."""
 
 
 @attrs.frozen
@@ -225,7 +230,7 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
         node = next(iter(config.nodes)) if len(config.nodes) == 1 else ""
     known, more = placed(config, local or {})
     found += more
-    wires, more = wires_of(known)
+    wires, more = wires_of(known, config.shards)
     found += more
     actors = {name: actor for name, actor in known.items() if actor is not None}
     units, homes = _units(config, actors, wires, apart=apart, node=node)
@@ -236,6 +241,7 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
     units = [_with_engine(unit, edges, durable, several=len(config.nodes) > 1) for unit in units]
     found += _not_durable(actors, units)
     found += more
+    found += _not_divided(actors, edges)
     found += _cannot_travel(actors, edges)
     pairs = [(edge.sender, edge.receiver) for edge in edges]
     for group in cyclic_groups(tuple(actors), [pair for pair in pairs if pair[0] in actors]):
@@ -243,7 +249,7 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
             if actors[name].config.merge is not None:
                 around = " → ".join((*group, group[0]))
                 found.append((f"{actors[name].at}.merge", f"it would wait for itself, in the cycle {around}"))
-    twins, more = _twins(config, actors, wires, sound=not found)
+    twins, more = _twins(config, actors, wires, reached={edge.receiver for edge in fed}, sound=not found)
     found += more
     return Plan(
         config=config,
@@ -325,7 +331,9 @@ def _edges(actors: Mapping[str, Placed], wires: list[Wire], homes: Mapping[str, 
     edges = []
     for wire in wires:
         route, reason = _route(actors[wire.sender], actors[wire.receiver], homes)
-        edges.append(Edge(wire.sender, wire.port, wire.receiver, route, reason, wire.why))
+        edges.append(
+            _shared_out(Edge(wire.sender, wire.port, wire.receiver, route, reason, wire.why), actors, wire.shards)
+        )
     inside = [(edge.sender, edge.receiver) for edge in edges if edge.route is Route.REFERENCE]
     leaving = [(edge.sender, edge.receiver) for edge in edges if edge.route is not Route.REFERENCE]
     closes = closing(tuple(actors), references=inside, relayed=leaving)
@@ -333,6 +341,22 @@ def _edges(actors: Mapping[str, Placed], wires: list[Wire], homes: Mapping[str, 
         attrs.evolve(edge, feedback=edge.route is not Route.REFERENCE and (edge.sender, edge.receiver) in closes)
         for edge in edges
     ]
+
+
+def _shared_out(edge: Edge, actors: Mapping[str, Placed], shards: str) -> Edge:
+    """An edge as one of those to several shards, if it is one."""
+    bundle = actors[edge.receiver].bundle
+    if not shards or bundle is None or bundle.part is None:
+        return edge
+    return attrs.evolve(edge, shards=shards, by=bundle.part.by)
+
+
+def _not_divided(actors: Mapping[str, Placed], edges: list[Edge]) -> Iterator[Found]:
+    """Edges to shards whose messages have nothing to divide them by."""
+    for edge in edges:
+        actor = actors[edge.receiver]
+        if edge.shards and (wrong := key_problem(edge.by, actor.kind.handles)):
+            yield f"{actor.at.partition('.')[0]}.shard_by", wrong
 
 
 def _route(sender: Placed, receiver: Placed, homes: Mapping[str, Unit]) -> tuple[Route, str]:
@@ -396,6 +420,7 @@ def _fed(
     edges: list[Edge] = []
     found: list[Found] = []
     market: Classes = importlib.import_module(MESSAGES).MarketMessage.__args__
+    shards = config.shards
     for number, feed in enumerate(config.feeds):
         try:
             source = feeds.feed_of(*feed.source)
@@ -407,16 +432,19 @@ def _fed(
             found.append((f"feeds[{number}].to", f"a feed has to lead somewhere; {among('', actors)}"))
         for place, name in enumerate(feed.to):
             at = f"feeds[{number}].to[{place}]"
-            if name not in actors:
-                found.append((at, f"there is no actor {name!r}; {among(name, actors)}"))
-            elif (actor := actors[name]) is None:
-                continue
-            elif overlap(market, actor.kind.handles) is False:
-                handles = class_names(actor.kind.handles)
-                found.append((at, f"{name!r} handles {handles}, and a feed sends market data"))
-            else:
-                route, reason = _route_of_feed(config.node_of(feed), homes[name])
-                edges.append(Edge(f"feeds[{number}]", "to", name, route, reason, "feeds.to says so"))
+            several = shards.get(name, ())
+            if name not in actors and not several:
+                found.append((at, f"there is no actor {name!r}; {among(name, [*shards, *actors])}"))
+            for receiver in several or (name,):
+                if (actor := actors.get(receiver)) is None:
+                    continue
+                if overlap(market, actor.kind.handles) is False:
+                    handles = class_names(actor.kind.handles)
+                    found.append((at, f"{name!r} handles {handles}, and a feed sends market data"))
+                    break
+                route, reason = _route_of_feed(config.node_of(feed), homes[receiver])
+                edge = Edge(f"feeds[{number}]", "to", receiver, route, reason, "feeds.to says so")
+                edges.append(_shared_out(edge, {receiver: actor}, name if several else ""))
     return edges, found
 
 
@@ -448,7 +476,7 @@ def _cannot_travel(actors: Mapping[str, Placed], edges: list[Edge]) -> Iterator[
 
 
 def _twins(
-    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, sound: bool
+    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, reached: set[str], sound: bool
 ) -> tuple[dict[str, Twin], list[Found]]:
     """The twins of bundles in shadow mode, and why there cannot be one.
 
@@ -456,16 +484,16 @@ def _twins(
         config: the system.
         actors: its actors.
         wires: its wires.
+        reached: the actors to which feeds lead.
         sound: whether nothing was found yet; else everything would be said once more, of the twin.
     """
     twins: dict[str, Twin] = {}
     found: list[Found] = []
-    reached = {name for feed in config.feeds for name in feed.to}
-    for number, bundle in enumerate(config.bundles):
+    for table, bundle in config.places:
         if not bundle.shadowed:
             continue
         twin = twins[bundle.name] = twin_of(bundle, config, actors=actors, wires=wires, reached=reached)
-        at = f"bundles[{number}].shadow"
+        at = f"{table}.shadow"
         own = [(f"{at}.{path}".rstrip("."), said) for path, said in refusals(twin, bundle, actors, wires)]
         found += own
         if sound and not own:

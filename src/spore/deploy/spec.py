@@ -54,6 +54,10 @@ class Target:
     """Its mailbox's."""
     key: tuple[str, ...] = ()
     """What tells the kinds of messages that it conflates."""
+    shards: str = ""
+    """Of a shard that gets its part of what a port sends: what the file calls all of them. Empty for one that gets everything."""
+    by: str = ""
+    """The field that tells which part."""
 
 
 @attrs.frozen(kw_only=True)
@@ -159,9 +163,8 @@ def spec_of(
     """
     ports: dict[tuple[str, str], list[Target]] = {}
     for edge in plan.edges:
-        ports.setdefault((edge.sender, edge.port), []).append(
-            target_of(plan, edge.receiver, route=edge.route, feedback=edge.feedback)
-        )
+        target = target_of(plan, edge.receiver, route=edge.route, feedback=edge.feedback)
+        ports.setdefault((edge.sender, edge.port), []).append(attrs.evolve(target, shards=edge.shards, by=edge.by))
     modules = plan.config.modules
     link = _own_link(plan, unit, link) if link is not None else None
     if unit.kind is UnitKind.FEED:
@@ -169,7 +172,7 @@ def spec_of(
         feed = plan.config.feeds[int(unit.name[len("feeds[") : -1])]
         targets = tuple(ports[unit.name, "to"])
         return FeedSpec(label=unit.label, name=unit.name, feed=feed, targets=targets, link=link, modules=modules)
-    fed = {name for each in plan.config.feeds for name in each.to}
+    fed = {edge.receiver for edge in plan.edges if edge.sender not in plan.actors}
     actors = tuple(
         ActorSpec(
             name=name,

@@ -29,6 +29,7 @@ from spore.deploy.nodes import own_node
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Route, Unit, UnitKind, make_plan
 from spore.deploy.shadow_statistics import ShadowStatistics
+from spore.deploy.shards import together
 from spore.deploy.spec import spec_of, target_of
 from spore.deploy.standing import StandingRef
 from spore.deploy.strict import among
@@ -88,15 +89,25 @@ class System:
     def ref(self, name: str) -> ActorRef[Any]:
         """A reference from here to an actor: by reference where it runs in this process, and else through the relay or the engine.
 
+        The name that the file has for the actors of a bundle that is divided gives a reference to all of them, of which each message
+        goes to one.
+
         Raises:
             UsageError: if there is no such actor.
         """
+        shards = self.plan.config.shards
+        if name in shards:
+            return together((self.ref(shard), name, self._key(shard)) for shard in shards[name])[0]
         if name not in self.plan.actors:
-            raise UsageError(f"there is no actor {name!r} in this system; {among(name, self.plan.actors)}")
+            raise UsageError(f"there is no actor {name!r} in this system; {among(name, [*shards, *self.plan.actors])}")
         found = self._refs.get(name)
         if found is None:
             found = self._refs[name] = StandingRef(self.way_to(name))
         return found
+
+    def _key(self, shard: str) -> str:
+        bundle = self.plan.actors[shard].bundle
+        return bundle.part.by if bundle is not None and bundle.part is not None else ""
 
     def standing(self, name: str) -> StandingRef[Any]:
         """The same. For Spore's own use."""

@@ -104,7 +104,7 @@ def twin_of(
         compared=tuple(compared),
         actors=own,
         config=SystemConfig(
-            bundles=(attrs.evolve(bundle, mode=Mode.RELAY, actors=twins, shadow=None),),
+            bundles=(attrs.evolve(bundle, mode=Mode.RELAY, actors=twins, shadow=None, part=None),),
             relay=RelayConfig(heartbeat_s=system.relay.heartbeat_s),
             modules=system.modules,
         ),

@@ -27,6 +27,7 @@ from spore.deploy.links import Links, key_of, open_links
 from spore.deploy.place import Local
 from spore.deploy.shadow import Shadow
 from spore.deploy.shadow_statistics import ShadowStatistics
+from spore.deploy.shards import together
 from spore.deploy.spec import ActorSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
 from spore.errors import EncodeError, UsageError
@@ -171,7 +172,9 @@ class RunningUnit:
         if spec.type:
             factory = find_kind(spec.type).factory(options.config)
             ports = {
-                port: [self._measured(spec.name, port, self._ref(bundle, one)) for one in targets]
+                port: together(
+                    (self._measured(spec.name, port, self._ref(bundle, one)), one.shards, one.by) for one in targets
+                )
                 for port, targets in spec.ports.items()
             }
             if self._shadow is not None:

@@ -41,10 +41,20 @@ class Wire:
     receiver: str
     why: str
     """What has decided that."""
+    shards: str = ""
+    """Where each message goes to one of several: what the file calls them. Empty where all go this way."""
 
 
-def wires_of(actors: Mapping[str, Placed | None]) -> tuple[list[Wire], list[Found]]:
-    """All wires, in the order of the file, and what is wrong. Of an actor without a class nothing is said."""
+def wires_of(
+    actors: Mapping[str, Placed | None], shards: Mapping[str, tuple[str, ...]]
+) -> tuple[list[Wire], list[Found]]:
+    """All wires, in the order of the file, and what is wrong. Of an actor without a class nothing is said.
+
+    Args:
+        actors: all of the system's.
+        shards: those that several stand for, by the name that the file has for them. There is a wire to each of these, or to the one
+            in the sender's own bundle.
+    """
     wires: list[Wire] = []
     found: list[Found] = []
     for actor in actors.values():
@@ -56,12 +66,40 @@ def wires_of(actors: Mapping[str, Placed | None]) -> tuple[list[Wire], list[Foun
                 found.append((f"{actor.at}.wire.{key(name)}", f"{_short(actor)} has no such port; {known}"))
         for port in actor.kind.ports.values():
             given = actor.config.wire.get(port.name)
-            for one in _given(actor, port, given, actors) if given is not None else _chosen(actor, port, actors):
+            seen = _seen_by(actor, actors, shards)
+            for one in (
+                _given(actor, port, given, {**actors, **seen}) if given is not None else _chosen(actor, port, seen)
+            ):
                 if isinstance(one, Wire):
-                    wires.append(one)
+                    wires += _to_each(one, actor, shards)
                 else:
                     found.append(one)
     return wires, found
+
+
+def _seen_by(
+    actor: Placed, actors: Mapping[str, Placed | None], shards: Mapping[str, tuple[str, ...]]
+) -> dict[str, Placed | None]:
+    """The actors by the names that an actor's own wires have for them. Of shards there is the own one, or one for all."""
+    hidden = {shard for several in shards.values() for shard in several}
+    seen = {name: other for name, other in actors.items() if name not in hidden}
+    return seen | {name: actors[_own(actor, several) or several[0]] for name, several in shards.items()}
+
+
+def _to_each(wire: Wire, actor: Placed, shards: Mapping[str, tuple[str, ...]]) -> Iterator[Wire]:
+    """The wires of one that may lead to several shards."""
+    several = shards.get(wire.receiver, ())
+    if own := _own(actor, several):
+        yield attrs.evolve(wire, receiver=own)
+    elif several:
+        yield from (attrs.evolve(wire, receiver=shard, shards=wire.receiver) for shard in several)
+    else:
+        yield wire
+
+
+def _own(actor: Placed, several: tuple[str, ...]) -> str:
+    """Which of several shards is in the same bundle as an actor; empty if none is."""
+    return next((name for name in several if actor.bundle is not None and name in actor.bundle.actors), "")
 
 
 def _given(
@@ -90,7 +128,7 @@ def _chosen(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> I
         if overlap(port.sends, namesake.kind.handles) is False:
             yield at, _misfit(port, namesake, actors, actor)
         else:
-            yield Wire(actor.name, port.name, namesake.name, "it has the port's name")
+            yield Wire(actor.name, port.name, port.name, "it has the port's name")
         return
     if None in actors.values():
         return  # it may be the one
@@ -111,10 +149,12 @@ def _fits(actor: Placed, port: Port, actors: Mapping[str, Placed | None], *, who
     Args:
         whole: those who handle everything that the port sends, and not only some of it.
     """
-    others = [other for other in actors.values() if other is not None and other is not actor and not other.local]
-    if whole:
-        return [other.name for other in others if covers(other.kind.handles, port.sends)]
-    return [other.name for other in others if overlap(port.sends, other.kind.handles)]
+    fits = covers if whole else overlap
+    return [
+        name
+        for name, other in actors.items()
+        if other is not None and other is not actor and not other.local and fits(other.kind.handles, port.sends)
+    ]
 
 
 def _fitting(actor: Placed, port: Port, actors: Mapping[str, Placed | None]) -> str:

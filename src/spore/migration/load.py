@@ -24,7 +24,7 @@ from spore.migration.lateness import Lateness, LatenessSummary
 from spore.migration.loop import read_whole
 from spore.migration.play import lost_in
 from spore.migration.resources import CpuMeter
-from spore.migration.tap import RECORDER, entries, tapped
+from spore.migration.tap import entries, recorders, tapped
 from spore.migration.worker import Say, serve
 from spore.services.messages import ExecutionReport, OrderRequest
 
@@ -123,7 +123,7 @@ async def run_load(job: LoadJob, say: Say) -> LoadResult:
     gc.collect()
     gc.freeze()  # the recording is no part of what is measured
     meter = CpuMeter(lambda processes: say(event="measuring", processes=processes))
-    local: Any = {RECORDER: (OutputCounter, {"output": output})}
+    local: Any = {name: (OutputCounter, {"output": output}) for name in recorders(job.config)}
     async with open_system(tapped(job.config), local=local) as system:
         refs = [system.ref(name) for name in heads]
         meter.begin((await system.statistics()).processes)

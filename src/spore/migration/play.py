@@ -15,7 +15,7 @@ from spore.deploy import Hop, Mode, SystemConfig, open_system
 from spore.deploy.system import SystemStatistics
 from spore.feeds import Account, Feed, open_feed
 from spore.migration.recording import Recorder, Recording, TimedRecorder
-from spore.migration.tap import RECORDER, entries, tapped
+from spore.migration.tap import entries, recorders, tapped
 
 __all__ = ["Meter", "Played", "lost_in", "play", "play_feed"]
 
@@ -117,8 +117,9 @@ async def _play(
     meter: Meter | None = None,
     time_signals: bool = False,
 ) -> Played:
-    recording = Recording()
-    local: Any = {RECORDER: (TimedRecorder if time_signals else Recorder, {"recording": recording})}
+    recordings = {name: Recording() for name in recorders(config)}
+    recorder = TimedRecorder if time_signals else Recorder
+    local: Any = {name: (recorder, {"recording": recording}) for name, recording in recordings.items()}
     sent = 0
     async with open_system(config, local=local, hops=hops) as system:
         refs = [system.ref(name) for name in heads]
@@ -141,7 +142,7 @@ async def _play(
         statistics = await system.statistics()
     seconds = perf_counter() - began
     return Played(
-        recording=recording,
+        recording=Recording.joined(tuple(recordings.values())),
         account=feed.account,
         messages=sent,
         lost=lost_in(statistics),

@@ -1,4 +1,5 @@
-"""What comes out of a pipeline: signals, orders and reports, each in the order of the one actor that sends them.
+"""What comes out of a pipeline: signals, orders and reports, each in the order of the one actor that sends them. Of shards each has a
+recording of its own, and they are joined in the end.
 
 Fan-in promises no order between senders, so each kind is kept by itself: then both modes write the same.
 """
@@ -6,7 +7,8 @@ Fan-in promises no order between senders, so each kind is kept by itself: then b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from heapq import merge
 from time import perf_counter_ns
 from typing import Any
 
@@ -28,6 +30,25 @@ class Recording:
     reports: list[ExecutionReport] = attrs.field(factory=list)
     signals_at_ns: list[int] = attrs.field(factory=list)
     """`time.perf_counter_ns` when each signal came; empty unless that was asked for."""
+
+    @classmethod
+    def joined(cls, recordings: Sequence[Recording]) -> Recording:
+        """Several as one: by event time, and of one time in the order of the recordings, which are not in step with each other."""
+        if len(recordings) == 1:
+            return recordings[0]
+
+        def merged(*lists: Iterable[Any], of: Callable[[Any], Any] = lambda message: message) -> list[Any]:
+            return list(merge(*lists, key=lambda one: getattr(of(one), "event_time_ns", 0)))
+
+        timed = merged(
+            *(zip(each.signals, each.signals_at_ns, strict=False) for each in recordings), of=lambda pair: pair[0]
+        )
+        return cls(
+            signals=merged(*(each.signals for each in recordings)),
+            orders=merged(*(each.orders for each in recordings)),
+            reports=merged(*(each.reports for each in recordings)),
+            signals_at_ns=[at_ns for _, at_ns in timed],
+        )
 
     def executed(self) -> list[OrderRequest | ExecutionReport]:
         """Orders and reports in one order that both modes share: by event time, then order, and an order before its

@@ -21,7 +21,7 @@ from spore.migration.loop import Looped, Paced, looped, read_whole
 from spore.migration.play import Played, play_feed
 from spore.migration.recording import digest
 from spore.migration.resources import CpuMeter
-from spore.migration.tap import RECORDER
+from spore.migration.tap import recorders
 from spore.migration.tell_cost import tell_adds_ns
 from spore.migration.worker import Say, serve
 from spore.relay.statistics import ClientStatistics
@@ -107,7 +107,8 @@ async def run(job: RunJob, say: Say) -> Result:
         feed, config=job.config, mode=job.mode, hops=hops, meter=meter, time_signals=paced is not None
     )
     encoded = len(encoded_classes())  # before anything here is encoded for the digests
-    links = [link for client in _clients(played) for link in client.outgoing if link.receiver != RECORDER]
+    recording_only = recorders(job.config)
+    links = [link for client in _clients(played) for link in client.outgoing if link.receiver not in recording_only]
     recording = played.recording
     folder = Path(job.folder)
     folder.joinpath(SIGNALS).write_bytes(frames_of(recording.signals))

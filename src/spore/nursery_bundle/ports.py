@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import attrs
@@ -166,8 +166,7 @@ def bind_ports(actor: Actor[Any], cell: Cell) -> list[tuple[str, LaterRef[Any]]]
         if isinstance(value, ActorRef):
             bound = bound_ref(value, cell, name)
             rewire(actor, name, bound)
-            refs = map(_behind, bound.refs if isinstance(bound, FanOut) else (bound,))
-            later += [(name, ref) for ref in refs if isinstance(ref, LaterRef)]
+            later += [(name, ref) for ref in _each(bound) if isinstance(ref, LaterRef)]
     return later
 
 
@@ -192,7 +191,7 @@ def unwired_ports(actor: Actor[Any]) -> list[str]:
 def bound_ref(ref: ActorRef[Any], cell: Cell, port: str) -> ActorRef[Any]:
     """The same receivers through references that belong to a port."""
     if isinstance(ref, FanOut):
-        return FanOut(bound_ref(item, cell, port) for item in ref.refs)
+        return ref.over(bound_ref(item, cell, port) for item in ref.refs)
     if isinstance(ref, LaterRef):
         try:
             ref = ref.found()
@@ -201,11 +200,15 @@ def bound_ref(ref: ActorRef[Any], cell: Cell, port: str) -> ActorRef[Any]:
     return ref.for_port(cell, port)
 
 
-def _behind(ref: ActorRef[Any]) -> ActorRef[Any]:
-    """The reference that others watch, however many there are."""
+def _each(ref: ActorRef[Any]) -> Iterator[ActorRef[Any]]:
+    """The references to single actors behind one: behind those that watch, and those that divide."""
     while isinstance(ref, WatchedRef):
         ref = ref.behind
-    return ref
+    if isinstance(ref, FanOut):
+        for one in ref.refs:
+            yield from _each(one)
+    else:
+        yield ref
 
 
 def _field_names(actor: Actor[Any]) -> list[str]:

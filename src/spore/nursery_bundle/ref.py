@@ -123,6 +123,10 @@ class FanOut(ActorRef[M]):
     def refs(self) -> tuple[ActorRef[M], ...]:
         return self._refs
 
+    def over(self, refs: Iterable[ActorRef[Any]]) -> FanOut[Any]:
+        """The same for other receivers in the same order."""
+        return FanOut(refs)
+
     def __repr__(self) -> str:
         return f"<FanOut {self.name}>"
 
