@@ -93,18 +93,18 @@ def key_problem(by: str, handles: Classes) -> str | None:
     """Why messages of some classes cannot be divided; None if they can, or nobody knows."""
     if handles is None:
         return None
-    fields = {cls: arguments(cls) if attrs.has(cls) else {} for cls in handles}
-    having = [cls for cls, names in fields.items() if by in names]
-    for cls in having:
-        wanted, _ = fields[cls][by]
-        plain = getattr(wanted, "__origin__", wanted)
-        if not (isinstance(plain, type) and issubclass(plain, (bytes, str, int))):
-            return f"{cls.__name__}.{by} is neither bytes nor text nor a whole number, so nothing is divided by it"
-    if not having:
-        known = sorted({name for names in fields.values() for name in names})
-        several = " or ".join(cls.__name__ for cls in handles)
-        return f"{several} has no field {by!r}, so every shard would get everything; {among(by, known)}"
-    return None
+    keys: set[str] = set()
+    for cls in handles:
+        for name, (wanted, _) in arguments(cls).items() if attrs.has(cls) else ():
+            plain = getattr(wanted, "__origin__", wanted)
+            if isinstance(plain, type) and issubclass(plain, (bytes, str, int)):
+                keys.add(name)
+            elif name == by:
+                return f"{cls.__name__}.{by} is neither bytes nor text nor a whole number, so nothing is divided by it"
+    if by in keys:
+        return None
+    several = " or ".join(cls.__name__ for cls in handles)
+    return f"{several} has no field {by!r}, so every shard would get everything; {among(by, sorted(keys))}"
 
 
 def together(refs: Iterable[tuple[ActorRef[Any], str, str]]) -> list[ActorRef[Any]]:
