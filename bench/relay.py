@@ -15,14 +15,23 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
 from bench.measure import Case, Expectation, Result, arguments, conclude, progress_line
+from bench.relay_asyncio import AsyncioRelay
 from bench.relay_contender import Contender
 from bench.relay_load import Load
-from bench.relay_play import CONTENDERS, PERCENTILES, Outcome, play
+from bench.relay_play import PERCENTILES, Outcome, play
+from bench.relay_spore import SporeRelay
+from bench.relay_trio import BatchedRelay, OneFrameRelay
+from bench.relay_zmq import ZmqPushPull, ZmqRelay
+
+CONTENDERS: Mapping[str, Contender] = {
+    contender.name: contender
+    for contender in (SporeRelay(), OneFrameRelay(), BatchedRelay(), ZmqRelay(), ZmqPushPull(), AsyncioRelay())
+}
 
 BASELINE = "trio, batched"
 ONE_FRAME = "trio, one frame a send"

@@ -27,20 +27,12 @@ from typing import IO, Any
 
 import attrs
 
-from bench.relay_asyncio import AsyncioRelay
 from bench.relay_contender import Contender
 from bench.relay_load import Load, Sink, Source, percentile, quote
-from bench.relay_spore import CONTENDERS as SPORE
-from bench.relay_trio import BatchedRelay, OneFrameRelay
-from bench.relay_zmq import ZmqPushPull, ZmqRelay
 from spore.codec import decode, encode
 
-__all__ = ["CONTENDERS", "Outcome", "play"]
+__all__ = ["PERCENTILES", "Outcome", "play"]
 
-CONTENDERS: Mapping[str, Contender] = {
-    contender.name: contender
-    for contender in (*SPORE, OneFrameRelay(), BatchedRelay(), ZmqRelay(), ZmqPushPull(), AsyncioRelay())
-}
 PATIENCE_S = 30.0
 """How much longer than its load a run may take before it is given up."""
 _PR_SET_PDEATHSIG = 1

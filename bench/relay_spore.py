@@ -14,7 +14,7 @@ from bench.relay_contender import Contender, feed
 from bench.relay_load import BenchQuote, Sink, Source
 from spore.relay import Address, open_client, open_relay
 
-__all__ = ["CONTENDERS"]
+__all__ = ["SporeRelay"]
 
 TOPIC = "quotes"
 
@@ -77,6 +77,3 @@ class SporeRelay(Contender):
 
 def _at(path: Path) -> Address:
     return Address(path=str(path))
-
-
-CONTENDERS: tuple[Contender, ...] = (SporeRelay(),)
