@@ -170,7 +170,10 @@ class NothingRuns(ControlError):
     """No process runs that configuration."""
 
     def __init__(self, config: str) -> None:
-        super().__init__(config, "nothing runs it; `spore run` would, and only what that runs is reached from outside")
+        super().__init__(
+            config,
+            "nothing runs it; start it with `spore run` (a system that a program opens itself cannot be reached)",
+        )
 
 
 class ActorError(SporeError):

@@ -73,6 +73,7 @@ def test_check_tells_machines_the_same(check):
         "why": "wire.peer says so",
         "feedback": True,
         "durable": False,
+        "by": None,
     }
     assert told["processes"][0] == {"name": "relay", "actors": []}
     assert {"name": "actor 'writer'", "actors": ["writer"]} in told["processes"]

@@ -25,6 +25,7 @@ from spore.services import MarketDataActor, SignalGeneratorActor
 from spore.testing import Faults
 
 __all__ = [
+    "DRAIN_S",
     "NOTES",
     "Note",
     "Notes",

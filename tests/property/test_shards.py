@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.modes import outcome
 from tests.pipeline_actors import Tick, Turn
-from tests.property.modes_world import faults
+from tests.property.modes_world import DRAIN_S, faults
 
 import spore
 from spore.deploy import Mode, SystemConfig
@@ -27,10 +27,10 @@ class Kept(spore.Actor[Turn]):
         self.turns.append(message)
 
 
-@settings(max_examples=max(10, settings().max_examples // 4))
+@settings(max_examples=max(10, settings().max_examples // 10))
 @given(
-    st.integers(2, 5),
-    st.lists(st.lists(st.text(max_size=3), max_size=8), min_size=1, max_size=3),
+    st.integers(2, 3),
+    st.lists(st.lists(st.text(max_size=3), max_size=8), min_size=1, max_size=2),
     st.integers(1, 4),
     st.sampled_from([Mode.SHARED_MEMORY, Mode.RELAY]),
     st.integers(0, 2**32),
@@ -41,12 +41,13 @@ def test_each_shard_has_all_that_is_its_own_in_order(
 ) -> None:
     """It sums up what it gets, so that one too many, too few or out of turn would show in all that follow."""
     actors = {"sum": {"type": "tests.shadow_actors:Summing", "capacity": capacity, "wire": {"out": []}}}
-    divided = {"name": "core", "mode": "relay", "shard_by": "who", "shards": shards, "actors": actors}
+    key = {"shard_by": "who", "shards": shards, "drain_timeout_s": DRAIN_S}
+    config = config_of({"bundles": [{"name": "core", "mode": "relay", "actors": actors, **key}]})
     turns: list[list[Turn]] = [[] for _ in range(shards)]
     numbers = iter(range(1, 100))
     ticks = [[Tick(0, next(numbers), who) for who in batch] for batch in batches]
     outcome(
-        recorded(config_of({"bundles": [divided]})),
+        recorded(config),
         ticks,
         mode,
         to=("sum",),

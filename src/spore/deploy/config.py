@@ -112,14 +112,14 @@ class BundleConfig:
     """How many there are; by default one on each of ``nodes``."""
     nodes: Names = ()
     """Where they run, in turn."""
-    part: Part | None = None
-    """Of a shard: what it is a part of. It is not for files."""
     drain_timeout_s: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
     """How long its end may take to handle what is queued, in seconds."""
     supervision: Supervision | None = None
     """What an escalation does: ``on_failure = "restart"`` restarts the bundle whole; by default it ends the process."""
     shadow: ShadowConfig | None = None
     """For a bundle in ``shared_memory``: have a relayed twin handle the same messages, and compare what comes out."""
+    part: Part | None = None
+    """Of a shard: what it is a part of. It is not for files."""
 
     @property
     def shadowed(self) -> bool:
