@@ -46,6 +46,7 @@ def pipeline(folder: Path, kind: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_the_recorded_session_is_the_same_in_every_mode(tmp_path: Path) -> None:
     """Same digests, nothing lost, nothing encoded where all is in one process; the files say what the table says. Through a server, too,
     where there is one to start."""

@@ -95,6 +95,7 @@ def system(text: str):
             run.close()
 
 
+@pytest.mark.long
 def test_the_runbook_goes_back_to_the_relay_and_forth_again():
     """The file follows the running system, one line of it; and a switch is no reason to be called unhealthy."""
     with system(MOVABLE) as run:

@@ -43,6 +43,7 @@ def pipeline(folder: Path, signals: str = "", market_data: str = "MarketDataActo
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", list(MODES))
 async def test_a_load_comes_through_whole(mode: str) -> None:
     """Everything that was sent is handled, in either mode; samples go on over the whole test, and only what is after the warm-up is

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.test_cli_control import FED, Run, system
@@ -75,6 +76,7 @@ def handled(run: Run, url: str, count: int) -> dict[str, float]:
     return found
 
 
+@pytest.mark.long
 def test_what_is_scraped_is_what_the_system_has_counted_and_what_top_shows():
     """From the run itself and from outside of it; a process that is started again has counted from nothing, and it shows."""
     with system(OBSERVED) as run:
@@ -110,6 +112,7 @@ def test_what_is_scraped_is_what_the_system_has_counted_and_what_top_shows():
         assert run.do("top", config, "--once")[0] == 2
 
 
+@pytest.mark.long
 def test_an_address_that_cannot_be_had_is_said_before_anything_runs():
     """In one line."""
     with system(OBSERVED) as run:
@@ -153,6 +156,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
+@pytest.mark.long
 def test_top_waits_for_a_system_that_is_started_again():
     """It says so, shows the new one, obeys keys, and Ctrl-C ends it."""
     with system(FED) as run:
@@ -209,6 +213,7 @@ def tree(came: list[ExportTraceServiceRequest]) -> list[object]:
     return below(b"")
 
 
+@pytest.mark.long
 def test_the_traces_of_a_feed_are_the_same_in_both_modes():
     """As an endpoint gets them, from one process or from three: one in thirty events begins one."""
     found = []

@@ -11,7 +11,7 @@ from tests.controlled import short_folder
 from tests.integration.test_migration_guide import Step, follow, steps_of
 from tests.nats_servers import NEEDS_SERVER, free_port
 
-pytestmark = NEEDS_SERVER
+pytestmark = [pytest.mark.long, NEEDS_SERVER]
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "distribute.md").read_text()
 PORT = "4222"

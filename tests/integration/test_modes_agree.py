@@ -101,6 +101,7 @@ def test_each_configuration(name: str) -> None:
     assert found.recording.reports
 
 
+@pytest.mark.long
 @NEEDS_SERVER
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_each_configuration_through_a_server(name: str, nats_server: NatsServer) -> None:
@@ -122,6 +123,7 @@ def test_a_larger_simulated_market() -> None:
     assert agreed(pipeline(), spec).recording.signals
 
 
+@pytest.mark.long
 def test_the_shipped_session_in_small_mailboxes() -> None:
     """Its signals, orders and reports."""
     assert agreed(pipeline({"capacity": 16}, every=False), "sample").recording.reports

@@ -30,7 +30,7 @@ from spore.testing import Probe, start_probe
 
 __all__ = ["durable_server"]
 
-pytestmark = NEEDS_SERVER
+pytestmark = [pytest.mark.long, NEEDS_SERVER]
 
 
 @pytest.fixture(autouse=True)

@@ -123,6 +123,7 @@ def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
     return running.returncode, said
 
 
+@pytest.mark.long
 def test_a_node_that_ends_and_comes_again_loses_and_repeats_nothing(nats_server: NatsServer) -> None:
     """Its senders keep meanwhile what it has not handled, and the feed's node ends once it has all of it."""
     with nodes(nats_server) as system:
@@ -142,6 +143,7 @@ def test_a_node_that_ends_and_comes_again_loses_and_repeats_nothing(nats_server:
         assert ended(beta)[0] == 130
 
 
+@pytest.mark.long
 def test_a_node_that_is_killed_and_comes_again_gets_what_it_had_not_handled(nats_server: NatsServer) -> None:
     """What it had handled and not acknowledged it gets once more, and nothing else."""
     with nodes(nats_server) as system:
@@ -158,6 +160,7 @@ def test_a_node_that_is_killed_and_comes_again_gets_what_it_had_not_handled(nats
         assert numbers[again:] == list(range(numbers[again] if again < len(numbers) else 300, 300))
 
 
+@pytest.mark.long
 def test_a_node_that_ends_alone_says_what_nobody_has_acknowledged(nats_server: NatsServer) -> None:
     """It waits for that as long as its bundles may take to drain."""
     with nodes(nats_server, drain_s=0.3, source="count:300…") as system:
@@ -193,6 +196,7 @@ def test_one_node_runs_once(nats_server: NatsServer) -> None:
         assert beta.poll() is None
 
 
+@pytest.mark.long
 def test_what_is_durable_reaches_a_node_that_comes_later(tmp_path: Path) -> None:
     """When its sender has ended long ago; in order, and each once, however often the receiver begins anew."""
     (tmp_path / "server").mkdir()

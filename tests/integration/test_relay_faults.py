@@ -200,6 +200,7 @@ def test_a_relay_that_is_stopped_for_longer_than_the_heartbeat(processes):
     assert_bounded(relay, sender, receiver)
 
 
+@pytest.mark.long
 def test_a_half_open_connection_is_given_up_by_both_ends(processes):
     """Bytes vanish, and nobody says that the connection is gone: the heartbeats tell, and nothing is lost or repeated."""
     relay = processes.relay(*BRISK_RELAY)
@@ -222,6 +223,7 @@ def test_a_half_open_connection_is_given_up_by_both_ends(processes):
         proxy.close()
 
 
+@pytest.mark.long
 def test_who_has_vanished_with_a_full_socket_does_not_keep_its_name(processes):
     """A receiver that takes no byte more is given up although something is still to be written to it."""
     relay = processes.relay(*BRISK_RELAY)

@@ -80,6 +80,7 @@ def _out(amount: int, pool: str, reserves: dict, *, reverse: bool = False) -> in
     return 997 * amount * r_out // (1000 * r_in + 997 * amount)
 
 
+@pytest.mark.long
 def test_both_modes_and_a_recording_give_one_digest(tmp_path: Path) -> None:
     """Of the signals, and of the orders with their reports; whichever process was where."""
     frames = tmp_path / "sample.frames"

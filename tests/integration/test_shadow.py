@@ -57,6 +57,7 @@ async def until(system, condition):
     return found
 
 
+@pytest.mark.long
 async def test_a_twin_that_is_killed_under_load_is_followed_by_another(tmp_path):
     """The bundle sends what it always sends; the new twin takes over where its actors stand, and nothing differs."""
     log = []
@@ -135,6 +136,7 @@ def test_spore_run_says_the_first_difference_and_what_was_compared(tmp_path):
     assert done.stdout.splitlines()[-1] == "ended"
 
 
+@pytest.mark.long
 async def test_a_bundle_that_is_switched_away_and_back_has_a_twin_again(tmp_path):
     """What is relayed has none. The next one takes over where the actors stand, and what an actor says when it moves is no difference."""
     log = []

@@ -92,6 +92,7 @@ async def test_ten_times_there_and_back_at_10000_messages_a_second(small):
     assert small.signals() == expected(load.sent)
 
 
+@pytest.mark.long
 async def test_the_reference_pipeline_gives_the_same_signals():
     """Signals, orders and reports, to the last bit, when it is switched and switched back in the midst of them."""
     events = list(SimFeed.from_spec("seed=3,events=3000,pools=20", {}).messages())

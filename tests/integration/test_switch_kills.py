@@ -15,6 +15,8 @@ from spore.deploy import STEPS, Mode, load_config, make_plan, run_plan, supervis
 from spore.errors import SwitchFailed
 from spore.nursery_bundle.policy import Supervision
 
+pytestmark = pytest.mark.long
+
 BUNDLED, RELAYED = Mode.SHARED_MEMORY, Mode.RELAY
 LABELS = {BUNDLED: "bundle 'core'", RELAYED: "actor 'detector'"}
 """Apart from whoever starts it, either mode has a process of its own."""

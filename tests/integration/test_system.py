@@ -212,6 +212,7 @@ async def test_a_receiver_that_is_killed_under_load_loses_nothing(pipeline):
     assert list(dict.fromkeys(pipeline.signals())) == expected(6_000)
 
 
+@pytest.mark.long
 async def test_a_relay_that_is_killed_under_load_loses_and_repeats_nothing(pipeline):
     """It comes back, and all links go on from where they were."""
     async with spore.open_system(pipeline.write()) as system:
@@ -223,6 +224,7 @@ async def test_a_relay_that_is_killed_under_load_loses_and_repeats_nothing(pipel
     assert pipeline.signals() == expected(4_000)
 
 
+@pytest.mark.long
 async def test_a_process_that_keeps_dying_ends_the_system(pipeline, monkeypatch):
     """After the intensity is exceeded it is not started again; the error names it, and how it died."""
     monkeypatch.setattr("spore.deploy.supervise.RESTARTS", spore.Supervision(max_restarts=2, within_s=60, backoff_s=0))
@@ -375,6 +377,7 @@ async def test_a_feed_sends_what_it_reads_from_a_process_of_its_own(pipeline, mo
     assert pipeline.lines() == [str(number) for number in range(500)]
 
 
+@pytest.mark.long
 async def test_feeds_that_are_merged_begin_when_their_receiver_knows_them_all(pipeline):
     """The first is there long before the second, and its events wait for those of the second all the same."""
     text = FED.format(mode=Mode.RELAY, path=pipeline.out, source="count:50").replace(
@@ -507,6 +510,7 @@ def test_ctrl_c_ends_without_a_traceback(pipeline, running):
     assert pipeline.lines()[-1] == "stop"
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_ends_at_once(pipeline, running, tmp_path):
     """Even while an actor would take a minute to stop."""
     more = f'\n[bundles.actors.slow]\ntype = "tests.pipeline_actors:Stubborn"\nconfig = {{ path = "{tmp_path / "slow"}" }}\n'

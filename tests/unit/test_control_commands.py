@@ -116,7 +116,7 @@ def test_switch_tells_machines_the_same(config, capsys):
 def test_switch_exits_with_1_where_it_failed_and_with_2_where_it_cannot_be_asked_for(config, capsys):
     """The reason is on stderr, in one line."""
     assert run(["switch", "core", str(config), "--to", "relay"]) == 2
-    assert capsys.readouterr().err.startswith(f"spore: {config}: nothing runs it; `spore run` would")
+    assert capsys.readouterr().err.startswith(f"spore: {config}: nothing runs it; start it with `spore run`")
     with served(config) as system:
         system.refuse()
         assert run(["switch", "core", str(config), "--to", "relay"]) == 1
