@@ -20,6 +20,7 @@ from spore.migration import config_file
 from spore.migration.rollback import change_to_backup, change_to_relay, make
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
+DIVIDED = TEXT.replace('or "relay"\n', 'or "relay"\nshard_by = "number"\nshards = 2\n')
 RELAYED = TEXT.replace('"shared_memory"', '"relay"')
 
 
@@ -179,6 +180,29 @@ async def test_a_file_that_cannot_be_replaced_has_the_system_switched_back(confi
         assert [to for _, to, _ in system.asked] == [Mode.RELAY, Mode.SHARED_MEMORY]
     assert caught.value.filename == str(config)
     assert (config.read_text(), files(config)) == (TEXT, [config.name])
+
+
+async def test_a_bundle_that_is_divided_goes_back_shard_by_shard(config):
+    """With one line in the file, which has it once."""
+    config.write_text(DIVIDED)
+    async with running(config) as system:
+        made, _ = await to_relay(config)
+        assert system.asked == [("core_0", Mode.RELAY, False), ("core_1", Mode.RELAY, False)]
+        assert config.read_text() == DIVIDED.replace('"shared_memory"', '"relay"')
+        await make(change_to_backup(config, "core", made.backup), print, now=NOW)
+        assert [system.mode(f"core_{number}") for number in range(2)] == [Mode.SHARED_MEMORY] * 2
+    assert config.read_text() == DIVIDED
+
+
+async def test_a_shard_that_cannot_go_back_takes_those_before_it_with_it(config):
+    """They run as the file says, all of them."""
+    config.write_text(DIVIDED)
+    async with running(config) as system:
+        system.failing = lambda to: SwitchFailed("core_1", "drain", "no") if len(system.asked) == 2 else None
+        with pytest.raises(SwitchFailed, match="'core_1' is as it was: drain: no"):
+            await to_relay(config)
+        assert [system.mode(f"core_{number}") for number in range(2)] == [Mode.SHARED_MEMORY] * 2
+    assert (config.read_text(), files(config)) == (DIVIDED, [config.name])
 
 
 async def test_what_can_be_made_to_agree_in_no_way_is_said(config, monkeypatch):

@@ -126,6 +126,11 @@ class BundleConfig:
         """Whether there is to be a twin. What is relayed has none that is relayed; it keeps the key for when it is switched back."""
         return self.mode is Mode.SHARED_MEMORY and self.shadow is not None and self.shadow.rate > 0
 
+    @property
+    def table(self) -> str:
+        """What the file calls it: ``trading`` for the shard ``trading_0``."""
+        return self.part.bundle if self.part is not None else self.name
+
     def in_file(self, actor: str) -> str:
         """What the file calls one of its actors: ``market_data`` for ``market_data_0`` of a shard 0."""
         return actor.removesuffix(f"_{self.part.number}") if self.part is not None else actor
@@ -281,10 +286,9 @@ class SystemConfig:
     @property
     def places(self) -> Iterator[tuple[str, BundleConfig]]:
         """Each bundle with the path of its table in the file. That of a shard is that of the bundle of which it is a part."""
-        tables: dict[tuple[bool, str], int] = {}
+        tables: dict[str, int] = {}
         for bundle in self.bundles:
-            table = (True, bundle.part.bundle) if bundle.part is not None else (False, bundle.name)
-            yield f"bundles[{tables.setdefault(table, len(tables))}]", bundle
+            yield f"bundles[{tables.setdefault(bundle.table, len(tables))}]", bundle
 
     @property
     def shards(self) -> dict[str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ would leave a file that has to be put back; and a file that is written after the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,11 @@ class Change:
     """Where the system is reached."""
     more: bool = False
     """Whether more changes than that bundle's mode."""
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """What runs of the bundle: it, or its shards."""
+        return tuple(each.name for each in self.config.bundles if each.table == self.bundle)
 
 
 @attrs.frozen(kw_only=True)
@@ -91,7 +96,7 @@ def change_to_backup(config: Path, bundle: str, backup: Path) -> Change:
     """
     after = backup.read_bytes()
     saved = checked(after, backup)
-    modes = {each.name: each.mode for each in saved.bundles}
+    modes = {each.table: each.mode for each in saved.bundles}
     if bundle not in modes:
         raise UsageError(f"{backup}: there is no bundle {bundle!r}; {among(bundle, modes)}")
     path = Path(os.path.realpath(config))
@@ -113,7 +118,7 @@ def change_to_backup(config: Path, bundle: str, backup: Path) -> Change:
 
 def _without_mode(config: SystemConfig, bundle: str) -> SystemConfig:
     """A configuration as if one of its bundles ran in the same mode as in any other."""
-    bundles = (attrs.evolve(each, mode=Mode.RELAY) if each.name == bundle else each for each in config.bundles)
+    bundles = (attrs.evolve(each, mode=Mode.RELAY) if each.table == bundle else each for each in config.bundles)
     return attrs.evolve(config, bundles=tuple(bundles))
 
 
@@ -158,10 +163,11 @@ async def _carry_out(change: Change, successor: Staged | None, say: Callable[[st
     try:
         async with open_control(change.control, change.path) as control:
             runs = {bundle.name: bundle.mode for bundle in (await control.status()).bundles}
-            if change.bundle not in runs:
-                raise UsageError(f"the system that runs has no bundle {change.bundle!r}; {among(change.bundle, runs)}")
+            for bundle in change.bundles:
+                if bundle not in runs:
+                    raise UsageError(f"the system that runs has no bundle {bundle!r}; {among(bundle, runs)}")
             with trio.CancelScope(shield=True):
-                await _switch_and_put(change, control, runs[change.bundle], successor, say, cold=cold)
+                await _switch_and_put(change, control, runs, successor, say, cold=cold)
     except NothingRuns:
         say(f"nothing runs {change.path}, as nobody listens at {change.control}: there is nothing to switch")
         _put(change, successor, say)
@@ -170,30 +176,45 @@ async def _carry_out(change: Change, successor: Staged | None, say: Callable[[st
 
 
 async def _switch_and_put(
-    change: Change, control: Control, before: Mode, successor: Staged | None, say: Callable[[str], None], *, cold: bool
+    change: Change,
+    control: Control,
+    runs: Mapping[str, Mode],
+    successor: Staged | None,
+    say: Callable[[str], None],
+    *,
+    cold: bool,
 ) -> None:
-    if before is change.mode:
-        say(f"the system runs bundle {change.bundle!r} in {before} already")
-        _put(change, successor, say)
-        return
-    say(f"switching bundle {change.bundle!r} to {change.mode}")
-    switched = await control.switch(change.bundle, change.mode, cold=cold, watch=lambda step: say(f"  {step}"))
-    say(f"bundle {change.bundle!r} runs in {change.mode} now, after a pause of {switched.pause_s * 1e3:.1f} ms")
+    switched: list[str] = []
     try:
+        for bundle in change.bundles:
+            if runs[bundle] is change.mode:
+                say(f"the system runs bundle {bundle!r} in {change.mode} already")
+            else:
+                await _switch(control, bundle, change.mode, say, cold=cold)
+                switched.append(bundle)
         _put(change, successor, say)
-    except OSError as error:
-        if successor is None or successor.in_place:
+    except (OSError, SporeError) as error:
+        if not switched or (successor is not None and successor.in_place):
             raise
         failure = error
     else:
         return
-    say(f"{change.path} cannot be replaced, so bundle {change.bundle!r} is switched back: {failure.strerror}")
+    reason = failure.strerror if isinstance(failure, OSError) else str(failure)
+    cause = f"{change.path} cannot be replaced: {reason}" if isinstance(failure, OSError) else reason
+    say(f"{cause}; so {', '.join(map(repr, switched))} is switched back")
     try:
-        await control.switch(change.bundle, before, cold=cold, watch=lambda step: say(f"  {step}"))
+        for bundle in reversed(switched):
+            await _switch(control, bundle, runs[bundle], say, cold=cold)
     except SporeError as error:
-        reason = f"it runs in {change.mode} and {change.path} says {before}, because {failure.strerror}"
-        raise RollbackFailed(change.bundle, f"{reason}; it could not be switched back: {error}") from failure
+        said = f"it runs in {change.mode} and {change.path} says {runs[switched[0]]}, because {reason}"
+        raise RollbackFailed(change.bundle, f"{said}; it could not be switched back: {error}") from failure
     raise failure
+
+
+async def _switch(control: Control, bundle: str, to: Mode, say: Callable[[str], None], *, cold: bool) -> None:
+    say(f"switching bundle {bundle!r} to {to}")
+    switched = await control.switch(bundle, to, cold=cold, watch=lambda step: say(f"  {step}"))
+    say(f"bundle {bundle!r} runs in {to} now, after a pause of {switched.pause_s * 1e3:.1f} ms")
 
 
 def _put(change: Change, successor: Staged | None, say: Callable[[str], None]) -> None:
