@@ -49,7 +49,10 @@ FORGOTTEN_S = 30.0
 NOTE_EVERY_S = 0.2
 """How far the receiver is is noted so often. It knows better itself while it lives."""
 LAST_NOTE_S = 1.0
-TRIM_EVERY_S = 2.0
+TRIM_EVERY_S = 30.0
+"""What is handled is purged so often, because the servers do nothing else for that stream meanwhile, for ten milliseconds and more."""
+TRIM_SHARE = 16
+"""Sooner, when this part of the stream's room was read since."""
 RETRY_S = 0.5
 MARKED_LINKS = 1_000
 _FLAGS_AT = 7
@@ -105,6 +108,8 @@ class Reader:
         """Whether the consumer has to be made anew."""
         self._givers: dict[str, Giver] = {}
         self._ways: dict[str, _Way] = {}
+        self._untrimmed = self._room = 0
+        """Bytes that have come since the stream was last trimmed; and how many may, before it is trimmed at once."""
         self._spans: deque[tuple[int, str, int]] = deque()
         """What has come and is not handled yet: sequence in the stream, origin, and last number in the link."""
 
@@ -153,7 +158,8 @@ class Reader:
 
     async def _begin(self, connection: NatsConnection) -> None:
         """Find out where to go on."""
-        state = await self._store.ensure(connection, self._stream)
+        found = await self._store.ensure(connection, self._stream)
+        state, self._room = found.state, (found.config.max_bytes or 0) // TRIM_SHARE
         if self._mark is None:
             mark = await self._store.mark(connection, self._stream, self._receiver)
             if mark is None:
@@ -229,6 +235,7 @@ class Reader:
         begin = headers.find(ORIGIN) + len(ORIGIN)
         self._arrived.append((self._given, headers[begin : headers.index(b"\r\n", begin)], data))
         self._waiting_bytes += len(data)
+        self._untrimmed += len(data)
 
     # To the receiver
 
@@ -316,9 +323,9 @@ class Reader:
             with trio.move_on_at(trimmed_at + TRIM_EVERY_S if due else inf):
                 await self._moved.heard()
             due = await self._note(connection) or due
-            if due and trio.current_time() >= trimmed_at + TRIM_EVERY_S:
+            if due and (trio.current_time() >= trimmed_at + TRIM_EVERY_S or self._untrimmed >= self._room > 0):
                 await self._store.trim(connection, self._stream)
-                due, trimmed_at = False, trio.current_time()
+                due, trimmed_at, self._untrimmed = False, trio.current_time(), 0
             await trio.sleep(NOTE_EVERY_S)
 
     async def _note(self, connection: NatsConnection) -> bool:

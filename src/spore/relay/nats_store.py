@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 
 import attrs
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamState
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
 from spore.relay.control import Hello, control_of
@@ -68,8 +68,8 @@ class Store:
         """Where one sender's messages go."""
         return f"{self._prefix}.stream.{token_of(stream)}.{origin}"
 
-    async def ensure(self, connection: NatsConnection, stream: str) -> StreamState:
-        """Have a stream, and return what is in it.
+    async def ensure(self, connection: NatsConnection, stream: str) -> StreamInfo:
+        """Have a stream, and return what it is and what is in it.
 
         Cancellation: always a checkpoint.
 
@@ -89,12 +89,12 @@ class Store:
         )
         return await self._made(connection, config)
 
-    async def _made(self, connection: NatsConnection, config: StreamConfig) -> StreamState:
+    async def _made(self, connection: NatsConnection, config: StreamConfig) -> StreamInfo:
         name = config.name or ""
         try:
-            return (await connection.ask(lambda jetstream: jetstream.stream_info(name))).state
+            return await connection.ask(lambda jetstream: jetstream.stream_info(name))
         except NotFoundError:
-            return (await connection.ask(lambda jetstream: jetstream.add_stream(config))).state
+            return await connection.ask(lambda jetstream: jetstream.add_stream(config))
 
     async def trim(self, connection: NatsConnection, stream: str) -> None:
         """Forget what all its receivers are done with.
