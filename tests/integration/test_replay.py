@@ -94,6 +94,15 @@ def test_both_modes_and_a_recording_give_one_digest(tmp_path: Path) -> None:
     assert runs[0]["signals"]["arbitrage"] == runs[0]["orders"] > 100
 
 
+def test_what_is_divided_by_pool_gives_one_digest_in_both_modes() -> None:
+    """And the signals of the whole: of this session, whose two shards have both pools of a pair each."""
+    config = Path(__file__).parents[2] / "examples/nodes/shards.toml"
+    bundled, relayed = (summary("sample", "--config", config, "--mode", mode) for mode in ("bundled", "relayed"))
+    assert bundled["digest"] == relayed["digest"]
+    assert (bundled["processes"], relayed["processes"]) == (1, 8)
+    assert bundled["digest"]["signals"] == summary("sample")["digest"]["signals"]
+
+
 @pytest.mark.long
 def test_a_simulated_market_gives_one_digest_in_both_modes(tmp_path: Path) -> None:
     """Whatever it draws."""

@@ -15,9 +15,10 @@ from spore.deploy import Plan, load_config, make_plan, open_system
 from spore.deploy.config import SystemConfig
 from spore.deploy.load import config_of
 from spore.errors import AskFailed, ConfigError, UsageError
-from spore.migration import entries, tapped
+from spore.migration import Recording, entries, tapped
 from spore.nursery_bundle import ActorRef, Bundle, open_bundle
 from spore.nursery_bundle.sharded import ShardedRef, shard_of
+from spore.services.messages import OrderCancel
 
 HERE = "tests.plan_actors"
 SIM = "sim:seed=1,events=5"
@@ -232,6 +233,16 @@ def test_a_comparison_plays_to_all_shards_and_records_each() -> None:
     wired = {name: actor.wire for bundle in tapped(config).bundles for name, actor in bundle.actors.items()}
     assert wired["generator_1"]["execution"] == ("execution", "tap_1")
     assert wired["execution"]["recorder"] == ("tap",)
+
+
+def test_what_shards_have_recorded_is_joined_by_event_time() -> None:
+    """Of one time in the order of the shards, whichever was first by the clock."""
+    signals = [[OrderCancel(time, number, "") for number, time in enumerate(times)] for times in ((1, 3, 3), (2, 3, 4))]
+    first, second = (Recording(signals=[*each], signals_at_ns=[n, n, n]) for n, each in enumerate(signals))
+    both = Recording.joined((first, second))
+    assert [signal.event_time_ns for signal in both.signals] == [1, 2, 3, 3, 3, 4]
+    assert both.signals_at_ns == [0, 1, 0, 0, 1, 1]
+    assert Recording.joined((first,)) is first
 
 
 def test_the_reference_by_the_name_in_the_file_leads_to_all_shards() -> None:

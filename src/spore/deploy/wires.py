@@ -64,12 +64,11 @@ def wires_of(
             if name not in actor.kind.ports:
                 known = among(name, actor.kind.ports)
                 found.append((f"{actor.at}.wire.{key(name)}", f"{_short(actor)} has no such port; {known}"))
+        seen = _seen_by(actor, actors, shards) if shards else actors
+        named = {**actors, **seen} if shards else actors
         for port in actor.kind.ports.values():
             given = actor.config.wire.get(port.name)
-            seen = _seen_by(actor, actors, shards)
-            for one in (
-                _given(actor, port, given, {**actors, **seen}) if given is not None else _chosen(actor, port, seen)
-            ):
+            for one in _given(actor, port, given, named) if given is not None else _chosen(actor, port, seen):
                 if isinstance(one, Wire):
                     wires += _to_each(one, actor, shards)
                 else:

@@ -7,7 +7,7 @@ Fan-in promises no order between senders, so each kind is kept by itself: then b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import merge
 from time import perf_counter_ns
 from typing import Any
@@ -37,11 +37,12 @@ class Recording:
         if len(recordings) == 1:
             return recordings[0]
 
-        def merged(*lists: Iterable[Any], of: Callable[[Any], Any] = lambda message: message) -> list[Any]:
-            return list(merge(*lists, key=lambda one: getattr(of(one), "event_time_ns", 0)))
+        def merged(*lists: Iterable[Any]) -> list[Any]:
+            return list(merge(*lists, key=lambda message: getattr(message, "event_time_ns", 0)))
 
-        timed = merged(
-            *(zip(each.signals, each.signals_at_ns, strict=False) for each in recordings), of=lambda pair: pair[0]
+        timed = merge(
+            *(zip(each.signals, each.signals_at_ns, strict=False) for each in recordings),
+            key=lambda pair: getattr(pair[0], "event_time_ns", 0),
         )
         return cls(
             signals=merged(*(each.signals for each in recordings)),
