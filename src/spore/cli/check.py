@@ -102,8 +102,8 @@ def _show(plan: Plan) -> None:
     for edge in plan.edges:
         closes = ", and closes a cycle, so that nobody waits in it" if edge.feedback else ""
         route = f"{edge.route} and durable" if edge.durable else edge.route
-        part = f"its part of what is divided by {edge.by!r}, by " if edge.by else ""
-        print(f"{edge.sender}.{edge.port} → {edge.receiver}: {part}{route}, because {edge.reason}{closes} ({edge.why})")
+        part = f", its part by {edge.by!r}" if edge.by else ""
+        print(f"{edge.sender}.{edge.port} → {edge.receiver}: {route}{part}, because {edge.reason}{closes} ({edge.why})")
     for twin in plan.twins.values():
         print(f"shadow of {twin.bundle!r}: {_listed(twin.fed)} fed, {_listed(map('.'.join, twin.compared))} compared")
     for node, name, actors in _processes(plan):
