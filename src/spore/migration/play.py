@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -13,8 +13,10 @@ import trio
 
 from spore.deploy import Hop, Mode, SystemConfig, open_system
 from spore.deploy.system import SystemStatistics
+from spore.errors import UsageError
 from spore.feeds import Account, Feed, open_feed
 from spore.migration.recording import Recorder, Recording, TimedRecorder
+from spore.migration.standstill import watched
 from spore.migration.tap import entries, recorders, tapped
 
 __all__ = ["Meter", "Played", "lost_in", "play", "play_feed"]
@@ -69,7 +71,8 @@ async def play(
     Cancellation: always a checkpoint. Cancelled, everything stops at once.
 
     Raises:
-        ConfigError, UsageError, FeedError: before anything was started; a FeedError also where the feed breaks off.
+        ConfigError, UsageError, FeedError: before anything was started; a FeedError also where the feed breaks off, and a UsageError
+            where nothing goes on because an actor that merges waits for a sender that says nothing.
         ExceptionGroup: as `spore.open_system`.
     """
     heads = entries(config)
@@ -121,7 +124,7 @@ async def _play(
     recorder = TimedRecorder if time_signals else Recorder
     local: Any = {name: (recorder, {"recording": recording}) for name, recording in recordings.items()}
     sent = 0
-    async with open_system(config, local=local, hops=hops) as system:
+    async with open_system(config, local=local, hops=hops) as system, watched(system) as standstill:
         refs = [system.ref(name) for name in heads]
         if meter is not None:
             meter.begin((await system.statistics()).processes)
@@ -129,13 +132,14 @@ async def _play(
         with reading or trio.CancelScope():
             async with aclosing(feed.batches()) as batches:  # type: ignore[type-var]
                 async for batch in batches:
-                    with trio.CancelScope(shield=True):  # a batch is sent whole, to all
+                    with trio.CancelScope(shield=True), standstill.ends():  # a batch is sent whole, to all
                         for ref in refs:
                             await ref.send_many(batch)
                     sent += len(batch)
                     if watch is not None:
                         watch(feed, sent)
-        await system.wait_idle()
+        with suppress(*(() if meter is not None else (UsageError,))), standstill.ends():
+            await system.wait_idle()  # what is held is handled when everybody stops, but then it is not measured
         idle_after = perf_counter() - began
         if meter is not None:
             meter.end()
