@@ -16,6 +16,7 @@ import trio
 from tests.controlled import short_folder
 from tests.integration.test_system import expected, ticks
 from tests.nats_servers import NEEDS_SERVER, NatsServer, nats_server
+from tests.pipeline_actors import Tick
 
 import spore
 from spore.errors import NatsRefused, UsageError, first_cause
@@ -61,6 +62,22 @@ mode = "shared_memory"
 type = "tests.pipeline_actors:Detector"
 config = {{ every = 3, who = "d" }}
 wire = {{ signals = "writer", recorder = [] }}
+"""
+
+MERGING = """
+[[bundles]]
+name = "near"
+node = "alpha"
+mode = "shared_memory"
+actors.a = {{ type = "tests.pipeline_actors:Source", wire = {{ out = "both" }} }}
+actors.both = {{ type = "tests.pipeline_actors:Merging", merge = "event_time", capacity = 5, wire = {{ signals = "writer" }} }}
+actors.writer = {{ type = "tests.pipeline_actors:Writer", config = {{ path = "{out}" }} }}
+
+[[bundles]]
+name = "far"
+node = "beta"
+mode = "shared_memory"
+actors.b = {{ type = "tests.pipeline_actors:Source", wire = {{ out = "both" }} }}
 """
 
 
@@ -249,6 +266,35 @@ def test_what_goes_there_and_back_is_handled_before_a_node_ends(
                 nursery.cancel_scope.cancel()
 
     trio.run(main)
+
+
+def test_what_two_nodes_send_is_merged_by_event_time(nats_server: NatsServer, tmp_path: Path) -> None:
+    """One is far ahead of the other, and the mailbox is small; when the other node ends, it has nothing more to say."""
+    path = tmp_path / "system.toml"
+    path.write_text((NODES + MERGING).format(address=nats_server.address, out=tmp_path / "out"))
+    both_there, far_ended = trio.Event(), trio.Event()
+
+    async def beta() -> None:
+        async with spore.open_system(path, node="beta") as system:
+            await both_there.wait()
+            for time_ns in range(0, 40, 2):
+                await system.ref("b").send(Tick(time_ns, time_ns, "b"))
+        far_ended.set()
+
+    async def main() -> None:
+        with trio.fail_after(PATIENCE_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(beta)
+                async with spore.open_system(path, node="alpha") as system:
+                    both_there.set()
+                    for time_ns in range(1, 60, 2):
+                        await system.ref("a").send(Tick(time_ns, time_ns, "a"))
+                    await far_ended.wait()
+
+    trio.run(main)
+    lines = [line.split() for line in (tmp_path / "out").read_text().splitlines()[1:-1]]
+    times = sorted([(time_ns, "b") for time_ns in range(0, 40, 2)] + [(time_ns, "a") for time_ns in range(1, 60, 2)])
+    assert [(number, who) for number, _, who in lines] == [(str(time_ns), who) for time_ns, who in times]
 
 
 async def test_which_node_runs_has_to_be_said(tmp_path: Path) -> None:
