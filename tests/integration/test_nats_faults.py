@@ -288,7 +288,7 @@ def test_an_outage_longer_than_the_server_remembers_repeats_nothing(durable_serv
                 await ref.send(order(1))
                 await probe.wait_for(2)  # it is stored, and its sender does not know
                 await valve.cut()
-                await trio.sleep(1.2)
+                await trio.sleep(1.2)  # longer than `duplicates_s`, by the clock of a real server
                 valve.shut = False
                 await ref.send(order(2))
                 await beta.client.drain()
