@@ -25,6 +25,8 @@ from spore.nursery_bundle.wiring import drain_order, waits_for
 __all__ = ["Ending"]
 
 _log = logging.getLogger("spore.bundle")
+SHOWN = 20
+"""So many actors that were not drained are named in a line of the log."""
 
 
 class Ending:
@@ -67,16 +69,10 @@ class Ending:
                     if self._roster.version != version:
                         break  # an actor was started meanwhile, and may be the receiver of one that is left
         if deadline.cancelled_caught:
-            left = self._left()
-            queued = {cell.name: len(cell.mailbox) for cell in left if len(cell.mailbox)}
-            what = ", ".join(f"{count} messages of {name}" for name, count in queued.items()) or "their messages in hand"
+            left = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
+            shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
             _log.warning(
-                "bundle %s: %d actors were not drained in %g s, and will not handle %s",
-                self._bundle,
-                len(left),
-                timeout_s,
-                what,
-                extra=about(bundle=self._bundle),
+                "bundle %s: not drained in %g s: %s", self._bundle, timeout_s, shown, extra=about(bundle=self._bundle)
             )
             self._left_because = Loss.DEADLINE
 
@@ -219,3 +215,11 @@ def _is_drained(cell: Cell) -> bool:
     if cell.over:
         return cell.gone
     return cell.quiet and (cell.merge is None or not len(cell.merge))
+
+
+def _undone(cell: Cell) -> str:
+    """What an actor has still to do, in words."""
+    queued, held = len(cell.mailbox), len(cell.merge) if cell.merge is not None else 0
+    parts = [f"{queued} queued" if queued else "", f"{held} held" if held else "", "one in hand" if cell.in_handler else ""]
+    life = "in on_start" if cell.beginning else "in on_stop" if cell.leaving else ""
+    return ", ".join(part for part in (*parts, life) if part) or cell.state.value

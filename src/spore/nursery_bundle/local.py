@@ -122,8 +122,9 @@ class LocalRef(ActorRef[M]):
 
     def leave(self) -> None:
         """Be no edge any more: nothing will be sent here."""
-        if not self.sent:
+        if not self.sent and self.listed:
             self._cell.edges.remove(self)
+            self.listed = False
 
     @enable_ki_protection
     @calls_actor("cell")

@@ -159,8 +159,12 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
     generation = cell.generation  # before anything waits, so that another restart meanwhile is noticed
     await run_on_stop(cell)
     while True:
-        if cell.generation != generation or cell.over:
-            return  # somebody else has restarted or stopped it in the meantime
+        if cell.generation != generation:
+            return  # somebody else has restarted it in the meantime
+        if cell.over:
+            _log.warning("actor %s: has failed, and stops: %s", cell.name, describe(error), extra=about_cell(cell))
+            show_traceback(_log, error, about_cell(cell))
+            return
         cell.restarted_at = list(cell.restarted_at)
         if cell.handled - cell.restarted_when >= cell.supervision.forgive_after:
             cell.restarted_at.clear()  # it has worked since, so a new row begins
