@@ -45,7 +45,7 @@ from spore.nursery_bundle.scales import Scales, SizeOf
 from spore.nursery_bundle.statistics import BundleStatistics, LetterStatistics
 from spore.nursery_bundle.timers import Tick, Timer, run_after, run_every
 from spore.nursery_bundle.watchdog import watch_for_stalls
-from spore.nursery_bundle.whose import current_cell
+from spore.nursery_bundle.whose import current_cell, current_host
 
 __all__ = ["DEFAULT_CAPACITY", "STOP_TIMEOUT_S", "Bundle", "open_bundle"]
 
@@ -185,7 +185,7 @@ class Bundle:
     @enable_ki_protection
     async def _begin(self, cell: Cell, state: Any) -> None:
         roster = self._roster
-        parent = current_cell()
+        parent = current_host()
         roster.add(cell)
         try:
             if parent is not None:
@@ -254,7 +254,7 @@ class Bundle:
         Raises:
             UsageError: by an actor of the bundle, which would wait for itself.
         """
-        caller = current_cell()
+        caller = current_host()
         if caller is not None and caller.keeper is self._overseer:
             raise UsageError(f"actor {caller.name!r} would wait for itself: its bundle {self.name!r} is idle once its message is handled")
         await trio.lowlevel.checkpoint()

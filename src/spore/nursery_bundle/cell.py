@@ -35,7 +35,7 @@ from trio.lowlevel import enable_ki_protection
 from spore.errors import ActorStopped, AskFailed, MailboxFull
 from spore.message import set_trace
 from spore.nursery_bundle.actor import Actor
-from spore.nursery_bundle.answers import PLAIN, Unfinished, discard, is_awaitable, is_unfinished
+from spore.nursery_bundle.answers import Unfinished, discard, is_awaitable, is_unfinished
 from spore.nursery_bundle.dispatcher import MAX_DEPTH
 from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.interrupts import interruptible
@@ -129,6 +129,8 @@ class Cell:
     actor: Actor[Any] = attrs.field(init=False)
     handle: Callable[[Any], Any] = attrs.field(init=False)
     is_async: bool = attrs.field(init=False, default=False)
+    finished: type = attrs.field(init=False, default=int)
+    """The class of the last answer that was looked at, if such answers are finished: whether one is depends on its class alone."""
     generation: int = attrs.field(init=False, default=0)
     """Goes up with each actor installed, so that a restart that was overtaken by another notices."""
     # The life.
@@ -398,7 +400,8 @@ class Cell:
         Raises:
             Unfinished: if it is something that nobody will ever run, such as a generator.
         """
-        if value.__class__ in PLAIN or not is_unfinished(value):
+        if not is_unfinished(value):
+            self.finished = value.__class__
             return False
         if not is_awaitable(value):
             discard(value)
@@ -475,7 +478,7 @@ class Cell:
                     if message.__class__ is Envelope:
                         break
                     value = handle(message)
-                    if value is not None and value.__class__ not in PLAIN and self.returned(value, message):
+                    if value is not None and value.__class__ is not self.finished and self.returned(value, message):
                         break
                     if mailbox.high:
                         break
@@ -504,7 +507,7 @@ class Cell:
         found = surroundings() if envelope.check is not None else None
         try:
             value = self.handle(envelope.message)
-            if value is not None and self.returned(value, envelope):
+            if value is not None and value.__class__ is not self.finished and self.returned(value, envelope):
                 return
         except Exception as error:  # noqa: BLE001 - the supervisor's
             self.fail(error, envelope.message, envelope.reply)

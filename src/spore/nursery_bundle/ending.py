@@ -19,7 +19,7 @@ from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ports import found_receivers
 from spore.nursery_bundle.roster import Roster
 from spore.nursery_bundle.timers import Timer
-from spore.nursery_bundle.whose import current_cell
+from spore.nursery_bundle.whose import current_host
 from spore.nursery_bundle.wiring import drain_order, waits_for
 
 __all__ = ["Ending"]
@@ -123,7 +123,7 @@ class Ending:
     @enable_ki_protection
     async def stop(self, cell: Cell, *, drain: bool, timeout_s: float) -> None:
         """Stop one actor; see `Bundle.stop`."""
-        caller = current_cell()
+        caller = current_host()
         if caller is cell:
             # It cannot wait for its own end. It stops after this message.
             self._overseer.start_soon(self._stop, cell, drain, timeout_s, name=f"stop of actor {cell.name}")

@@ -10,7 +10,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from spore.message import set_trace
-from spore.nursery_bundle.answers import PLAIN, Unfinished, discard, is_awaitable, is_unfinished
+from spore.nursery_bundle.answers import Unfinished, discard, is_awaitable, is_unfinished
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.surroundings import surroundings
@@ -74,8 +74,8 @@ async def _handle_all(cell: Cell, task: trio.lowlevel.Task) -> None:
                         value = await value
                     elif value is not None and is_awaitable(value):
                         value = await value
-                    if value is not None:
-                        _check_finished(value)
+                    if value is not None and value.__class__ is not cell.finished:
+                        _check_finished(cell, value)
                 except Exception as error:  # noqa: BLE001 - the supervisor's
                     cell.fail(error, message)
                 except BaseException:
@@ -103,7 +103,7 @@ async def _finish(cell: Cell, unfinished: Any, envelope: Envelope) -> None:
         if value is not None and is_awaitable(value):
             value = await value
         if value is not None:
-            _check_finished(value)
+            _check_finished(cell, value)
     except Exception as error:  # noqa: BLE001 - the supervisor's
         cell.fail(error, envelope.message, envelope.reply)
     except BaseException:
@@ -119,7 +119,9 @@ async def _finish(cell: Cell, unfinished: Any, envelope: Envelope) -> None:
             token.var.reset(token)
 
 
-def _check_finished(value: Any) -> None:
-    if value.__class__ not in PLAIN and is_unfinished(value):
+def _check_finished(cell: Cell, value: Any) -> None:
+    if not is_unfinished(value):
+        cell.finished = value.__class__
+    else:
         discard(value)
         raise Unfinished(f"handle returned a {kind_of(value)}, which nobody runs")

@@ -11,6 +11,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from spore.errors import RestartLimit, StartTimeout, UsageError
+from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.answers import call, discard
 from spore.nursery_bundle.cell import Failure
 from spore.nursery_bundle.interrupts import calling
@@ -96,11 +97,14 @@ async def run_on_stop(cell: Cell) -> None:
     cell.end_timers()
     limit = cell.supervision.stop_timeout_s
     fields = about_cell(cell, failed=False)
+    stopped: Any = None
     try:
-        with trio.move_on_after(limit) as scope, hosting(cell):
-            await call("on_stop", calling(cell.actor.on_stop))
-        if scope.cancelled_caught:
-            _log.error("actor %s: on_stop was cancelled after %g s", cell.name, limit, extra=fields)
+        stopped = calling(cell.actor.on_stop)
+        if stopped is not None:
+            with trio.move_on_after(limit) as scope, hosting(cell):
+                await call("on_stop", stopped)
+            if scope.cancelled_caught:
+                _log.error("actor %s: on_stop was cancelled after %g s", cell.name, limit, extra=fields)
     except Exception as error:  # noqa: BLE001 - it is logged, and that is all that can be done
         _log.error("actor %s: on_stop raised %s", cell.name, describe(error), extra=fields)
         show_traceback(_log, error, fields)
@@ -130,14 +134,18 @@ async def begin(cell: Cell, state: Any = None) -> None:
     try:
         cell.install(calling(cell.build))
         if state is not AS_IT_IS:
-            with trio.move_on_after(limit) as scope, hosting(cell):
-                if state is not None:
-                    await call("restore", calling(cell.actor.restore, state))
-                await call("on_start", calling(cell.actor.on_start))
-            if scope.cancelled_caught:
-                raise StartTimeout(cell.name, f"on_start was cancelled after {limit:g} s; Supervision(start_timeout_s=…) is the limit")
+            if state is not None and (unfinished := calling(cell.actor.restore, state)) is not None:
+                await call("restore", unfinished)
+            started = calling(cell.actor.on_start)
+            if started is not None:
+                with trio.move_on_after(limit) as scope, hosting(cell):
+                    await call("on_start", started)
+                if scope.cancelled_caught:
+                    reason = f"on_start was cancelled after {limit:g} s; Supervision(start_timeout_s=…) is the limit"
+                    raise StartTimeout(cell.name, reason)
         cell.living = True
-        bind_late_ports(cell)
+        if type(cell.actor).on_start is not Actor.on_start:
+            bind_late_ports(cell)
     finally:
         cell.beginning = False
         if not cell.living:

@@ -17,7 +17,7 @@ import trio
 if TYPE_CHECKING:
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["calls_actor", "current_cell", "hosting", "hosts"]
+__all__ = ["calls_actor", "current_cell", "current_host", "hosting", "hosts"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,11 +74,18 @@ def current_cell() -> Cell | None:
             cell: Cell = frame.f_locals[variable]
             return cell
         frame = frame.f_back  # type: ignore[assignment]
+    return current_host()
+
+
+def current_host() -> Cell | None:
+    """As `current_cell`, for callers that are async: their task, or one above it, is known."""
     try:
         task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
     except RuntimeError:
         return None
     running = hosts()
+    if not running:
+        return None
     while task is not None:
         if task in running:
             return running[task]
