@@ -400,6 +400,8 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
     An ask, for which somebody waits, has a key of its own; so has a message of which none can be told, and that is handled all the same.
     """
 
+    complained: set[str] = set()
+
     def of(value: Any) -> Hashable:
         enclosed = value.__class__ is Envelope
         if enclosed and value.reply is not None and value.reply.awaited:
@@ -409,7 +411,9 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
             found = calling(key, message)
             hash(found)
         except Exception as error:  # noqa: BLE001 - the receiver's function is no fault of the sender
-            _log.error("the key of a %s could not be told: %s", kind_of(message), describe(error))
+            if kind_of(message) not in complained:
+                complained.add(kind_of(message))
+                _log.error("a message of class %s has no key, and is handled as one of its own: %s", kind_of(message), describe(error))
             return _NoKey(message)
         return found
 

@@ -26,7 +26,7 @@ from spore.message import current_trace, message_type
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.local import LocalRef, Waiting
-from spore.nursery_bundle.log import about
+from spore.nursery_bundle.log import about, kind_of, show
 from spore.nursery_bundle.merge import FOREVER
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
@@ -78,8 +78,8 @@ class Guards:
         """Keep a defect and log it."""
         self.found += 1
         self.defects.append(defect)
-        fields = about(actor=defect.receiver, message_type=type(defect.message).__name__)
-        _log.error("%s → %s: %s: %r", defect.sender, defect.receiver, defect.reason, defect.message, extra=fields)
+        fields = about(actor=defect.receiver, message_type=kind_of(defect.message))
+        _log.error("%s → %s: %s: %s", defect.sender, defect.receiver, defect.reason, show(defect.message), extra=fields)
 
     def watch(self, sender: str, receiver: str, message: Any) -> Callable[[], None]:
         """A check that reports, once, if the message has changed since now."""

@@ -453,7 +453,7 @@ class LocalRef(ActorRef[M]):
         if not cell.overfull and len(mailbox) > mailbox.capacity:
             cell.overfull = True
             cell.dispatcher.overfull.add(cell)
-            if self.owner is None and (sender := current_cell()) is not None:
+            if self.owner is None and (sender := current_cell(besides=cell)) is not None:
                 sender.leads_to(cell)  # by a reference that is none of its ports: the pressure has to reach whoever sends to it
 
     async def _send_when_room(self, message: Any, high: bool) -> None:

@@ -65,14 +65,19 @@ def hosting(cell: Cell) -> Iterator[None]:
             running[task] = before
 
 
-def current_cell() -> Cell | None:
-    """The cell of the actor whose code makes this call; None outside of actors."""
+def current_cell(besides: Cell | None = None) -> Cell | None:
+    """The cell of the actor whose code makes this call; None outside of actors.
+
+    Args:
+        besides: the receiver of the message that is being sent, whose `tell` is on the stack and calls no handler.
+    """
     frame = sys._getframe(1)
     while frame is not None:
         variable = _CALLERS.get(id(frame.f_code))
         if variable is not None:
             cell: Cell = frame.f_locals[variable]
-            return cell
+            if cell is not besides:
+                return cell
         frame = frame.f_back  # type: ignore[assignment]
     return current_host()
 
