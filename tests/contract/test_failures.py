@@ -392,7 +392,7 @@ def test_the_end_of_one_actor_is_not_its_senders(cls: Any, merge: str | None, di
 # What supervision answers
 
 
-@pytest.mark.parametrize("answer", ["restart", 3, object()])
+@pytest.mark.parametrize("answer", ["again", 3, object()])
 @pytest.mark.parametrize("dispatch", DISPATCHES)
 def test_an_answer_of_on_error_that_is_no_directive_says_so(answer: Any, dispatch: str) -> None:
     """It escalates, with the answer and what would be right, and the handler's error as its cause."""

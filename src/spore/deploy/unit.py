@@ -10,7 +10,6 @@ that either `resume`, or `let_go` → `retire`.
 from __future__ import annotations
 
 import importlib
-import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -296,7 +295,7 @@ class RunningUnit:
         """
         if self.bundle is not None and not self.finished.is_set():
             self._hold(actor)
-            await self.bundle.stop(actor, timeout_s=math.inf)  # the system has a limit of its own
+            await self.bundle.end_actor(actor)  # the system has a limit of its own
 
     def _hold(self, *actors: str) -> None:
         if self.links.inlet is not None:

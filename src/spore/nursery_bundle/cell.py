@@ -44,7 +44,7 @@ from spore.nursery_bundle.mailbox import Mailbox
 from spore.nursery_bundle.policy import Loss, Overflow, Supervision
 from spore.nursery_bundle.pump import run_pump
 from spore.nursery_bundle.statistics import ActorState, Sampled
-from spore.nursery_bundle.surroundings import surroundings
+from spore.nursery_bundle.surroundings import own_decimals, surroundings
 from spore.nursery_bundle.whose import calls_actor
 
 if TYPE_CHECKING:
@@ -175,6 +175,8 @@ class Cell:
     """Whether its `on_stop` is under way."""
     stopping: bool = attrs.field(init=False, default=False)
     """Whether somebody stops it for good, and it is not over yet."""
+    stays: bool = attrs.field(init=False, default=False)
+    """Whether it stays in the statistics when it has stopped, because that is the beginning of its bundle's end."""
     gone: bool = attrs.field(init=False, default=False)
     """Whether its life is over, its `on_stop` too."""
     in_hand: Loss = attrs.field(init=False, default=Loss.CANCELLED)
@@ -450,6 +452,7 @@ class Cell:
         context = self.context
         if context is None:
             context = self.context = self.dispatcher.context.copy()
+            context.run(own_decimals)
         return context.run(self._run_queued, limit)
 
     @enable_ki_protection

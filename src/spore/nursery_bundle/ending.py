@@ -126,7 +126,9 @@ class Ending:
         caller = current_host()
         if caller is cell:
             # It cannot wait for its own end. It stops after this message.
-            self._overseer.start_soon(self._stop, cell, drain, timeout_s, name=f"stop of actor {cell.name}")
+            if not (cell.stopping or cell.over):
+                self._refuse_more(cell, drain)
+                self._overseer.start_soon(self._drain_one, cell, drain, timeout_s, name=f"stop of actor {cell.name}")
             await trio.lowlevel.checkpoint()
             return
         if caller is not None and waits_for(cell, caller):
@@ -140,15 +142,22 @@ class Ending:
             await self._until_gone(cell)
             if cell.gone or cell.over:
                 return
+        self._refuse_more(cell, drain)
+        await self._drain_one(cell, drain, timeout_s)
+
+    def _refuse_more(self, cell: Cell, drain: bool) -> None:
         cell.stopping = True
         cell.close()
+        if not drain:
+            cell.suspend()
+
+    async def _drain_one(self, cell: Cell, drain: bool, timeout_s: float) -> None:
         reason = Loss.STOPPED
         try:
             with trio.move_on_after(timeout_s) as scope:
                 if drain:
                     await self._until_drained([cell])
                 else:
-                    cell.suspend()
                     while cell.changing or cell.in_handler:
                         await self._dispatcher.quiet.park()
         except BaseException:

@@ -128,7 +128,7 @@ class Overseer:
         if cell.gone:
             return
         cell.gone = True
-        if not self.draining and not self.halted:
+        if not (self.draining or self.halted or cell.stays):
             self.ended.add(cell)
             self._roster.remove(cell)
             sever(cell, Departed(self.bundle, weakref.ref(self), left=True))

@@ -13,7 +13,7 @@ from spore.message import set_trace
 from spore.nursery_bundle.answers import Unfinished, discard, is_awaitable, is_unfinished
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.log import kind_of
-from spore.nursery_bundle.surroundings import surroundings
+from spore.nursery_bundle.surroundings import own_decimals, surroundings
 from spore.nursery_bundle.whose import calls_actor
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ async def run_pump(cell: Cell) -> None:
     Cancellation: wherever the handler waits, and between messages; the message in hand is a dead letter then.
     """
     task = trio.lowlevel.current_task()
+    own_decimals()
     cell.dispatcher.pumps[task] = cell
     try:
         with trio.CancelScope() as cell.pump_scope:

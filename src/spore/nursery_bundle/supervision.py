@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["AS_IT_IS", "begin", "decide", "next_wait", "note", "restart", "run_on_stop"]
 
 _log = logging.getLogger("spore.supervision")
+_DIRECTIVES = frozenset(one.value for one in Directive)
 AS_IT_IS: Final = object()
 """In place of an actor's state; see `begin`."""
 
@@ -41,6 +42,8 @@ def decide(cell: Cell, error: Exception, message: Any) -> Directive:
     """
     try:
         directive: Any = calling(cell.actor.on_error, error, message)
+        if isinstance(directive, str) and directive in _DIRECTIVES:
+            directive = Directive(directive)
         if directive is not None and not isinstance(directive, Directive):
             if inspect.isawaitable(directive):
                 discard(directive)
