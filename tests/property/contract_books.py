@@ -1,0 +1,297 @@
+"""The books of a drawn program: what was sent, what its receivers saw of it, and how each actor's lives went.
+
+Actors write here what happens to them, and each entry is held against the contract when it is made: nothing is handled outside of a
+life, twice, or before what the same sender sent earlier. `Books.settle` then holds a bundle's own counts and dead letters against
+what was written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import attrs
+
+from spore import Bundle, Directive, Supervision
+from spore.nursery_bundle import DeadLetter, Loss
+
+__all__ = ["Account", "Boom", "Books", "Broken", "Life", "Message", "Place", "Sender"]
+
+
+class Broken(AssertionError):
+    """The contract was broken."""
+
+
+class Boom(Exception):
+    """What a program raises on purpose."""
+
+
+@attrs.define(eq=False)
+class Sender:
+    """Somebody who sends one message after the other."""
+
+    name: str
+    turns: Counter[tuple[int, bool, bool]] = attrs.field(factory=Counter)
+    event_time_ns: int = 0
+
+
+@attrs.define(eq=False)
+class Message:
+    """One delivery to one actor."""
+
+    number: int
+    place: Place
+    sender: Sender
+    high: bool
+    asked: bool
+    turn: int
+    """Its place among those of its lane: of one sender, to one receiver, with one priority."""
+    hops: int
+    """How deep what its handler sends may go on."""
+    event_time_ns: int
+    fate: str = "open"
+    """What its sender knows: ``open`` while it sends, ``accepted``, ``refused``, or ``unknown``."""
+    begun: int = 0
+    ended: str = ""
+    """What the handler knows: ``done``, ``raised`` or ``cut``."""
+    by: Life | None = None
+
+    def __repr__(self) -> str:
+        signs = ("!" if self.high else "") + ("?" if self.asked else "")
+        return f"m{self.number}{signs} {self.sender.name}→{self.place.name} ({self.fate}, begun {self.begun}, {self.ended or 'not ended'})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("it is not to be pickled")
+
+
+@attrs.define(eq=False)
+class Place:
+    """What is known of one `start`."""
+
+    name: str
+    account: Account
+    form: str = ""
+    merges: bool = False
+    supervision: Supervision = attrs.field(factory=Supervision)
+    cell: Any = None
+    """The bundle's own; None until the factory was called."""
+    lives: list[Life] = attrs.field(factory=list)
+    in_hand: Message | None = None
+    reached: dict[tuple[Sender, bool, bool], int] = attrs.field(factory=dict)
+    messages: list[Message] = attrs.field(factory=list)
+    sender: Sender = attrs.field(init=False)
+    """As which its handlers and ends of lives send: never two of them at a time."""
+
+    def __attrs_post_init__(self) -> None:
+        self.sender = Sender(self.name)
+
+
+@attrs.define(eq=False)
+class Life:
+    """One actor, from its factory to the end of its `on_stop`."""
+
+    place: Place
+    number: int
+    wired: list[Place] = attrs.field(factory=list)
+    """Where its ports lead."""
+    state: str = "built"
+    broken: bool = False
+    """Whether its supervisor has decided that it handles nothing more."""
+
+
+@attrs.define(eq=False)
+class Account:
+    """What is known of one bundle."""
+
+    name: str
+    books: Books
+    bundle: Bundle | None = None
+    places: list[Place] = attrs.field(factory=list)
+    timer_failures: int = 0
+    """Ticks whose function has raised."""
+
+
+@attrs.define(eq=False)
+class Books:
+    """All that is known of one program."""
+
+    now: Any
+    accounts: list[Account] = attrs.field(factory=list)
+    log: list[str] = attrs.field(factory=list)
+    wrongs: list[str] = attrs.field(factory=list)
+    count: int = 0
+
+    def say(self, what: str) -> None:
+        self.log.append(f"{self.now():9.3f}  {what}")
+
+    def wrong(self, what: str) -> None:
+        self.say(f"WRONG: {what}")
+        self.wrongs.append(what)
+
+    def hold(self, right: bool, what: str) -> None:
+        if not right:
+            self.wrong(what)
+
+    # What is sent
+
+    def message(self, sender: Sender, place: Place, *, high: bool, asked: bool, hops: int) -> Message:
+        self.count += 1
+        lane = (id(place), high, asked and place.merges)  # an ask is not merged
+        sender.turns[lane] += 1
+        sender.event_time_ns += 1 + self.count % 3
+        message = Message(self.count, place, sender, high, asked, sender.turns[lane], hops, sender.event_time_ns)
+        place.messages.append(message)
+        return message
+
+    # What becomes of it
+
+    @contextmanager
+    def handling(self, life: Life, message: Message) -> Iterator[None]:
+        """A block in which an actor handles a message."""
+        place = life.place
+        self.say(f"{place.name}.{life.number} begins {message}")
+        self.hold(message.place is place, f"{message} was handled by {place.name}")
+        self.hold(place.lives[-1] is life and life.state == "living", f"{message} was handled by life {life.number}, which is {life.state}")
+        self.hold(not life.broken, f"{message} was handled by life {life.number}, whose supervisor had ended it")
+        self.hold(place.in_hand is None, f"{message} was begun while {place.in_hand} was in hand")
+        self.hold(not message.begun, f"{message} was handled twice")
+        lane = (message.sender, message.high, message.asked and place.merges)
+        self.hold(place.reached.get(lane, 0) < message.turn, f"{message} was handled after a later one of its sender")
+        place.reached[lane] = max(message.turn, place.reached.get(lane, 0))
+        place.in_hand, message.begun, message.by = message, message.begun + 1, life
+        try:
+            yield
+        except Exception:
+            message.ended = "raised"
+            raise
+        except BaseException:
+            message.ended = "cut"
+            raise
+        else:
+            message.ended = "done"
+        finally:
+            place.in_hand = None
+            self.say(f"{place.name}.{life.number} {message.ended} m{message.number}")
+
+    @contextmanager
+    def phase(self, life: Life, before: str, during: str, after: str, failed: str) -> Iterator[None]:
+        """A block in which an actor is in its `on_start` or its `on_stop`."""
+        place = life.place
+        self.say(f"{place.name}.{life.number} {during}")
+        self.hold(life.state == before, f"life {life.number} of {place.name} went from {life.state} to {during}")
+        self.hold(place.lives[-1] is life, f"life {life.number} of {place.name} was {during} beside its successor")
+        self.hold(place.in_hand is None, f"life {life.number} of {place.name} was {during} while {place.in_hand} was in hand")
+        life.state = during
+        try:
+            yield
+        except BaseException as error:
+            life.state = failed
+            self.say(f"{place.name}.{life.number} {during} ended by {type(error).__name__}")
+            raise
+        life.state = after
+        self.say(f"{place.name}.{life.number} {after}")
+
+    def built(self, place: Place) -> Life:
+        before = place.lives[-1].state if place.lives else "gone"
+        self.hold(before in ("gone", "failed", "built"), f"{place.name} was built anew while its predecessor was {before}")
+        life = Life(place, len(place.lives) + 1)
+        place.lives.append(life)
+        return life
+
+    def decided(self, life: Life, directive: Directive | None) -> None:
+        if (directive or life.place.supervision.on_failure) is not Directive.RESUME:
+            life.broken = True
+
+    # The bundle's own books
+
+    def settle(self, account: Account, *, final: bool) -> None:
+        """Hold a bundle's counts and dead letters against what was written here."""
+        bundle = account.bundle
+        if bundle is None:
+            return
+        letters = [*bundle.dead_letters]
+        self.hold(bundle.dead_letters.total == len(letters), f"{account.name}: {len(letters)} letters of {bundle.dead_letters.total}")
+        by_message: dict[int, DeadLetter] = {}
+        ticks = 0
+        for letter in letters:
+            if not isinstance(letter.message, Message) or _was_no_tick(letter):
+                ticks += 1
+                continue
+            message = letter.message
+            self.hold(message.place.account is account, f"{message} is a dead letter of {account.name}")
+            self.hold(letter.actor == message.place.name, f"{message} is a dead letter of actor {letter.actor}")
+            self.hold(message.number not in by_message, f"{message} is two dead letters")
+            by_message[message.number] = letter
+        for place in account.places:
+            self._settle_place(place, by_message, final=final)
+        self.hold(ticks >= account.timer_failures, f"{account.name}: {ticks} letters of {account.timer_failures} timers that failed")
+        statistics = bundle.statistics()
+        known = [*statistics.actors.values(), statistics.ended]
+        cells = [place.cell for place in account.places if place.cell is not None]
+        for what, counted, expected in (
+            ("received", sum(each.received for each in known), sum(_received(cell) + _held(cell) for cell in cells)),
+            ("failed", sum(each.failed for each in known), sum(cell.failures for cell in cells)),
+            ("lost", sum(sum(each.lost.values()) for each in known), sum(sum(cell.lost.values()) for cell in cells)),
+            ("dead letters", statistics.dead_letters, sum(each.failed + sum(each.lost.values()) for each in known) + ticks),
+        ):
+            self.hold(counted == expected, f"{account.name}: {what} is {counted} in its statistics, and {expected} in its actors")
+        for actor in statistics.actors.values():
+            sums = actor.handled + actor.failed + sum(actor.lost.values()) + actor.queued + actor.held
+            self.hold(actor.received == sums and actor.handled >= 0, f"{account.name}: {actor} does not add up")
+        if final:
+            self.hold(statistics.active == 0, f"{account.name}: {statistics.active} actors are at work after the end")
+
+    def _settle_place(self, place: Place, letters: dict[int, DeadLetter], *, final: bool) -> None:
+        taken = received = failed = 0
+        lost: Counter[Loss] = Counter()
+        for message in place.messages:
+            letter = letters.get(message.number)
+            received += bool(letter or message.begun)
+            if letter is not None and letter.reason is Loss.FAILED:
+                failed += 1
+                self.hold(message.ended == "raised", f"{message} is a dead letter that failed")
+            elif letter is not None:
+                lost[letter.reason] += 1
+                self.hold(message.ended == "cut" or not message.begun, f"{message} is a dead letter ({letter.reason}), and was handled")
+            elif message.begun:
+                taken += 1
+                self.hold(message.ended == "done" or (not message.ended and not final), f"{message} was begun, and is no dead letter")
+            if message.fate == "accepted" and final:
+                self.hold(bool(letter or message.begun), f"{message} was accepted, and nothing has become of it")
+            if message.fate == "refused":
+                self.hold(not letter and not message.begun, f"{message} was refused, and {letter or 'was handled'}")
+            if final:
+                self.hold(message.fate != "open", f"{message}: its sender never came back")
+        cell = place.cell
+        if cell is None:
+            self.hold(not received, f"{place.name} was never there, and has received {received}")
+            return
+        adopted = not final and cell.turned_async
+        self.hold(taken <= cell.handled <= taken + adopted, f"{place.name}: {cell.handled} handled by its count, {taken} in truth")
+        self.hold(cell.failures == failed, f"{place.name}: {cell.failures} failed by its count, {failed} in truth")
+        self.hold({**cell.lost} == {**lost}, f"{place.name}: lost {cell.lost} by its count, {dict(lost)} in truth")
+        if cell.mailbox.overflow not in ("block", "conflate"):
+            self.hold(len(cell.mailbox) <= cell.capacity, f"{place.name} holds {len(cell.mailbox)} of {cell.capacity}")
+        if not final:
+            return
+        self.hold(_received(cell) == received, f"{place.name}: {_received(cell)} received by its count, {received} in truth")
+        self.hold(not len(cell.mailbox) and not cell.mailbox.sending, f"{place.name} has {len(cell.mailbox)} queued after the end")
+        self.hold(not cell.merge, f"{place.name} holds {cell.merge and len(cell.merge)} after the end")
+        self.hold(not cell.overfull or cell not in cell.dispatcher.overfull, f"{place.name} is overfull after the end")
+        for life in place.lives:
+            self.hold(life.state in ("built", "failed", "gone"), f"life {life.number} of {place.name} is {life.state} after the end")
+
+
+def _received(cell: Any) -> int:
+    return int(cell.sent_before + sum(edge.sent for edge in cell.edges))
+
+
+def _held(cell: Any) -> int:
+    return len(cell.merge) if cell.merge is not None else 0
+
+
+def _was_no_tick(letter: DeadLetter) -> bool:
+    """Whether a timer could not send at all: its receiver was not there, so nothing has failed at it."""
+    return letter.reason is Loss.FAILED and letter.error is not None and letter.error.kind == "UsageError" and not letter.message.begun
