@@ -10,7 +10,7 @@ Limits: an Announce, and each thing that the relay may make this end remember, i
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from time import time_ns
 from typing import Any
@@ -28,6 +28,7 @@ from spore.relay.control import (
     Accept,
     Ack,
     Announce,
+    AnotherProtocol,
     Attach,
     Begin,
     Bye,
@@ -54,10 +55,13 @@ from spore.relay.control import (
 from spore.relay.framing import FrameSplitter
 from spore.relay.incoming import Incoming
 from spore.relay.outgoing import LinkOptions, Outgoing
+from spore.relay.token import Tokens, as_tokens
 
 __all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "LinkPosition", "Session"]
 
 DEFAULT_HEARTBEAT_S = 2.0
+ASK_AGAIN_S = 2.0
+"""So often a name is asked for that another client has."""
 SILENT_BEATS = 3
 """After so many of the other end's heartbeats without a word the connection counts as lost."""
 FORGOTTEN_LINKS = 4_096
@@ -93,7 +97,7 @@ class Session:
 
     Args:
         name: the client's, for people.
-        token: what the relay asks for, if it does.
+        token: what the relay asks for, if it does; several while one replaces the other: if it does not take one, the next is shown.
         registry: the messages that are known here.
         schema: what the other ends have to mean alike; by default all of the registry.
         heartbeat_s: say something at least this often, in seconds.
@@ -109,7 +113,7 @@ class Session:
         self,
         name: str,
         *,
-        token: str = "",
+        token: Tokens = "",
         registry: Registry = REGISTRY,
         schema: Schema | None = None,
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
@@ -133,13 +137,31 @@ class Session:
         """Called with each link that its sender has closed, or that was forgotten."""
         self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
         """Whether what comes over the one link may lead to what goes out over the other."""
+        self.on_unread: Callable[[Incoming, str, str], None] = _unread
+        """Called with each frame of a plain sender that could not be read: over which link, the reason in a word, and in more."""
+        self.on_name: Callable[[Deny], None] = _name
+        """Called with each receiver's name that another client turns out to have; not again until it was had."""
         self.denied: list[Deny] = []
-        """Links from others that this end, or the relay, has refused; the last hundred."""
+        """Links from others that this end, or the relay, has refused; the last hundred. With them the names that others have now."""
+        self.unread: Counter[str] = Counter()
+        """Frames of plain senders that could not be read, by reason; each has given back the place that it took."""
+        self.names: dict[str, Deny] = {}
+        """The receivers here whose names other clients have, with what the relay says of it. They are asked for again and again."""
         self.outgoing: dict[int, Outgoing] = {}
         self.attached: dict[str, Attached] = {}
         self.damaged = 0
         """Frames that could not be read."""
-        self._token = token
+        self._tokens = as_tokens(token or None) or ("",)
+        self._shown = 0
+        """Which of them is shown."""
+        self._refused_tokens = 0
+        """How many were refused since the last welcome."""
+        self._fences: deque[set[str]] = deque()
+        """For each fence that the relay has not come to yet, the names that were asked for again before it, and not denied since."""
+        self.fences = 0
+        """How many fences the relay has come to; see `fence`."""
+        self._ask_again_at: float | None = None
+        """When to ask again for the names that others have."""
         self._registry = registry
         self._agreed = schema
         self._heartbeat_s = heartbeat_s
@@ -166,7 +188,7 @@ class Session:
         self._acks_held: frozenset[Incoming] = frozenset()
         """The links whose acknowledgements wait until something has been written."""
         self._silent_after_s = heartbeat_s * SILENT_BEATS
-        self._heard_at = self._spoke_at = 0.0
+        self._heard_at = self._spoke_at = self._now_s = 0.0
 
     # For the application
 
@@ -243,6 +265,7 @@ class Session:
 
     def detach(self, name: str, *, leave: bool = False) -> None:
         """Take no more for a receiver. Its senders keep what is not acknowledged, for whoever has the name next."""
+        self._named(name)
         if self.attached.pop(name, None) is not None and self.ready:
             self.acknowledge()
             self.detaching.add(name)
@@ -270,6 +293,17 @@ class Session:
         """Answer an ask."""
         frame = link.answer(sequence, value, failure, self._clock)
         self._reply(link, frame)
+
+    @property
+    def token_shown(self) -> int:
+        """Which of the tokens the relay has taken: 1 for the first. 0 before it has welcomed this client, or without one."""
+        return self._shown + 1 if self.connections and self._tokens[self._shown] else 0
+
+    def show_another_token(self) -> bool:
+        """The relay does not take the token that was shown: show the next one. Return whether there is one that it has not refused."""
+        self._refused_tokens += 1
+        self._shown = (self._shown + 1) % len(self._tokens)
+        return self._refused_tokens < len(self._tokens)
 
     def deny(self, link: Incoming, reason: Reason, text: str) -> None:
         """Take no more messages from a link, and tell its sender why."""
@@ -334,7 +368,8 @@ class Session:
         schema = self._agreed or Schema.of(self._registry)
         lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
         heartbeat_ms = round(self._heartbeat_s * 1_000)
-        return Hello(PROTOCOL, self.client, self.name, self._token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
+        token = self._tokens[self._shown]
+        return Hello(PROTOCOL, self.client, self.name, token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
 
     def disconnected(self) -> None:
         """The connection is lost. Everything that was not acknowledged is kept."""
@@ -346,6 +381,8 @@ class Session:
             if link.plain:  # which has no name by which it could be known again
                 self._forget(link)
         self._announced.clear()
+        self._fences.clear()
+        self._ask_again_at = None
         self.detaching.clear()
         self._sending_over = 0
         self._receiving_over = None
@@ -367,6 +404,7 @@ class Session:
         touched, splitter = self._touched, self._splitter
         try:
             splitter.feed(data)
+            self._now_s = now_s
             for start, end, _, kind in splitter.runs(each=True):
                 self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 whole = splitter.data[start:end]
@@ -377,6 +415,8 @@ class Session:
                     touched[route] = None
                 elif type(route) is Outgoing:
                     self._replied(route, whole)
+        except AnotherProtocol as error:
+            raise RelayRefused("protocol", f"the relay speaks another protocol: {error}") from error
         except DecodeError as error:
             raise RelayError(f"damaged bytes from the relay: {error}") from error
         self._touched = {}
@@ -389,12 +429,26 @@ class Session:
             items = frame.items
             item = items[0] if items else None
             if type(item) is UnknownTlv and frame.domain is Domain.SYSTEM and item.type_id < FIRST_ACCOMPANYING:
-                item = read_control(item)
+                try:
+                    item = read_control(item)
+                except DecodeError as error:
+                    if link.plain or not link.open:
+                        raise
+                    # It has come as it was written, so another copy would be the same.
+                    self.damaged += 1
+                    self.deny(link, Reason.PROTOCOL, f"{link.client_name!r} speaks another protocol: {error}")
+                    return
             answer = link.take(frame, item)
         except DecodeError as error:
             self.damaged += 1
-            if link.plain or not link.open:
-                return  # nobody to ask for another copy
+            if not link.open:
+                return
+            if link.plain:  # there is nobody to ask for another copy, and nobody would ever give back its place
+                link.skip()
+                self.handled(link)
+                self.unread[error.damage.value] += 1
+                self.on_unread(link, error.damage.value, str(error))
+                return
             try:
                 answer = link.damaged(int.from_bytes(whole[8:16], "little"))
             except ValueError as given_up:
@@ -447,9 +501,58 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
+        if self.ready and self._ask_again_at is not None and now_s >= self._ask_again_at:
+            self._ask_again(now_s)
         # Not welcome yet, it has nothing to say; but once it is, the next heartbeat may be due long before silence is.
         beat_at = self._spoke_at + self._heartbeat_s if self.ready else now_s + self._heartbeat_s
-        return min(beat_at, silent_at)
+        look_at = min(beat_at, silent_at)
+        return look_at if self._ask_again_at is None else min(look_at, self._ask_again_at)
+
+    # Names
+
+    def fence(self, names: Iterable[str] = ()) -> int:
+        """Have the relay answer behind all that was said, so that it has denied by then what it denies.
+
+        It answers every `Detach`, and nobody has a receiver without a name.
+
+        Args:
+            names: what was asked for again just now. Of these, those are had that are not denied.
+
+        Returns:
+            What `fences` will be once it has come to this one, unless the connection is lost.
+        """
+        self._fences.append(set(names))
+        self._say(Detach("", False))
+        return self.fences + len(self._fences)
+
+    def _ask_again(self, now_s: float) -> None:
+        for name in self.names:
+            self._out.append(control_frame(Attach(name, self.attached[name].topics)))
+        self._ask_again_at = now_s + ASK_AGAIN_S if self.names else None
+        if self.names:
+            self.fence(self.names)
+
+    def _name_denied(self, deny: Deny) -> None:
+        name = deny.receiver
+        if name not in self.attached:
+            return
+        for fence in self._fences:
+            if name in fence:
+                fence.discard(name)
+                break
+        new = name not in self.names
+        self._named(name)
+        self.names[name] = deny
+        self.denied = [*self.denied[-99:], deny]
+        if self._ask_again_at is None:
+            self._ask_again_at = self._now_s + ASK_AGAIN_S
+        if new:
+            self.on_name(deny)
+
+    def _named(self, name: str) -> None:
+        """Nobody else has a name any more, or nobody asks for it here."""
+        self.names.pop(name, None)
+        self.denied = [deny for deny in self.denied if deny.reason is not Reason.NAME or deny.receiver != name]
 
     # What comes in
 
@@ -460,14 +563,20 @@ class Session:
         handler(self, control)
 
     def _welcome(self, welcome: Welcome) -> None:
-        if welcome.protocol != PROTOCOL or self.ready:
-            raise RelayError(f"a welcome for protocol {welcome.protocol}, and this is {PROTOCOL}")
+        text = f"a welcome for protocol {welcome.protocol}, and this is {PROTOCOL}"
+        if welcome.protocol != PROTOCOL:
+            raise RelayRefused("protocol", text)
+        if self.ready:
+            raise RelayError(text)
         self.ready = True
         self.relay = welcome.relay
         self.connections += 1
+        self._refused_tokens = 0
         self._silent_after_s = max(self._heartbeat_s, welcome.heartbeat_ms / 1_000) * SILENT_BEATS
         for attached in self.attached.values():
             self._out.append(control_frame(Attach(attached.name, attached.topics)))
+        if self.names:
+            self.fence(self.names)
         for link in self.outgoing.values():
             self._out.append(control_frame(link.opening))
         for opening in self._to_close:
@@ -485,9 +594,9 @@ class Session:
         attached = self.attached.get(announce.receiver)
         if attached is None:
             return  # it was detached meanwhile
-        key = (announce.client, announce.link, announce.receiver)
+        key = _key(announce)
         link = self._links.get(key)
-        if link is None or link.plain:
+        if link is None:
             link = self._links[key] = Incoming(announce, window=attached.window, policy=attached.policy)
             if (position := self._taken_over.pop(key, None)) is not None:
                 link.resume(position.handled)
@@ -511,9 +620,7 @@ class Session:
                     return
 
     def _forget(self, link: Incoming) -> None:
-        key = (link.client, link.link, link.receiver)
-        if self._links.get(key) is link:  # plain senders share one
-            del self._links[key]
+        self._links.pop(_key(link), None)
         self.on_closed(link)
 
     def _begin(self, begin: Begin) -> None:
@@ -526,7 +633,12 @@ class Session:
             self._reply(link, answer)
 
     def _detached(self, detach: Detach) -> None:
-        self.detaching.discard(detach.receiver)
+        if detach.receiver:
+            self.detaching.discard(detach.receiver)
+        elif self._fences:
+            self.fences += 1
+            for name in self._fences.popleft():
+                self._named(name)
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:
@@ -572,7 +684,9 @@ class Session:
             link.gone(gone.member, gone.left)
 
     def _deny(self, deny: Deny) -> None:
-        if deny.channel >= ANNOUNCED:
+        if deny.reason is Reason.NAME:
+            self._name_denied(deny)
+        elif deny.channel >= ANNOUNCED:
             self.denied = [*self.denied[-99:], deny]
             link = self._announced.pop(deny.channel, None)
             if link is not None:
@@ -582,7 +696,12 @@ class Session:
 
     def _replied(self, link: Outgoing, whole: bytes) -> None:
         frame = decode(whole, self._registry)
-        reply = read_control(frame.items[-1]) if frame.items and type(frame.items[-1]) is UnknownTlv else None
+        try:
+            reply = read_control(frame.items[-1]) if frame.items and type(frame.items[-1]) is UnknownTlv else None
+        except DecodeError as error:  # which has come as it was written, so another connection would not help
+            self.damaged += 1
+            link.deny(link.name, Reason.PROTOCOL, f"the answers of {link.name!r} are of another protocol: {error}")
+            return
         if not isinstance(reply, Reply):
             raise RelayError("an answer that does not say to what")
         link.replied(reply, frame.items[0] if len(frame.items) > 1 else None)
@@ -620,11 +739,24 @@ _HANDLERS: dict[type, Callable[[Any, Any], None]] = {
 }
 
 
+def _key(link: Announce | Incoming) -> tuple[int, int, str]:
+    """By what a link is known again. Plain senders all have the same number, so theirs by its channel on this connection."""
+    return link.client, link.link if link.client else link.channel, link.receiver
+
+
 def _urgency(link: Outgoing) -> bool:
     return not link.high
 
 
 def _nothing() -> None:
+    pass
+
+
+def _unread(_: Incoming, __: str, ___: str) -> None:
+    pass
+
+
+def _name(_: Deny) -> None:
     pass
 
 
