@@ -40,8 +40,8 @@ __all__ = ["ATTACKS", "Outcome", "attack"]
 
 TOKEN = "a token for the bench"  # noqa: S105 - of a relay that lives for seconds
 MiB = 1024 * 1024
-ATTACK_S = 5.0
-"""So long at the most; the relay's heartbeat is a second, so that it has given up by then whoever it gives up."""
+ATTACK_S = 3.0
+"""So long at the most; the relay's heartbeat is half a second, so that it has given up by then whoever it gives up."""
 
 
 @attrs.frozen
@@ -205,7 +205,7 @@ def relay_process(folder: Path, *, token: bool) -> Iterator[tuple[subprocess.Pop
     path, log, secret = folder / "r", folder / "log", folder / "token"
     secret.write_text(TOKEN)
     options = ["--token-file", str(secret)] if token else []
-    command = [sys.executable, "-m", "spore", "relay", "--socket", str(path), "--heartbeat-s", "1", *options]
+    command = [sys.executable, "-m", "spore", "relay", "--socket", str(path), "--heartbeat-s", "0.5", *options]
     environment = {name: value for name, value in os.environ.items() if name != "SPORE_TOKEN"}
     with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as relay:
         try:

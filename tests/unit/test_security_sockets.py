@@ -6,9 +6,12 @@ import logging
 import random
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import trio
+from tests.relays import Place, Raw, place, run, until
 from tests.sans_io import Wire, greet, hello, say, taken
 
 import spore
@@ -40,11 +43,14 @@ from spore.relay.control import (
 )
 from spore.relay.peer import FIRST_FRAME, HIGH_WATER, PLAIN_BYTES, Peer
 from spore.relay.quiet import Quiet
+from spore.relay.server import STUCK_S
 from spore.relay.session import Session
 from spore.relay.switchboard import ACCEPT_S, GREETING_S, OVERRUN
 from spore.relay.token import matching, read_token, read_tokens
 from spore.services.messages import GasPrice, OrderCancel
+from spore.testing import start_probe
 
+__all__ = ["place"]
 MiB = 1024 * 1024
 ORDER = encode(OrderCancel(1, 2, "late"), sequence=1, timestamp_ns=0)
 
@@ -325,6 +331,54 @@ def test_what_all_clients_make_the_relay_remember_is_bounded(words: tuple[object
     board.disconnect(peer)
     board.disconnect(other)
     assert board.places == 0
+
+
+def test_a_client_that_takes_nothing_and_says_it_lives_is_given_up_in_the_end(place: Place) -> None:
+    """Row "relay, after Hello", time: two minutes without taking a piece of what waits; until then its senders wait, and go on then."""
+
+    async def main() -> None:
+        board = Switchboard(heartbeat_s=1)
+        async with place.relay(board), place.node("well") as (bundle, well):
+            raw = await place.raw()
+            await raw.hello(client=77)
+            await raw.hear(Welcome)
+            await raw.say(Attach("stuck", ("execution",)))
+            probe = await start_probe(bundle, capacity=10_000)
+            well.attach(probe.ref, topics=("execution",))
+            await until(lambda: sum(len(peer.receivers) for peer in board.peers.values()) == 2)
+            stuck = next(peer for peer in board.peers.values() if peer.name == "raw")
+            plain = await place.raw()
+            await plain.sock.send(encode(OrderCancel(1, 0, "x"), sequence=1, timestamp_ns=0))
+            announce = await raw.hear(Announce)
+            await raw.say(Accept(announce.channel, 0, "stuck", 7, False, 0, 0, 2**32 - 1, Policy.BLOCK))
+            data = b"".join(encode(OrderCancel(1, number, "x" * 30_000), sequence=1, timestamp_ns=0) for number in range(1, 220))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(beat, raw)
+                nursery.start_soon(send_all, plain, data)
+                began = trio.current_time()
+                await until(lambda: any(any(peer.congested) for peer in board.peers.values()))
+                await trio.sleep(STUCK_S - 10)
+                assert not stuck.closing
+                await probe.wait_for(220)
+                assert STUCK_S - 1 < trio.current_time() - began < STUCK_S + 5
+                nursery.cancel_scope.cancel()
+            assert stuck.refused is not None
+            assert stuck.refused.text.startswith("it has taken nothing for 120 s")
+            assert (stuck.out, stuck.out_bytes) == ([], 0)
+
+    run(main)
+
+
+async def beat(raw: Raw) -> None:
+    with suppress(OSError):
+        while True:
+            await raw.say(Heartbeat())
+            await trio.sleep(1)
+
+
+async def send_all(raw: Raw, data: bytes) -> None:
+    while data:
+        data = data[await raw.sock.send(data) :]
 
 
 # Row: streams, as a peer sees them

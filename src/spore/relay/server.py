@@ -33,6 +33,8 @@ GREETING_S = 10.0
 PARTING_S = 1.0
 """So long the last words to a connection that takes nothing may take."""
 SLICE_NS = 500_000
+LEAST_PART = 4_096
+"""What has come is taken in parts that each need about a time slice, but not in smaller ones than this, in bytes."""
 MAX_CONNECTIONS = 4_096
 """With those that are still shaking hands."""
 ALL_WAITING = 128 * 1024 * 1024
@@ -107,6 +109,7 @@ class Relay:
         peer = board.connect(trio.current_time(), origin)
         self._carriers[peer] = carrier
         carrier.eager = partial(self._take_at_once, peer)
+        most = READ_SIZE
         try:
             while not peer.closing:
                 data = await carrier.receive()
@@ -114,16 +117,24 @@ class Relay:
                     break
                 if carrier.waited:
                     self._until = perf_counter_ns() + SLICE_NS
-                if self._blocked and self._congested(peer):  # others have filled it since this one was read last
-                    await self._hold(peer)
-                board.receive(peer, data, self._now())
-                overrun = self._overrun() if self._blocked else ()
-                self.flush()
-                if overrun or self._congested(peer):
-                    await self._hold(peer, overrun)
-                if perf_counter_ns() > self._until:
-                    await trio.lowlevel.checkpoint()
-                    self._until = perf_counter_ns() + SLICE_NS
+                while data and not peer.closing:
+                    part, data = data[:most], data[most:]
+                    if self._blocked and self._congested(peer):  # others have filled it since this one was read last
+                        await self._hold(peer)
+                    began = perf_counter_ns()
+                    board.receive(peer, part, self._now())
+                    overrun = self._overrun() if self._blocked else ()
+                    self.flush()
+                    ended = perf_counter_ns()
+                    if overrun or self._congested(peer):
+                        await self._hold(peer, overrun)
+                    if ended - began > SLICE_NS:  # control messages cost far more than frames that are passed on
+                        most = max(LEAST_PART, most // 2)
+                    elif most < READ_SIZE:
+                        most *= 2
+                    if ended > self._until:
+                        await trio.lowlevel.checkpoint()
+                        self._until = perf_counter_ns() + SLICE_NS
             if peer in self._blocked or peer.out:
                 with trio.move_on_after(GREETING_S):
                     await self._write_rest(peer, carrier)
