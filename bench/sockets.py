@@ -24,6 +24,7 @@ import tempfile
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -38,7 +39,7 @@ from spore.services.messages import OrderCancel
 
 __all__ = ["ATTACKS", "Outcome", "attack"]
 
-TOKEN = "a token for the bench"  # noqa: S105 - of a relay that lives for seconds
+TOKEN = "a token for the bench"
 MiB = 1024 * 1024
 ATTACK_S = 3.0
 """So long at the most; the relay's heartbeat is half a second, so that it has given up by then whoever it gives up."""
@@ -102,7 +103,11 @@ def drawn(chance: random.Random, token: str) -> bytes:
             case 0:
                 parts.append(hello(chance.getrandbits(62) | 1, chance.choice(("", "x", token))))
             case 1:
-                parts.append(frame(chance.randrange(6), chance.randbytes(chance.randrange(200)), checksum=chance.choice((None, 0))))
+                parts.append(
+                    frame(
+                        chance.randrange(6), chance.randbytes(chance.randrange(200)), checksum=chance.choice((None, 0))
+                    )
+                )
             case 2:
                 parts.append(frame(4, bytes((chance.randrange(195, 256), 4)) + chance.randbytes(4)))
             case 3:
@@ -112,7 +117,10 @@ def drawn(chance: random.Random, token: str) -> bytes:
             case 5:
                 parts.append(control_frame(Attach(f"r{chance.getrandbits(40)}", ("execution",))))
             case _:
-                parts.append(control_frame(Open(chance.randrange(1, 4), "s", "", False, ("nobody",), "")) + control_frame(Route(1)))
+                parts.append(
+                    control_frame(Open(chance.randrange(1, 4), "s", "", False, ("nobody",), ""))
+                    + control_frame(Route(1))
+                )
     data = bytearray(b"".join(parts))
     if data and chance.random() < 0.3:
         data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
@@ -121,7 +129,7 @@ def drawn(chance: random.Random, token: str) -> bytes:
 
 async def draw(attack: Attack) -> None:
     """Send what is drawn, and wait for the answer, or a moment."""
-    chance = random.Random(attack.count)  # noqa: S311 - the same inputs every time
+    chance = random.Random(attack.count)
     limit = trio.CapacityLimiter(100)
 
     async def one(data: bytes) -> None:
@@ -207,9 +215,12 @@ def relay_process(folder: Path, *, token: bool) -> Iterator[tuple[subprocess.Pop
     options = ["--token-file", str(secret)] if token else []
     command = [sys.executable, "-m", "spore", "relay", "--socket", str(path), "--heartbeat-s", "0.5", *options]
     environment = {name: value for name, value in os.environ.items() if name != "SPORE_TOKEN"}
-    with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as relay:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as relay,
+    ):
         try:
-            assert relay.stdout is not None  # noqa: S101 - it is a pipe
+            assert relay.stdout is not None
             relay.stdout.readline()
             yield relay, str(path), log
         finally:
@@ -228,11 +239,18 @@ async def attack(name: str, *, token: bool, count: int | None = None) -> Outcome
     Cancellation: always a checkpoint; the relay is ended.
     """
     run, usual = ATTACKS[name]
-    with tempfile.TemporaryDirectory(prefix="spore-") as folder, relay_process(Path(folder), token=token) as (relay, path, log):
+    with (
+        tempfile.TemporaryDirectory(prefix="spore-") as folder,
+        relay_process(Path(folder), token=token) as (relay, path, log),
+    ):
         given = Attack(path, count or usual, TOKEN if token else "")
         shown = TOKEN if token else ""
         took: list[float] = []
-        async with open_client(path, name="one", token=shown) as one, open_client(path, name="other", token=shown) as other, open_bundle("b") as bundle:
+        async with (
+            open_client(path, name="one", token=shown) as one,
+            open_client(path, name="other", token=shown) as other,
+            open_bundle("b") as bundle,
+        ):
             one.attach(await bundle.start(Sink, name="sink"))
             ref = other.ref("sink")
             await ref.ask(OrderCancel(1, 2, "x"), timeout=60)
@@ -254,17 +272,21 @@ async def attack(name: str, *, token: bool, count: int | None = None) -> Outcome
             if lost:
                 raise RuntimeError(f"{name}: the honest clients were disconnected {lost} times")
         lines = len(log.read_text().splitlines())
-        return Outcome(name, token, given.count, given.sent, base, memory_mib(relay, "VmHWM"), len(took), max(took), lines)
+        return Outcome(
+            name, token, given.count, given.sent, base, memory_mib(relay, "VmHWM"), len(took), max(took), lines
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="NAME", choices=ATTACKS, help="this attack; repeatable")
     options = parser.parse_args(argv)
-    print(f"{'attack':<12}{'relay':<7}{'connections':>12}{'MiB sent':>10}{'before':>9}{'peak':>9}{'exchanged':>11}{'slowest':>9}{'lines':>7}")
+    print(
+        f"{'attack':<12}{'relay':<7}{'connections':>12}{'MiB sent':>10}{'before':>9}{'peak':>9}{'exchanged':>11}{'slowest':>9}{'lines':>7}"
+    )
     for name in options.only or ATTACKS:
         for token in (True, False):
-            done = trio.run(lambda name=name, token=token: attack(name, token=token))
+            done = trio.run(partial(attack, name, token=token))
             print(
                 f"{done.name:<12}{'token' if done.token else 'open':<7}{done.connections:>12,}{done.sent / MiB:>10.1f}"
                 f"{done.base_mib:>5.0f} MiB{done.peak_mib - done.base_mib:>+5.0f} MiB{done.exchanged:>11,}{done.slowest_s:>7.2f} s{done.lines:>7}",

@@ -19,8 +19,8 @@ from spore.relay import Switchboard
 from spore.relay.control import (
     ANNOUNCED,
     CONTROL,
-    AnotherProtocol,
     Announce,
+    AnotherProtocol,
     Attach,
     Begin,
     Deny,

@@ -17,7 +17,9 @@ __all__ = ["place"]
 TAKEN = "receiver 'shared' belongs to client 'first', which is alive"
 
 
-def test_a_name_that_another_client_has_is_refused_and_nothing_else_is(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_name_that_another_client_has_is_refused_and_nothing_else_is(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     """`wait_attached` raises; the client's other receivers and its links go on, without one reconnect, and one line says it."""
 
     async def main() -> None:
@@ -60,7 +62,7 @@ def test_the_name_is_had_once_it_is_free(place: Place, how: str) -> None:
                 await first.wait_attached()
                 probe = await start_probe(bundle, name="of the second")
                 second.attach(probe.ref, name="shared")
-                await until(lambda: second.session.names)
+                await until(lambda: second.session.names.taken)
                 if how == "detaches":
                     first.detach("shared")
                 elif how == "vanishes":
@@ -83,14 +85,13 @@ def test_who_asks_while_the_relay_is_away_hears_from_the_next_one(place: Place) 
     """A connection that is lost meanwhile is no answer."""
 
     async def main() -> None:
-        async with place.client("a client", heartbeat_s=1) as client:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(client.wait_attached)
-                async with place.relay():
-                    await client.wait_connected()
-                    client.session.attach("x")
-                async with place.relay():
-                    await client.wait_attached("x")
+        async with place.client("a client", heartbeat_s=1) as client, trio.open_nursery() as nursery:
+            nursery.start_soon(client.wait_attached)
+            async with place.relay():
+                await client.wait_connected()
+                client.session.attach("x")
+            async with place.relay():
+                await client.wait_attached("x")
 
     run(main)
 
@@ -105,7 +106,7 @@ def test_a_name_that_is_given_up_is_not_asked_for_any_more(place: Place) -> None
                 first.attach((await start_probe(bundle, name="shared")).ref)
                 await first.wait_attached()
                 second.attach((await start_probe(bundle, name="other")).ref, name="shared")
-                await until(lambda: second.session.names)
+                await until(lambda: second.session.names.taken)
                 second.detach("shared")
                 assert second.statistics().denied == ()
                 asked = board.counts.names

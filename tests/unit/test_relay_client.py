@@ -431,7 +431,9 @@ def test_a_name_that_is_taken_is_waited_for(place: Place) -> None:
                 await trio.sleep(60)
                 assert 25 < board.counts.names < 35  # one in two seconds
                 assert board.counts.refused == second.statistics().reconnects == 0
-                assert second.statistics().denied == ("probe: receiver 'probe' belongs to client 'first', which is alive",)
+                assert second.statistics().denied == (
+                    "probe: receiver 'probe' belongs to client 'first', which is alive",
+                )
             await trio.sleep(3)
             assert second.statistics().denied == ()
             async with place.client("sender") as sender:

@@ -292,7 +292,9 @@ def test_who_speaks_no_tls_is_not_let_in(certificates: Certificates, caplog: pyt
     run(main)
     first, more = [record.message for record in caplog.records]
     assert first.startswith("refused a connection from 127.0.0.1: no handshake of TLS: [SSL")
-    assert more.startswith("127.0.0.1: 1 more in a minute (tls 1), at last: refused a connection from 127.0.0.1: no handshake")
+    assert more.startswith(
+        "127.0.0.1: 1 more in a minute (tls 1), at last: refused a connection from 127.0.0.1: no handshake"
+    )
 
 
 def test_tls_files_that_cannot_be_used(certificates: Certificates) -> None:

@@ -7,7 +7,7 @@ import random
 import struct
 import zlib
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -316,7 +316,14 @@ def test_what_is_queued_for_one_that_does_not_read_is_bounded() -> None:
         ((Open(1, "s", "é" * 101, False, ("a",), ""),), "a name of 202 bytes, and 200 is the most"),
         (tuple(Open(n, "s", "", False, ("a",), "") for n in range(1, 12)), "have 20 channels, receivers and topics"),
         (tuple(Attach(f"a{n}", ("t", "u")) for n in range(7)), "have 20 channels, receivers and topics"),
-        ((*(Attach(f"a{n}", ("t",)) for n in range(5)), Open(1, "s", "", False, (), "t"), Open(2, "s", "", False, (), "t")), "have 20"),
+        (
+            (
+                *(Attach(f"a{n}", ("t",)) for n in range(5)),
+                Open(1, "s", "", False, (), "t"),
+                Open(2, "s", "", False, (), "t"),
+            ),
+            "have 20",
+        ),
     ],
 )
 def test_what_all_clients_make_the_relay_remember_is_bounded(words: tuple[object, ...], said: str) -> None:
@@ -351,7 +358,9 @@ def test_a_client_that_takes_nothing_and_says_it_lives_is_given_up_in_the_end(pl
             await plain.sock.send(encode(OrderCancel(1, 0, "x"), sequence=1, timestamp_ns=0))
             announce = await raw.hear(Announce)
             await raw.say(Accept(announce.channel, 0, "stuck", 7, False, 0, 0, 2**32 - 1, Policy.BLOCK))
-            data = b"".join(encode(OrderCancel(1, number, "x" * 30_000), sequence=1, timestamp_ns=0) for number in range(1, 220))
+            data = b"".join(
+                encode(OrderCancel(1, number, "x" * 30_000), sequence=1, timestamp_ns=0) for number in range(1, 220)
+            )
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(beat, raw)
                 nursery.start_soon(send_all, plain, data)
@@ -388,7 +397,7 @@ def test_a_stream_is_reached_through_a_clients_connection_alone() -> None:
     """Row "journal": nobody connects with the journal; without Hello neither sending to a stream nor subscribing one is heard."""
 
     class Kept:
-        asked: list[str] = []
+        asked: ClassVar[list[str]] = []
 
         def wanted(self, stream: str) -> str | None:
             self.asked.append(stream)
@@ -465,12 +474,12 @@ def test_a_client_with_two_tokens_shows_the_other_if_the_one_is_not_taken() -> N
             if attempt < attempts:
                 with pytest.raises(RelayRefused, match="the token is wrong"):
                     session.receive(answer, 0.0)
-                assert session.show_another_token()
+                assert session.tokens.show_another()
             else:
                 session.receive(answer, 0.0)
-        assert session.token_shown == 1 + (takes == "old")
+        assert session.tokens.number == 1 + (takes == "old")
     board = Switchboard(token="neither")
-    assert [session.show_another_token(), session.show_another_token()] == [True, False]
+    assert [session.tokens.show_another(), session.tokens.show_another()] == [True, False]
 
 
 # What is logged
@@ -505,9 +514,15 @@ def drawn(chance: random.Random) -> bytes:
     for _ in range(chance.randrange(1, 6)):
         kind = chance.randrange(8)
         if kind == 0:
-            words.append(control_frame(hello(chance.randrange(3), token=chance.choice(("secret", "", "x")), protocol=chance.choice((1, 2)))))
+            words.append(
+                control_frame(
+                    hello(chance.randrange(3), token=chance.choice(("secret", "", "x")), protocol=chance.choice((1, 2)))
+                )
+            )
         elif kind == 1:
-            words.append(frame(chance.randrange(6), chance.randbytes(chance.randrange(60)), checksum=chance.choice((None, 0))))
+            words.append(
+                frame(chance.randrange(6), chance.randbytes(chance.randrange(60)), checksum=chance.choice((None, 0)))
+            )
         elif kind == 2:
             words.append(frame(4, bytes((chance.randrange(195, 256), 3)) + chance.randbytes(3)))
         elif kind == 3:

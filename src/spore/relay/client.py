@@ -28,9 +28,10 @@ from spore.relay.carrier import CERTIFICATE, Carrier
 from spore.relay.control import STREAM, Deny, Policy, Reason
 from spore.relay.delivery import Delivery
 from spore.relay.incoming import Incoming
+from spore.relay.names import ASK_AGAIN_S
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions, Outgoing
 from spore.relay.remote import RemoteRef
-from spore.relay.session import ASK_AGAIN_S, DEFAULT_HEARTBEAT_S, Session
+from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
 from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing
 from spore.relay.token import Tokens
 
@@ -96,7 +97,7 @@ class Client:
         self._nap = trio.CancelScope()
         """While the clock need not be looked at."""
         session.on_send = self._kick
-        session.on_name = self._name_taken
+        session.names.on_taken = self._name_taken
 
     # For the application
 
@@ -170,7 +171,9 @@ class Client:
         """
         name = name or ref.name
         if name.startswith(STREAM):
-            raise UsageError(f"{name!r} cannot be attached: names that begin with {STREAM!r} are streams of the relay's journal")
+            raise UsageError(
+                f"{name!r} cannot be attached: names that begin with {STREAM!r} are streams of the relay's journal"
+            )
         if not isinstance(ref, LocalRef):
             raise UsageError(f"{ref!r} cannot be attached: it is no reference to an actor of a bundle in this process")
         if name in self._delivery.receivers:
@@ -250,13 +253,14 @@ class Client:
         while True:
             await self.wait_connected()
             connection, fence = session.connections, session.fence()
-            while session.ready and session.connections == connection and session.fences < fence:
+            while session.ready and session.connections == connection and session.names.fences < fence:
                 await self._changed.park()
             if session.ready and session.connections == connection:
                 break
-        for name in names or tuple(session.names):
-            if name in session.names:
-                raise RelayRefused("name", session.names[name].text)
+        taken = session.names.taken
+        for name in names or tuple(taken):
+            if name in taken:
+                raise RelayRefused("name", taken[name].text)
 
     async def wait_open(self) -> None:
         """Wait until every link that there is by now has been accepted, or refused, by whoever is at its other end.
@@ -312,7 +316,9 @@ class Client:
             connected=session.ready,
             reconnects=self.reconnects,
             damaged=session.damaged,
-            denied=tuple(f"{denial.receiver}: {denial.text}" for denial in session.denied),
+            denied=tuple(
+                f"{denial.receiver}: {denial.text}" for denial in (*session.denied, *session.names.taken.values())
+            ),
             outgoing=tuple(
                 of_outgoing(link) for link in session.outgoing.values() if receivers is None or link.name in receivers
             ),
@@ -321,8 +327,8 @@ class Client:
             redelivered=sum(each.redelivered for each in counts),
             duplicates=sum(each.duplicates for each in counts),
             gaps=sum(each.gaps for each in counts),
-            unread=dict(session.unread),
-            token=session.token_shown,
+            unread=dict(session.unread.counts),
+            token=session.tokens.number,
         )
 
     # The connection
@@ -379,12 +385,15 @@ class Client:
             carrier.close()
             session.disconnected()
             self._changed.unpark_all()
-        if isinstance(error, RelayRefused) and error.reason in LASTING:
-            if error.reason != "token" or not session.show_another_token():
-                self._give_up(error)
+        if isinstance(error, RelayRefused) and error.reason in LASTING and not self._other_token(error):
+            self._give_up(error)
         if not self._leaving:
             _log.warning("%s: the connection to the %s is lost: %s", session.name, self.there, error)
         return session.connections > before and not isinstance(error, RelayRefused)
+
+    def _other_token(self, refusal: RelayRefused) -> bool:
+        """Whether the relay only does not take one token, and there is another one to show."""
+        return refusal.reason == "token" and self.session.tokens.show_another()
 
     def _give_up(self, refusal: RelayRefused) -> NoReturn:
         """Coming again would not help."""
@@ -460,7 +469,10 @@ class Client:
     def _name_taken(self, denial: Deny) -> None:
         """Another client has the name of a receiver here. That is said once, until it was had."""
         _log.warning(
-            "%s: %s; it is asked for again every %g s, and everything else goes on", self.session.name, denial.text, ASK_AGAIN_S
+            "%s: %s; it is asked for again every %g s, and everything else goes on",
+            self.session.name,
+            denial.text,
+            ASK_AGAIN_S,
         )
         self._nap.deadline = min(self._nap.deadline, trio.current_time() + ASK_AGAIN_S)
 

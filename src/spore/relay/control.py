@@ -11,7 +11,6 @@ announces to a client from `ANNOUNCED`.
 from __future__ import annotations
 
 import enum
-
 from zlib import crc32
 
 from spore.codec import HEADER_SIZE, UnknownTlv, decode, encode

@@ -74,7 +74,7 @@ class Delivery:
         self._held: set[str] = set()
         """Receivers to whom nothing more is handed over."""
         self._quiet = Quiet(_log)
-        session.on_unread = self._unread
+        session.unread.on_frame = self._unread
         session.on_announced = self.announced
         session.on_closed = self.closed
         session.leads_to = self._leads_to
@@ -225,10 +225,11 @@ class Delivery:
         elif kind is Idle:
             inbound.idle()
         elif kind in _NO_MESSAGES:
+            text = f"message {sequence} from {link.client_name or PLAIN} is not known here"
             if link.plain:
-                self._session.unread["unknown"] += 1
-            text = f"{link.receiver}: message {sequence} from {link.client_name or PLAIN} is not known here"
-            self._warn(link, "unknown", text)
+                self._session.unread.add(link, "unknown", text)
+            else:
+                self._warn(link, "unknown", f"{link.receiver}: {text}")
         else:
             receipt = _Receipt(
                 self._session, self._handled, link, sequence, awaited=company is not None and company.awaited

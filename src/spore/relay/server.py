@@ -196,7 +196,11 @@ class Relay:
     def _report(self, peer: Peer) -> None:
         if peer.refused is not None:
             at = "" if peer.name else f" from {peer.origin}"
-            self.warn(peer.origin, peer.refused.reason, f"refused {peer.title}{at}: {peer.refused.text} ({peer.refused.reason})")
+            self.warn(
+                peer.origin,
+                peer.refused.reason,
+                f"refused {peer.title}{at}: {peer.refused.text} ({peer.refused.reason})",
+            )
 
     def flush(self) -> None:
         """Write to everybody for whom something was queued, as far as that needs no waiting."""

@@ -10,7 +10,7 @@ Limits: an Announce, and each thing that the relay may make this end remember, i
 from __future__ import annotations
 
 import random
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from time import time_ns
 from typing import Any
@@ -54,14 +54,14 @@ from spore.relay.control import (
 )
 from spore.relay.framing import FrameSplitter
 from spore.relay.incoming import Incoming
+from spore.relay.names import Names
 from spore.relay.outgoing import LinkOptions, Outgoing
-from spore.relay.token import Tokens, as_tokens
+from spore.relay.token import Showing, Tokens
+from spore.relay.unread import Unread
 
 __all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "LinkPosition", "Session"]
 
 DEFAULT_HEARTBEAT_S = 2.0
-ASK_AGAIN_S = 2.0
-"""So often a name is asked for that another client has."""
 SILENT_BEATS = 3
 """After so many of the other end's heartbeats without a word the connection counts as lost."""
 FORGOTTEN_LINKS = 4_096
@@ -137,41 +137,23 @@ class Session:
         """Called with each link that its sender has closed, or that was forgotten."""
         self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
         """Whether what comes over the one link may lead to what goes out over the other."""
-        self.on_unread: Callable[[Incoming, str, str], None] = _unread
-        """Called with each frame of a plain sender that could not be read: over which link, the reason in a word, and in more."""
-        self.on_name: Callable[[Deny], None] = _name
-        """Called with each receiver's name that another client turns out to have; not again until it was had."""
         self.denied: list[Deny] = []
-        """Links from others that this end, or the relay, has refused; the last hundred. With them the names that others have now."""
-        self.unread: Counter[str] = Counter()
-        """Frames of plain senders that could not be read, by reason; each has given back the place that it took."""
-        self.names: dict[str, Deny] = {}
-        """The receivers here whose names other clients have, with what the relay says of it. They are asked for again and again."""
+        """Links from others that this end, or the relay, has refused; the last hundred."""
+        self.unread, self.names = Unread(), Names()
+        """Frames of plain senders that could not be read; and the receivers here whose names other clients have."""
         self.outgoing: dict[int, Outgoing] = {}
         self.attached: dict[str, Attached] = {}
         self.damaged = 0
         """Frames that could not be read."""
-        self._tokens = as_tokens(token or None) or ("",)
-        self._shown = 0
-        """Which of them is shown."""
-        self._refused_tokens = 0
-        """How many were refused since the last welcome."""
-        self._fences: deque[set[str]] = deque()
-        """For each fence that the relay has not come to yet, the names that were asked for again before it, and not denied since."""
-        self.fences = 0
-        """How many fences the relay has come to; see `fence`."""
-        self._ask_again_at: float | None = None
-        """When to ask again for the names that others have."""
-        self._registry = registry
-        self._agreed = schema
+        self.tokens = Showing(token)
+        self._registry, self._agreed = registry, schema
         self._heartbeat_s = heartbeat_s
         self._max_frame_size = max_frame_size
         self._clock = clock
         self._splitter = FrameSplitter(max_frame_size)
         self._out: list[bytes] = []
         self._dirty: dict[Outgoing, None] = {}
-        self._channel = 0
-        self._sending_over = 0
+        self._channel = self._sending_over = 0
         """The channel of the last `Route` that was written."""
         self._receiving_over: Incoming | Outgoing | None = None
         self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
@@ -265,7 +247,7 @@ class Session:
 
     def detach(self, name: str, *, leave: bool = False) -> None:
         """Take no more for a receiver. Its senders keep what is not acknowledged, for whoever has the name next."""
-        self._named(name)
+        self.names.forget(name)
         if self.attached.pop(name, None) is not None and self.ready:
             self.acknowledge()
             self.detaching.add(name)
@@ -293,17 +275,6 @@ class Session:
         """Answer an ask."""
         frame = link.answer(sequence, value, failure, self._clock)
         self._reply(link, frame)
-
-    @property
-    def token_shown(self) -> int:
-        """Which of the tokens the relay has taken: 1 for the first. 0 before it has welcomed this client, or without one."""
-        return self._shown + 1 if self.connections and self._tokens[self._shown] else 0
-
-    def show_another_token(self) -> bool:
-        """The relay does not take the token that was shown: show the next one. Return whether there is one that it has not refused."""
-        self._refused_tokens += 1
-        self._shown = (self._shown + 1) % len(self._tokens)
-        return self._refused_tokens < len(self._tokens)
 
     def deny(self, link: Incoming, reason: Reason, text: str) -> None:
         """Take no more messages from a link, and tell its sender why."""
@@ -368,7 +339,7 @@ class Session:
         schema = self._agreed or Schema.of(self._registry)
         lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
         heartbeat_ms = round(self._heartbeat_s * 1_000)
-        token = self._tokens[self._shown]
+        token = self.tokens.token
         return Hello(PROTOCOL, self.client, self.name, token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
 
     def disconnected(self) -> None:
@@ -381,8 +352,7 @@ class Session:
             if link.plain:  # which has no name by which it could be known again
                 self._forget(link)
         self._announced.clear()
-        self._fences.clear()
-        self._ask_again_at = None
+        self.names.disconnected()
         self.detaching.clear()
         self._sending_over = 0
         self._receiving_over = None
@@ -446,8 +416,7 @@ class Session:
             if link.plain:  # there is nobody to ask for another copy, and nobody would ever give back its place
                 link.skip()
                 self.handled(link)
-                self.unread[error.damage.value] += 1
-                self.on_unread(link, error.damage.value, str(error))
+                self.unread.add(link, error.damage.value, str(error))
                 return
             try:
                 answer = link.damaged(int.from_bytes(whole[8:16], "little"))
@@ -501,58 +470,32 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
-        if self.ready and self._ask_again_at is not None and now_s >= self._ask_again_at:
+        ask_again_at = self.names.ask_again_at
+        if self.ready and ask_again_at is not None and now_s >= ask_again_at:
             self._ask_again(now_s)
         # Not welcome yet, it has nothing to say; but once it is, the next heartbeat may be due long before silence is.
         beat_at = self._spoke_at + self._heartbeat_s if self.ready else now_s + self._heartbeat_s
         look_at = min(beat_at, silent_at)
-        return look_at if self._ask_again_at is None else min(look_at, self._ask_again_at)
+        return look_at if self.names.ask_again_at is None else min(look_at, self.names.ask_again_at)
 
     # Names
 
     def fence(self, names: Iterable[str] = ()) -> int:
-        """Have the relay answer behind all that was said, so that it has denied by then what it denies.
-
-        It answers every `Detach`, and nobody has a receiver without a name.
-
-        Args:
-            names: what was asked for again just now. Of these, those are had that are not denied.
+        """Have the relay answer behind all that was said, so that it has denied by then what it denies; see `spore.relay.names`.
 
         Returns:
-            What `fences` will be once it has come to this one, unless the connection is lost.
+            What `Names.fences` will be once it has come to this one, unless the connection is lost.
         """
-        self._fences.append(set(names))
+        number = self.names.fence(names)
         self._say(Detach("", False))
-        return self.fences + len(self._fences)
+        return number
 
     def _ask_again(self, now_s: float) -> None:
-        for name in self.names:
+        for name in self.names.taken:
             self._out.append(control_frame(Attach(name, self.attached[name].topics)))
-        self._ask_again_at = now_s + ASK_AGAIN_S if self.names else None
-        if self.names:
-            self.fence(self.names)
-
-    def _name_denied(self, deny: Deny) -> None:
-        name = deny.receiver
-        if name not in self.attached:
-            return
-        for fence in self._fences:
-            if name in fence:
-                fence.discard(name)
-                break
-        new = name not in self.names
-        self._named(name)
-        self.names[name] = deny
-        self.denied = [*self.denied[-99:], deny]
-        if self._ask_again_at is None:
-            self._ask_again_at = self._now_s + ASK_AGAIN_S
-        if new:
-            self.on_name(deny)
-
-    def _named(self, name: str) -> None:
-        """Nobody else has a name any more, or nobody asks for it here."""
-        self.names.pop(name, None)
-        self.denied = [deny for deny in self.denied if deny.reason is not Reason.NAME or deny.receiver != name]
+        self.names.asked(now_s)
+        if self.names.taken:
+            self.fence(self.names.taken)
 
     # What comes in
 
@@ -571,12 +514,12 @@ class Session:
         self.ready = True
         self.relay = welcome.relay
         self.connections += 1
-        self._refused_tokens = 0
+        self.tokens.taken()
         self._silent_after_s = max(self._heartbeat_s, welcome.heartbeat_ms / 1_000) * SILENT_BEATS
         for attached in self.attached.values():
             self._out.append(control_frame(Attach(attached.name, attached.topics)))
-        if self.names:
-            self.fence(self.names)
+        if self.names.taken:
+            self.fence(self.names.taken)
         for link in self.outgoing.values():
             self._out.append(control_frame(link.opening))
         for opening in self._to_close:
@@ -635,10 +578,8 @@ class Session:
     def _detached(self, detach: Detach) -> None:
         if detach.receiver:
             self.detaching.discard(detach.receiver)
-        elif self._fences:
-            self.fences += 1
-            for name in self._fences.popleft():
-                self._named(name)
+        else:
+            self.names.come_to_fence()
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:
@@ -685,7 +626,8 @@ class Session:
 
     def _deny(self, deny: Deny) -> None:
         if deny.reason is Reason.NAME:
-            self._name_denied(deny)
+            if deny.receiver in self.attached:
+                self.names.deny(deny, self._now_s)
         elif deny.channel >= ANNOUNCED:
             self.denied = [*self.denied[-99:], deny]
             link = self._announced.pop(deny.channel, None)
@@ -749,14 +691,6 @@ def _urgency(link: Outgoing) -> bool:
 
 
 def _nothing() -> None:
-    pass
-
-
-def _unread(_: Incoming, __: str, ___: str) -> None:
-    pass
-
-
-def _name(_: Deny) -> None:
     pass
 
 

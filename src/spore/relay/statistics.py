@@ -80,7 +80,8 @@ class ClientStatistics:
     damaged: int
     """Frames that could not be read."""
     denied: tuple[str, ...]
-    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred."""
+    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred. With them why it does
+    not have the names of some of its receivers now."""
     outgoing: tuple[OutgoingStatistics, ...]
     incoming: tuple[IncomingStatistics, ...]
     """The links whose senders have not left."""

@@ -17,10 +17,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from typing import Any, Protocol
+from zlib import crc32
 
 import attrs
-
-from zlib import crc32
 
 from spore.codec import HEADER_SIZE, MAX_FRAME_SIZE
 from spore.codec.header import SUMMED_SIZE
@@ -238,7 +237,9 @@ class Switchboard:
         if self._clients.get(peer.client) is peer:
             del self._clients[peer.client]
             if peer.token == 2 and not self.showing(2):
-                self.notice(peer, "token", f"{peer.title} is gone: no client that is connected has shown the second token")
+                self.notice(
+                    peer, "token", f"{peer.title} is gone: no client that is connected has shown the second token"
+                )
         for link in list(peer.channels.values()):
             self._drop_link(link, close=False)
         for name in list(peer.receivers):
@@ -373,7 +374,9 @@ class Switchboard:
         peer.splitter.max_frame_size = self._limits.frame_size
         self._clients[peer.client] = peer
         if token > 1:
-            self.notice(peer, "token", f"{peer.title} has shown the second token; give it the first one, which is to stay")
+            self.notice(
+                peer, "token", f"{peer.title} has shown the second token; give it the first one, which is to stay"
+            )
         self._say(peer, Welcome(PROTOCOL, self.relay, round(self.heartbeat_s * 1_000)))
 
     def _check_name(self, name: str) -> None:
@@ -434,7 +437,9 @@ class Switchboard:
         self.places += count
         if self.places > self._limits.places:
             self.places -= count
-            raise RelayRefused("limit", f"all clients together have {self._limits.places:,} channels, receivers and topics already")
+            raise RelayRefused(
+                "limit", f"all clients together have {self._limits.places:,} channels, receivers and topics already"
+            )
 
     def _subscribe(self, peer: Peer, name: str, stream: str) -> None:
         if self.keeper is not None:
