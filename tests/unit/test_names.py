@@ -9,7 +9,7 @@ import trio
 from tests.relays import Place, numbers, order, place, run, until
 
 from spore.errors import RelayRefused, UsageError
-from spore.relay import Switchboard
+from spore.relay import Client, Switchboard
 from spore.relay.session import Session
 from spore.testing import start_probe
 
@@ -67,7 +67,7 @@ def test_the_name_is_had_once_it_is_free(place: Place, how: str) -> None:
                     first.detach("shared")
                 elif how == "vanishes":
                     first.detach("shared")
-                    first._carrier.close()
+                    lose(first)
                 if how != "leaves":
                     await trio.sleep(5)
             await trio.sleep(5)
@@ -79,6 +79,12 @@ def test_the_name_is_had_once_it_is_free(place: Place, how: str) -> None:
             assert numbers(probe.received) == [1]
 
     run(main)
+
+
+def lose(client: Client) -> None:
+    """Its connection is lost."""
+    assert client._carrier is not None
+    client._carrier.close()
 
 
 def test_who_asks_while_the_relay_is_away_hears_from_the_next_one(place: Place) -> None:

@@ -166,6 +166,7 @@ def test_a_subscriber_that_is_gone_holds_up_nobody(place: Place, how: str) -> No
                     going.detach("goes", leave=True)
                 else:
                     next(peer for peer in board.peers.values() if peer.name == "goes").closing = True
+                    assert going._carrier is not None
                     going._carrier.close()
                 for number in range(10, 100):
                     await raw.sock.send(encode(order(number), sequence=number, timestamp_ns=0))
