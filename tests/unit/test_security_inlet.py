@@ -37,7 +37,13 @@ async def heard(carrier: Carrier) -> bytes:
 
 @pytest.mark.parametrize(
     "first",
-    [PLAIN, PLAIN * 50, control_frame(hello(token="wrong")), control_frame(Attach("probe", ())), control_frame(Heartbeat())],
+    [
+        PLAIN,
+        PLAIN * 50,
+        control_frame(hello(token="wrong")),
+        control_frame(Attach("probe", ())),
+        control_frame(Heartbeat()),
+    ],
 )
 def test_nobody_gets_in_at_an_inlet_without_its_token(nats_server: NatsServer, first: bytes) -> None:
     """Row "inlet": what is said before Hello with the token is refused as ``token``, and reaches nobody; who has it is let in, and either
@@ -70,7 +76,9 @@ def test_nobody_gets_in_at_an_inlet_without_its_token(nats_server: NatsServer, f
     run(main)
 
 
-def test_wishes_to_connect_are_bounded_in_number_and_time(nats_server: NatsServer, monkeypatch: Any, caplog: Any) -> None:
+def test_wishes_to_connect_are_bounded_in_number_and_time(
+    nats_server: NatsServer, monkeypatch: Any, caplog: Any
+) -> None:
     """Row "inlet", before: one that says nothing more is given up; beyond the most that there may be nobody is answered; what is no wish
     is logged once a minute, and does not end the inlet's own connection with the server."""
     monkeypatch.setattr(relay_server, "MAX_CONNECTIONS", 3)
