@@ -123,16 +123,16 @@ class Relay:
                         await self._hold(peer)
                     began = perf_counter_ns()
                     board.receive(peer, part, self._now())
+                    ended = perf_counter_ns()
                     overrun = self._overrun() if self._blocked else ()
                     self.flush()
-                    ended = perf_counter_ns()
                     if overrun or self._congested(peer):
                         await self._hold(peer, overrun)
                     if ended - began > SLICE_NS:  # control messages cost far more than frames that are passed on
                         most = max(LEAST_PART, most // 2)
                     elif most < READ_SIZE:
                         most *= 2
-                    if ended > self._until:
+                    if perf_counter_ns() > self._until:
                         await trio.lowlevel.checkpoint()
                         self._until = perf_counter_ns() + SLICE_NS
             if peer in self._blocked or peer.out:
