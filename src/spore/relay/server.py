@@ -33,7 +33,7 @@ GREETING_S = 10.0
 PARTING_S = 1.0
 """So long the last words to a connection that takes nothing may take."""
 SLICE_NS = 500_000
-LEAST_PART = 4_096
+LEAST_PART = 2_048
 """What has come is taken in parts that each need about a time slice, but not in smaller ones than this, in bytes."""
 MAX_CONNECTIONS = 4_096
 """With those that are still shaking hands."""
@@ -109,7 +109,7 @@ class Relay:
         peer = board.connect(trio.current_time(), origin)
         self._carriers[peer] = carrier
         carrier.eager = partial(self._take_at_once, peer)
-        most = READ_SIZE
+        most = LEAST_PART
         try:
             while not peer.closing:
                 data = await carrier.receive()
