@@ -52,15 +52,18 @@ def write_message(layout: Record, message: object) -> bytes:
     return bytes(writer.out)
 
 
-def read_message(layout: Record, data: bytes, start: int, stop: int, *, offset: int) -> Any:
+def read_message(layout: Record, data: bytes, start: int, stop: int, *, offset: int, more: bool = False) -> Any:
     """A message out of exactly the bytes ``data[start:stop]``, which begin at ``offset`` in the stream.
+
+    Args:
+        more: whether fields that are not known here may follow those that are.
 
     Raises:
         DecodeError: naming the first field whose bytes are wrong, or what is left over.
     """
     reader = _Reader(layout.cls.__name__, data, start, stop, offset - start)
     message = reader.read(layout, "")
-    if reader.at != stop:
+    if reader.at != stop and not more:
         left = stop - reader.at
         reader.fail(Damage.LENGTH, f"{left} bytes are left over behind the last field", "", reader.at)
     return message
