@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -23,6 +23,7 @@ import trio
 from tests.actors import both
 
 from spore import Actor, open_bundle
+from spore.errors import AskFailed
 from spore.nursery_bundle import Mailbox
 from spore.nursery_bundle.fingerprint import fingerprint
 from spore.testing import run, start_probe
@@ -261,9 +262,19 @@ SAME: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
     *[
         (functools.partial(Box, value), repr)
         for value in (
-            *(datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), decimal.Decimal("1.5"), fractions.Fraction(1, 3)),
+            *(dt.datetime(2020, 1, 1, tzinfo=dt.UTC), decimal.Decimal("1.5"), fractions.Fraction(1, 3)),
             *(uuid.UUID(int=5), range(5), slice(1), frozenset({1, "a"}), 1j, types.MappingProxyType({"a": 1})),
-            *(Colour.RED, int, len, repr, threading.Lock(), functools.partial(print, 1), ..., object(), itertools.count()),
+            *(
+                Colour.RED,
+                int,
+                len,
+                repr,
+                threading.Lock(),
+                functools.partial(print, 1),
+                ...,
+                object(),
+                itertools.count(),
+            ),
         )
     ],
 ]
@@ -340,7 +351,7 @@ def test_debug_watches_every_way_to_send(dispatch: str, way: str, who: str) -> N
                     changes.tell_many([message])
                 else:
                     changes.tell(message)
-            except Exception:
+            except AskFailed:
                 assert way == "failing ask"
             await bundle.wait_idle()
             if who == "the sender":

@@ -125,7 +125,10 @@ def test_what_only_equals_an_integer_is_a_difference(field, wrong):
         ({"hash": bytearray(32)}, "hash was bytearray("),
         ({"raw": Content(b"x")}, "raw was b'x', of type Content, and becomes b'x', of type bytes"),
         ({"name": Name("x")}, "name was 'x', of type Name, and becomes 'x', of type str"),
-        ({"numbers": Pair(1, 2)}, "numbers was Pair(first=1, second=2), of type Pair, and becomes (1, 2), of type tuple"),
+        (
+            {"numbers": Pair(1, 2)},
+            "numbers was Pair(first=1, second=2), of type Pair, and becomes (1, 2), of type tuple",
+        ),
         ({"numbers": (1, True)}, "numbers[1] was True, of type bool"),
         ({"notes": ("", Name("x"))}, "notes[1] was 'x', of type Name"),
         ({"leg": Leg(True)}, "leg.size was True, of type bool"),

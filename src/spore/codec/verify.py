@@ -36,7 +36,9 @@ def wire_difference(message: object, *, registry: Registry = REGISTRY) -> str | 
 def _difference(wire: WireType, sent: object, back: object, path: str) -> str | None:
     """What differs first between a value and what it has become, which is of the wire type."""
     if type(sent) is not type(back):
-        return f"{path} was {sent!r}, of type {type(sent).__name__}, and becomes {back!r}, of type {type(back).__name__}"
+        return (
+            f"{path} was {sent!r}, of type {type(sent).__name__}, and becomes {back!r}, of type {type(back).__name__}"
+        )
     parts: list[tuple[WireType, object, object, str]] = []
     if isinstance(wire, Record):
         for field in wire.fields:

@@ -13,8 +13,9 @@ import attrs
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from spore.nursery_bundle.arguments import check_limit
 from spore.nursery_bundle.policy import Loss
-from spore.nursery_bundle.store import Store, WrongType, WrongValue
+from spore.nursery_bundle.store import Store
 
 __all__ = ["Clone", "Ends", "MailboxStatistics"]
 
@@ -193,10 +194,7 @@ class Ends(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             UsageError: for a limit below 1.
             trio.EndOfChannel, trio.ClosedResourceError: as `receive`.
         """
-        if limit is not None and not isinstance(limit, int):
-            raise WrongType(f"a batch's limit is an int or None, not {limit!r}")
-        if limit is not None and limit < 1:
-            raise WrongValue(f"a batch holds at least 1 message, not {limit}")
+        check_limit(limit)
         batch = [await self.receive()]
         store = self._store
         while (limit is None or len(batch) < limit) and (store.high or store.normal):

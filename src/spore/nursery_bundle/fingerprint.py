@@ -157,7 +157,8 @@ class _Walk:
             reduced = ()
         if isinstance(reduced, str) or not (reduced or hasattr(value, "__dict__") or _slots(cls)):
             return _Same(value)
-        make, arguments, state, items, pairs, *_ = (*(reduced or (None, ())), None, None, None, None)
+        rule: list[Any] = [*reduced, *[None] * (5 - len(reduced))]
+        state, items, pairs = rule[2:5]
         if not reduced or all(getattr(cls, name) is getattr(object, name) for name in _RULES):
             slots = {name: getattr(value, name) for name in _slots(cls) if hasattr(value, name)}
             state = getattr(value, "__dict__", None), slots
@@ -167,7 +168,13 @@ class _Walk:
             own: object = self._attributes(cls, state[0] or {}), self._slots(state[1])
         else:
             own = self.value(state)
-        return self.value(make), self._all(arguments), own, self._all(items or ()), self._items(dict(pairs or ()))
+        return (
+            self.value(rule[0]),
+            self._all(rule[1] or ()),
+            own,
+            self._all(items or ()),
+            self._items(dict(pairs or ())),
+        )
 
     def _attributes(self, cls: type, values: Mapping[str, Any]) -> object:
         """The instance's ``__dict__``, without what cached properties keep there."""
@@ -196,4 +203,6 @@ def _is_cache(cls: type, name: str) -> bool:
 
 def _slots(cls: type) -> list[str]:
     """The names of all slots, those of base classes and private ones among them."""
-    return [name for base in cls.__mro__ for name, of in vars(base).items() if isinstance(of, types.MemberDescriptorType)]
+    return [
+        name for base in cls.__mro__ for name, of in vars(base).items() if isinstance(of, types.MemberDescriptorType)
+    ]

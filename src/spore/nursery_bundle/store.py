@@ -11,7 +11,6 @@ would leave a task in line that nobody could wake any more, or wake one that has
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -21,11 +20,12 @@ import outcome
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from spore.errors import MailboxFull, UsageError
+from spore.errors import MailboxFull
+from spore.nursery_bundle.arguments import check_callable, check_capacity, check_overflow
 from spore.nursery_bundle.line import Keyed, Line, Waiter
 from spore.nursery_bundle.policy import Loss, Overflow
 
-__all__ = ["Store", "WrongType", "WrongValue"]
+__all__ = ["Store"]
 
 T = TypeVar("T")
 
@@ -33,14 +33,6 @@ T = TypeVar("T")
 _BLOCK, _FAIL, _CONFLATE, _DROP_NEWEST = Overflow.BLOCK, Overflow.FAIL, Overflow.CONFLATE, Overflow.DROP_NEWEST
 _FULL, _CONFLATED = Loss.FULL, Loss.CONFLATED
 _OLDEST, _NEWEST = Loss.DROPPED_OLDEST, Loss.DROPPED_NEWEST
-
-
-class WrongType(UsageError, TypeError):
-    """An argument of the wrong type, such as a capacity of ``1.5``. Trio raises `TypeError` for it."""
-
-
-class WrongValue(UsageError, ValueError):
-    """An argument that means nothing, such as a capacity of 0. Trio raises `ValueError` for it."""
 
 
 class Store(Generic[T]):
@@ -69,20 +61,9 @@ class Store(Generic[T]):
         key: Callable[[T], Hashable] | None = None,
         on_loss: Callable[[T, Loss], None] | None = None,
     ) -> None:
-        if capacity != math.inf and not isinstance(capacity, int):
-            raise WrongType(f"a mailbox's capacity is an int of at least 1, or math.inf, and cannot be {capacity!r}")
-        if capacity < 1:
-            raise WrongValue(f"a mailbox holds at least 1 message, so its capacity cannot be {capacity!r}")
-        try:
-            self.overflow = Overflow(overflow)
-        except ValueError:
-            known = ", ".join(Overflow)
-            raise WrongValue(f"there is no overflow policy {overflow!r}; there are {known}") from None
-        for name, function in (("key", key), ("on_loss", on_loss)):
-            if function is not None and not callable(function):
-                raise WrongType(f"{name} is called with a message, and {function!r} cannot be called")
-        if (self.overflow is _CONFLATE) != (key is not None):
-            raise WrongValue("a key, and only with it, the policy conflate: the newest of each key is kept")
+        check_capacity(capacity)
+        self.overflow = check_overflow(overflow, key)
+        check_callable("on_loss", on_loss)
         self.capacity = cast("int", capacity)  # math.inf, too, is only ever compared, and subtracted from
         self.normal: deque[T] | Keyed[T] = deque() if key is None else Keyed(key)
         self.high: deque[T] | tuple[()] = ()  # a deque takes 600 bytes, and most mailboxes never need this one
