@@ -163,14 +163,18 @@ class GuardedRef(LocalRef[M]):
 
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         self._inspect(message)
-        check = self._guards.watch(self.sender, self.name, message) if self._guards.debug else None
-        try:
+        if self._guards.debug:  # queued, so that the message and the handler's context are looked at before and after
+            answer = await self._ask_queued(message, timeout, high)
+        else:
             answer = await super().ask(message, timeout, high)
-        finally:
-            if check is not None:
-                check()
         self._verify(answer, reply=True)
         return answer
+
+    def _guarded(self, envelope: Envelope) -> Envelope:
+        if self._guards.debug:
+            envelope.check = self._guards.watch(self.sender, self.name, envelope.message)
+        traced: Envelope = self._traced(envelope)
+        return traced
 
     def leave(self) -> None:
         super().leave()

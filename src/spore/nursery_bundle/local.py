@@ -401,6 +401,10 @@ class LocalRef(ActorRef[M]):
                 if answer.__class__ is not Reply:
                     return answer
                 return await self._wait_for_answer(answer, message, timeout)
+        return await self._ask_queued(message, timeout, high)
+
+    async def _ask_queued(self, message: M, timeout: float, high: bool) -> Any:  # noqa: ASYNC109
+        cell = self._cell
         sender = self._sender()
         if sender is not None and waits_for(cell, sender):
             what = "itself" if cell is sender else f"{cell.name!r}, which waits for it"
@@ -409,7 +413,7 @@ class LocalRef(ActorRef[M]):
             await trio.lowlevel.checkpoint()
             raise cell.stopped_error()
         reply = Reply()
-        envelope = self._traced(Envelope(message, reply=reply))
+        envelope = self._guarded(Envelope(message, reply=reply))
         with trio.move_on_after(timeout), Waiting(sender, cell):
             if cell.mailbox.has_room(envelope, high):
                 self._queue(envelope, high)
@@ -432,9 +436,9 @@ class LocalRef(ActorRef[M]):
             raise AskTimeout(self._cell.name, f"no answer in {timeout:g} s to {kind_of(message)}")
         return reply.value
 
-    def _traced(self, message: Any) -> Any:
-        """What a guard makes of a message to have it keep its trace; here nothing."""
-        return message
+    def _guarded(self, envelope: Envelope) -> Envelope:
+        """What a guard makes of an ask; here nothing."""
+        return envelope
 
     def _queue(self, message: Any, high: bool) -> None:
         cell = self._cell
