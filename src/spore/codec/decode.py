@@ -56,12 +56,18 @@ class _Known:
             entry = self._registry.by_type(type_id)
             if entry is None:
                 return None
+            self._registry.watch(self)
             codec = self._codecs[type_id] = codec_of(entry.cls)
             self.readers[type_id] = codec.read_frame
             self.whole_readers[type_id] = codec.read_whole
             if codec.read_extended is not None:
                 self._extended_readers[type_id] = codec.read_extended
         return codec
+
+    def forget(self, type_id: int) -> None:
+        """The message was defined again: have its codec anew when it is met next."""
+        for known in (self._codecs, self.readers, self.whole_readers, self._extended_readers):
+            known.pop(type_id, None)
 
     def _read_extended(self, data: bytes, at: int) -> tuple[Frame, int]:
         return self._extended_readers[data[at + HEADER_SIZE + 2]](data, at)
