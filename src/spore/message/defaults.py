@@ -162,8 +162,10 @@ def _is_safe(called: Any, own: str) -> bool:
     if own in called.__dict__:
         code = getattr(called.__init__, "__code__", None)  # type: ignore[misc]
         factories = [field.default.factory for field in attrs.fields(called) if hasattr(field.default, "factory")]
-        return code is not None and code.co_filename == f"<constructor of {called.__qualname__}>" and all(
-            _has_no_effect(factory, own) for factory in factories
+        return (
+            code is not None
+            and code.co_filename == f"<constructor of {called.__qualname__}>"
+            and all(_has_no_effect(factory, own) for factory in factories)
         )
     return called in _PLAIN_TYPES or issubclass(called, enum.Enum)
 
