@@ -15,6 +15,7 @@ from spore.cli.modules import Modules, load_messages
 from spore.cli.progress import LateProgress
 from spore.codec import RecordingDecoder
 from spore.codec.plain import frame_to_plain
+from spore.codec.recording import SUFFIX
 from spore.errors import Damage, DecodeError, SchemaMismatch, UsageError
 
 __all__ = ["decode"]
@@ -47,12 +48,17 @@ def decode(
         except SchemaMismatch as error:
             raise UsageError(f"{label(file)}: {error}") from None
         except DecodeError as error:
+            _warn(decoder, file)
             hint = " (hex text? add --hex)" if error.damage is Damage.MAGIC and not hex_text else ""
             raise UsageError(f"{label(file)}: {error}{hint}") from None
-        finally:
-            # What comes from a pipe is mostly no recording but what somebody looks into.
-            if file != "-" and (warning := decoder.warning(file)) is not None:
-                print(f"spore: {warning}", file=sys.stderr)
+        _warn(decoder, file)
+
+
+def _warn(decoder: RecordingDecoder, file: str) -> None:
+    """A recording is known by its name; other files, and pipes, are what somebody looks into."""
+    warning = decoder.warning(file)
+    if warning is not None and file.endswith(SUFFIX):
+        print(f"spore: {warning}", file=sys.stderr)
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:

@@ -63,8 +63,8 @@ class Registry:
     _by_type: dict[int, MessageType] = attrs.field(factory=dict, init=False)
     _by_name: dict[str, MessageType] = attrs.field(factory=dict, init=False)
     _nested: dict[str, Record | Enumeration] = attrs.field(factory=dict, init=False)
-    _replaced: WeakSet[type] = attrs.field(factory=WeakSet, init=False)
-    _watchers: WeakSet[Watcher] = attrs.field(factory=WeakSet, init=False)
+    _replaced: WeakSet[type] = attrs.field(factory=WeakSet, init=False, repr=False)
+    _watchers: WeakSet[Watcher] = attrs.field(factory=WeakSet, init=False, repr=False)
 
     def add(self, entry: MessageType) -> None:
         """Register a message.
