@@ -97,7 +97,13 @@ def test_what_has_an_effect_is_not_called():
         called.append(1)
         return 300
 
-    for factory in (noted, count.__next__, lambda: print("x"), lambda: [each for each in (300,)], lambda: Way.__call__(1)):
+    for factory in (
+        noted,
+        count.__next__,
+        lambda: print("x"),
+        lambda: [each for each in (300,)],
+        lambda: Way.__call__(1),
+    ):
         define(spore.U8, attrs.field(factory=factory))
     define(Counted, attrs.field(factory=Counted))
     define(spore.U8, attrs.field(default=attrs.Factory(lambda self: 300, takes_self=True)))
@@ -123,7 +129,9 @@ def _encodes(layout, value):
     return True
 
 
-ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.binary(max_size=40), st.just(()))
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.binary(max_size=40), st.just(())
+)
 
 
 @given(st.data(), st.sampled_from(MESSAGE_CLASSES))

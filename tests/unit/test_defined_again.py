@@ -84,7 +84,9 @@ def test_another_content_is_refused(fields, said):
     with pytest.raises(DefinitionError) as caught:
         cell(registry, **fields)
     said = said.replace("price was u64", "price was price and is u64")
-    assert "Tick: type number 150 is taken by __main__.Tick, which was defined with another content: " in str(caught.value)
+    assert "Tick: type number 150 is taken by __main__.Tick, which was defined with another content: " in str(
+        caught.value
+    )
     assert f"Tick: {said}" in str(caught.value)
     assert registry.by_type(150).cls is first
 
@@ -149,7 +151,9 @@ def test_a_message_that_still_has_the_old_record_says_so():
 def test_two_modules_that_declare_one_message_are_told(tmp_path, monkeypatch):
     """Two files are two sources: which one's class is decoded would be a matter of chance."""
     for name in ("one_ladder", "two_ladders"):
-        (tmp_path / f"{name}.py").write_text(MODULE.replace("150", "151").replace("Ladder", "Ladder1").replace("Way", "Way1").replace("Rung", "Rung1"))
+        (tmp_path / f"{name}.py").write_text(
+            MODULE.replace("150", "151").replace("Ladder", "Ladder1").replace("Way", "Way1").replace("Rung", "Rung1")
+        )
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.import_module("one_ladder")
     with pytest.raises(DefinitionError, match=r"taken by one_ladder\.Ladder1, which is the same message; import it"):

@@ -8,7 +8,9 @@ from tests.property.strategies import MESSAGE_CLASSES
 from spore.message import changes, message_type, name_in
 from spore.message.meaning import _parse, type_changes
 
-BEFORE = "120 Tick market_data {n: u64, side: enum u8 {BUY=1, SELL=2}, levels: list of {price: u64, size: optional u64}}"
+BEFORE = (
+    "120 Tick market_data {n: u64, side: enum u8 {BUY=1, SELL=2}, levels: list of {price: u64, size: optional u64}}"
+)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,18 @@ def test_each_change_is_named_with_its_field(old, new, said):
     assert changes(BEFORE, BEFORE) == ()
 
 
-@pytest.mark.parametrize("text", ["", "120", "120 Tick market_data", "120 Tick market_data {", "1 T s {a: u8} ", "1 T s {a: {}}}", "1 T s " + "list of " * 500 + "u8"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "120",
+        "120 Tick market_data",
+        "120 Tick market_data {",
+        "1 T s {a: u8} ",
+        "1 T s {a: {}}}",
+        "1 T s " + "list of " * 500 + "u8",
+    ],
+)
 def test_what_is_no_layout_is_compared_as_a_whole(text):
     """It may come from a file."""
     assert changes(text, BEFORE) == (f"it was {text!r} and is {BEFORE!r}",)
