@@ -64,7 +64,7 @@ __all__ = [
 
 PROTOCOL = 1
 """The version of this protocol. Two ends with different ones refuse to talk."""
-CONTROL = Registry()
+CONTROL = Registry(link=True)
 FIRST_CONTROL = 200
 FIRST_IN_LINK = 230
 FIRST_ACCOMPANYING = 240
