@@ -82,6 +82,11 @@ class Journal:
             raise
         return journal
 
+    @property
+    def path(self) -> str:
+        """The file, for errors."""
+        return str(self._file.path)
+
     def close(self) -> None:
         """Close the file. Everything is on the disk already; any other call raises JournalError from now on."""
         self._file.close()

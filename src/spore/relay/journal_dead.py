@@ -75,4 +75,4 @@ class DeadLetters:
 
 
 def _has(connection: sqlite3.Connection, table: str) -> bool:
-    return connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0] > 0
+    return bool(connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0])

@@ -72,6 +72,10 @@ class Keeper(Protocol):
         """It never will again."""
         ...
 
+    def vanished(self, subscribers: list[tuple[str, str]]) -> None:
+        """The connection of a process is lost, without a word of farewell: the streams and the receivers that it had subscribed."""
+        ...
+
 
 @attrs.define
 class RelayCounts:
@@ -164,6 +168,11 @@ class Switchboard:
         peer.closing = True
         if self._clients.get(peer.client) is peer:
             del self._clients[peer.client]
+        subscribed = [
+            (topic, name) for name, topics in peer.receivers.items() for topic in topics if topic.startswith(STREAM)
+        ]
+        if subscribed and self.keeper is not None:
+            self.keeper.vanished(subscribed)
         for link in list(peer.channels.values()):
             self._drop_link(link, close=False)
         for name in list(peer.receivers):
