@@ -28,6 +28,7 @@ COMMANDS = (
     "decode",
     "encode",
     "relay",
+    "journal",
     "nats",
     "record",
     "replay",
