@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from spore.errors import RollbackFailed, SporeError, SwitchFailed, UnitFailed
+from spore.errors import JournalFailed, JournalFull, RollbackFailed, SporeError, SwitchFailed, UnitFailed
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app_for", "run"]
 
@@ -28,6 +28,7 @@ COMMANDS = (
     "decode",
     "encode",
     "relay",
+    "journal",
     "nats",
     "record",
     "replay",
@@ -104,7 +105,7 @@ def _explained(error: BaseException) -> int:
             # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
-        case UnitFailed() | SwitchFailed() | RollbackFailed():
+        case UnitFailed() | SwitchFailed() | RollbackFailed() | JournalFailed() | JournalFull():
             _say(str(error))
             return FAILED
         case SporeError():

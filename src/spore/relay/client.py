@@ -414,6 +414,13 @@ class Client:
                 while self._carrier is not None:
                     await self._changed.park()
 
+    def say_goodbye(self) -> None:
+        """Say it without waiting for an answer: this process ends in an orderly way, and did not die of what it had in hand."""
+        self._leaving = True
+        if self.session.ready:
+            self.session.leave()
+            self._write()
+
     def end(self) -> None:
         """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""
         self.closed = f"client {self.session.name!r} has left the {self.there}"
@@ -580,6 +587,17 @@ async def open_client(
         try:
             yield client
             await client.leave()
+        except BaseException as error:
+            if _is_stop(error):
+                client.say_goodbye()
+            raise
         finally:
             client.end()
             nursery.cancel_scope.cancel()
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether somebody wants this process, or this part of it, to end, and nothing has failed."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_stop(each) for each in error.exceptions)
+    return isinstance(error, (trio.Cancelled, KeyboardInterrupt))
