@@ -105,7 +105,7 @@ class Session:
     fellows: Sequence[Session] = ()
     """All sessions of a process that has several: what comes over one may lead to what goes out over another."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a field a line
         self,
         name: str,
         *,
