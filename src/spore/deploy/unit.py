@@ -256,7 +256,7 @@ class RunningUnit:
 
         Args:
             actors: the names of those of which to say something, and of what is sent to them; by default all. Others may be among them.
-            letters: so many of the last dead letters.
+            letters: so many of the last dead letters of each actor and reason.
 
         Cancellation: a checkpoint.
         """
