@@ -10,6 +10,7 @@ that either `resume`, or `let_go` → `retire`.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -241,7 +242,7 @@ class RunningUnit:
                 return self._activity()
             before = self._activity()
             await self.bundle.wait_idle()
-            if any(actor.queued for actor in self.bundle.statistics().actors.values()):
+            if any(actor.queued or actor.held for actor in self.bundle.statistics().actors.values()):
                 await trio.sleep(HELD_S)
             elif self._activity() == before:
                 return before
@@ -295,7 +296,7 @@ class RunningUnit:
         """
         if self.bundle is not None and not self.finished.is_set():
             self._hold(actor)
-            await self.bundle.stop(actor)
+            await self.bundle.stop(actor, timeout_s=math.inf)  # the system has a limit of its own
 
     def _hold(self, *actors: str) -> None:
         if self.links.inlet is not None:
