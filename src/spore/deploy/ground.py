@@ -6,7 +6,7 @@ The relay and the link to it are there from the beginning if the plan needs them
 from __future__ import annotations
 
 import tempfile
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from spore.deploy.ended import Ended, joined_by_name, of_unit
 from spore.deploy.engine import EngineSpec
 from spore.deploy.hops import Hop
 from spore.deploy.links import Links, open_links
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from spore.deploy.follower import OpenTwin
     from spore.deploy.spec import FeedSpec
 
-__all__ = ["RELAY", "Ended", "Ground", "Incident", "Running"]
+__all__ = ["RELAY", "Ground", "Incident", "Running"]
 
 RELAY = "relay"
 MAX_INCIDENTS = 100
@@ -49,18 +50,6 @@ class Incident:
     text: str
     at_ns: int
     """Since the Unix epoch."""
-
-
-@attrs.frozen(kw_only=True)
-class Ended:
-    """What was counted of an actor by those that are there no more, from the beginning of the run."""
-
-    name: str
-    """The actor; or the bundle, of actors that it has ended itself."""
-    failed: int = 0
-    lost: Mapping[str, int] = attrs.field(factory=dict)
-    """By reason."""
-    restarts: int = 0
 
 
 @attrs.define(eq=False)
@@ -111,8 +100,8 @@ class Ground:
         self._open_twin = open_twin
         self.incidents: deque[Incident] = deque(maxlen=MAX_INCIDENTS)
         """What has happened to processes since the beginning, the last of it."""
-        self.ended: dict[str, Ended] = {}
-        """By actor: what was counted of it by processes from which others have taken over."""
+        self.ended: tuple[Ended, ...] = ()
+        """What was counted of actors by processes from which others have taken over."""
         self._children: set[Child] = set()
         self._lives: dict[Running, Life] = {}
         self._linked = trio.Event()
@@ -219,15 +208,7 @@ class Ground:
 
     def remember(self, unit: UnitStatistics) -> None:
         """A unit leaves, from which others have taken over: keep what it has counted that is to be known at the end."""
-        for actor in unit.bundle.actors.values() if unit.bundle is not None else ():
-            known = self.ended.get(actor.name, Ended(name=actor.name))
-            lost = Counter({reason.value: count for reason, count in actor.lost.items()})
-            self.ended[actor.name] = Ended(
-                name=actor.name,
-                failed=known.failed + actor.failed,
-                lost=dict(lost + Counter(known.lost)),
-                restarts=known.restarts + actor.restarts + unit.restarts,
-            )
+        self.ended = joined_by_name((*self.ended, *of_unit(unit)))
 
     def start(self, running: Running, *, failed: Callable[[Exception], None] | None = None) -> None:
         """Run a unit, as one of the system's, to its end.

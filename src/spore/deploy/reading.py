@@ -13,7 +13,8 @@ from time import monotonic_ns
 import attrs
 
 from spore.deploy.config import Mode
-from spore.deploy.ground import RELAY, Ended, Incident
+from spore.deploy.ended import Ended, ended_of, joined_by_name
+from spore.deploy.ground import RELAY, Incident
 from spore.deploy.plan import Edge, Plan, Route
 from spore.deploy.resources import age_s, cpu_seconds, resident_bytes
 from spore.deploy.system import SystemStatistics
@@ -70,6 +71,8 @@ class ActorReading:
     """The time in its handler, and in those that it called inline."""
     waiting: Sampled
     """The time in its mailbox."""
+    held: int = 0
+    """Messages that a merge by event time holds back until its other senders have gone on."""
     skipped: dict[str, int] = attrs.field(factory=dict)
     """What it says that it did not use, by reason; see `spore.Actor.skipped`."""
 
@@ -173,11 +176,13 @@ class FeedReading:
 
 @attrs.frozen(kw_only=True)
 class UnsentReading:
-    """What was sent to an actor of another node, and is not acknowledged."""
+    """What was sent to an actor that is none of `Reading.actors`, and is not acknowledged."""
 
     sender: str
     receiver: str
     messages: int
+    lost: dict[str, int] = attrs.field(factory=dict)
+    """What the receiver's policy gave up before it left, by reason."""
 
 
 @attrs.frozen(kw_only=True)
@@ -221,7 +226,7 @@ class Reading:
     incidents: tuple[Incident, ...] = ()
     """What has happened to processes since the system was started, the last hundred."""
     unsent: tuple[UnsentReading, ...] = ()
-    """What was sent to actors of other nodes and is not acknowledged."""
+    """What was sent to actors that are on other nodes, or have ended, and is not acknowledged."""
 
 
 def joined(parts: Sequence[Reading]) -> Reading:
@@ -231,7 +236,7 @@ def joined(parts: Sequence[Reading]) -> Reading:
         actors=tuple(actor for part in parts for actor in part.actors),
         edges=tuple(edge for part in parts for edge in part.edges),
         stopped=tuple(name for part in parts for name in part.stopped),
-        ended=tuple(ended for part in parts for ended in part.ended),
+        ended=tuple({(one.name, one.several): one for part in parts for one in part.ended}.values()),
         unsent=tuple(unsent for part in parts for unsent in part.unsent),
     )
 
@@ -269,9 +274,9 @@ def reading_of(plan: Plan, statistics: SystemStatistics, wanted: Collection[str]
         letters=tuple(_letters(units.values())),
         feeds=tuple(_feeds(units.values())),
         stopped=tuple(_stopped(plan, statistics, wanted)),
-        ended=statistics.ended,
+        ended=tuple(_ended(statistics)),
         incidents=statistics.incidents,
-        unsent=tuple(_unsent(plan, links)),
+        unsent=tuple(_unsent(plan, links, actors)),
     )
 
 
@@ -298,6 +303,7 @@ def _actor(
         error=actor.error,
         handling=actor.handling,
         waiting=actor.waiting,
+        held=actor.held,
         skipped=dict(actor.skipped),
     )
 
@@ -419,6 +425,12 @@ def _stopped(plan: Plan, statistics: SystemStatistics, wanted: Collection[str] |
                 yield name
 
 
+def _ended(statistics: SystemStatistics) -> Iterable[Ended]:
+    """Of each name once: what was counted before a switch, and by those who are there."""
+    units = (one for unit in statistics.units.values() for one in ended_of(unit))
+    return joined_by_name((*statistics.ended, *units))
+
+
 def _feeds(units: Iterable[UnitStatistics]) -> Iterator[FeedReading]:
     for unit in units:
         if (account := unit.account) is not None:
@@ -427,12 +439,15 @@ def _feeds(units: Iterable[UnitStatistics]) -> Iterator[FeedReading]:
             )
 
 
-def _unsent(plan: Plan, links: Iterable[tuple[OutgoingStatistics, int]]) -> Iterator[UnsentReading]:
+def _unsent(
+    plan: Plan, links: Iterable[tuple[OutgoingStatistics, int]], actors: Collection[str]
+) -> Iterator[UnsentReading]:
     """What is kept for an actor by a journal is not among it."""
-    here = {name for unit in plan.own for name in unit.actors}
     for link, _ in links:
-        if link.outstanding and link.receiver in plan.actors and link.receiver not in here:
-            yield UnsentReading(sender=link.sender, receiver=link.receiver, messages=link.outstanding)
+        if (link.outstanding or link.lost) and link.receiver in plan.actors and link.receiver not in actors:
+            yield UnsentReading(
+                sender=link.sender, receiver=link.receiver, messages=link.outstanding, lost=_summed(link.lost)
+            )
 
 
 def _shadows(units: Iterable[UnitStatistics]) -> Iterator[ShadowReading]:

@@ -20,7 +20,8 @@ import attrs
 import trio
 
 from spore.deploy.config import Mode, SystemConfig
-from spore.deploy.ground import RELAY, Ended, Ground, Incident, Running
+from spore.deploy.ended import Ended
+from spore.deploy.ground import RELAY, Ground, Incident, Running
 from spore.deploy.hops import Hop
 from spore.deploy.links import Links
 from spore.deploy.load import load_config
@@ -219,7 +220,7 @@ class System:
             relay_restarts=relay.restarts if relay is not None else 0,
             silent=tuple(silent),
             incidents=tuple(self._ground.incidents),
-            ended=tuple(ended for ended in self._ground.ended.values() if actors is None or ended.name in actors),
+            ended=tuple(each for each in self._ground.ended if actors is None or each.several or each.name in actors),
         )
 
     async def _statistics_of(self, label: str, actors: Collection[str] | None, letters: int) -> UnitStatistics | None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import attrs
 
+from spore.deploy.ended import Ended
 from spore.deploy.ground import RELAY
 from spore.deploy.reading import ActorReading, EdgeReading, Reading
 from spore.nursery_bundle.letters import MEANT
@@ -89,7 +90,7 @@ def findings_of(reading: Reading, *, over: bool = False) -> tuple[Finding, ...]:
         reading: the look.
         over: whether it is the last one, after every actor has ended: what is queued then was not handled.
     """
-    found = [*_processes(reading), *_actors(reading, over=over), *_elsewhere(reading, over=over)]
+    found = [*_processes(reading), *_actors(reading, over=over)]
     if not over:
         found += [*_stopped(reading), *_blocked(reading)]
     found += [*_shadows(reading), *_feeds(reading)]
@@ -143,20 +144,41 @@ def _processes(reading: Reading) -> Iterator[Finding]:
 
 
 def _actors(reading: Reading, *, over: bool) -> Iterator[Finding]:
-    before = {ended.name: ended for ended in reading.ended}
+    before = {ended.name: ended for ended in reading.ended if not ended.several}
     there = {actor.name for actor in reading.actors}
     for actor in reading.actors:
         past = before.get(actor.name)
         lost = Counter(actor.lost) + Counter(past.lost if past is not None else {})
         failed = actor.failed + (past.failed if past is not None else 0)
-        queued = actor.queued - sum(actor.lost.get(reason, 0) for reason in (Loss.DEADLINE, Loss.CANCELLED))
-        yield from _losses(actor.name, failed, lost, max(0, queued) if over else 0)
+        yield from _losses(actor.name, failed, lost, _left(actor.queued + actor.held, actor.lost) if over else 0)
         yield from _restarts(actor.name, actor.restarts + (past.restarts if past is not None else 0), actor)
         yield from _skips(actor_place(actor.name), actor.skipped, actor.name)
-    for ended in reading.ended:
-        if ended.name not in there:
-            yield from _losses(ended.name, ended.failed, ended.lost, 0)
-            yield from _restarts(ended.name, ended.restarts, None)
+    unsent: Counter[str] = Counter()
+    at_links: dict[str, Counter[str]] = {}
+    for each in reading.unsent:
+        unsent[each.receiver] += each.messages if over else 0  # until the end it is only under way
+        at_links.setdefault(each.receiver, Counter()).update(each.lost)
+    for name in dict.fromkeys([*before, *unsent]):
+        if name not in there:
+            past = before.get(name, Ended(name=name))
+            lost = Counter(past.lost) + at_links.get(name, Counter())
+            yield from _losses(name, past.failed, lost, _left(unsent[name], past.lost))
+            yield from _restarts(name, past.restarts, None)
+    for several in reading.ended:
+        if several.several:
+            where = f"bundle {several.name!r}"
+            told = (
+                *_losses(several.name, several.failed, several.lost, 0),
+                *_restarts(several.name, several.restarts, None),
+            )
+            for finding in told:
+                text = f"of its actors that have ended: {finding.text}"
+                yield attrs.evolve(finding, where=where, actor=None, text=text)
+
+
+def _left(unacknowledged: int, lost: Mapping[str, int]) -> int:
+    """Of what was not acknowledged, how much had not come to the actor: what it lost at its end is not acknowledged either."""
+    return max(0, unacknowledged - sum(lost.get(reason, 0) for reason in (Loss.DEADLINE, Loss.CANCELLED)))
 
 
 def _losses(name: str, failed: int, lost: Mapping[str, int], queued: int) -> Iterator[Finding]:
@@ -190,22 +212,6 @@ def _skips(where: str, skipped: Mapping[str, int], actor: str | None) -> Iterato
     if count := sum(skipped.values()):
         text = f"{count:,} skipped ({_reasons(skipped)})"
         yield Finding(kind=Kind.SKIPPED, level=Level.NOTE, where=where, text=text, actor=actor, count=count)
-
-
-def _elsewhere(reading: Reading, *, over: bool) -> Iterator[Finding]:
-    """What was sent to other nodes: as long as they go on it is only under way."""
-    for unsent in reading.unsent if over else ():
-        text = (
-            f"{_messages(unsent.messages)} from {unsent.sender!r} {_were(unsent.messages)} not acknowledged at the end"
-        )
-        yield Finding(
-            kind=Kind.NOT_HANDLED,
-            level=Level.LOSS,
-            where=actor_place(unsent.receiver),
-            text=text,
-            actor=unsent.receiver,
-            count=unsent.messages,
-        )
 
 
 def _stopped(reading: Reading) -> Iterator[Finding]:
