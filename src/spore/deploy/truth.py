@@ -23,6 +23,8 @@ from spore.nursery_bundle.ref import OUTSIDE
 __all__ = ["Finding", "Kind", "Level", "actor_place", "findings_of", "process_place", "undeliverable"]
 
 MOST_ROWS = 5
+COMPARED = ("starting", "following", "resting", "ended")
+"""States of a twin in which all goes as it is meant."""
 DOWN = ("suspended", "stopped")
 """States of an actor that handles nothing."""
 
@@ -255,6 +257,9 @@ def _shadows(reading: Reading) -> Iterator[Finding]:
             text = f"{twin.different:,} of {twin.compared:,} messages differ between the bundle and its twin"
             text = f"{text}: {twin.first}" if twin.first else text
             yield Finding(kind=Kind.SHADOW, level=Level.FAULT, where=where, text=text, count=twin.different)
+        if twin.state not in COMPARED:
+            reason = f": {twin.reason}" if twin.reason else ""
+            yield Finding(kind=Kind.SHADOW, level=Level.NOTE, where=where, text=f"its twin is {twin.state}{reason}")
         if twin.skipped:
             text = f"{twin.skipped:,} skipped by its twin"
             yield Finding(kind=Kind.SKIPPED, level=Level.NOTE, where=where, text=text, count=twin.skipped)

@@ -581,7 +581,7 @@ class Session:
                 link.open = False
         elif (outgoing := self.outgoing.get(deny.channel)) is not None:
             outgoing.deny(deny.receiver, deny.reason, deny.text)
-            if deny.reason is not Reason.STOPPED or outgoing.owed:
+            if deny.reason is not Reason.STOPPED:
                 sender = f"{outgoing.sender}.{outgoing.port}" if outgoing.port else outgoing.sender
                 self.on_denied(f"{deny.receiver!r} takes nothing from {sender!r}: {deny.text}")
 

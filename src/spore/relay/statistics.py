@@ -144,17 +144,15 @@ def of_outgoing(link: Outgoing) -> OutgoingStatistics:
 
 
 def refusals(links: Iterable[Outgoing]) -> tuple[str, ...]:
-    """Which links take nothing, and why. An actor that has stopped is one that matters only where it has left something."""
+    """Which links take nothing, and why. That an actor has stopped is no refusal: what it has left is `OutgoingStatistics.outstanding`."""
     return tuple(refusal for link in links for refusal in _refusals(link))
 
 
 def _refusals(link: Outgoing) -> Iterator[str]:
     sender = f"{link.sender}.{link.port}" if link.port else link.sender
     yield from (f"{sender} → {receiver} of topic {link.topic!r}: {text}" for receiver, text in link.refused.items())
-    if (unhandled := link.unhandled) is not None:
-        yield f"{sender} → {link.name}: {unhandled.reason}"
-    elif isinstance(link.denied, LinkDenied):
-        yield f"{sender} → {link.name}: {link.denied.reason}"
+    if isinstance(link.denied, LinkDenied):
+        yield f"{sender} → {link.name}: {(link.unhandled or link.denied).reason}"
 
 
 def of_incoming(link: Incoming) -> IncomingStatistics:
