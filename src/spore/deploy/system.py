@@ -37,7 +37,7 @@ from spore.deploy.strict import among
 from spore.deploy.supervise import Child, Died
 from spore.deploy.switching import PLAN, Switch, Switched
 from spore.deploy.unit import RunningUnit, UnitStatistics
-from spore.errors import SwitchFailed, UsageError
+from spore.errors import LinkDenied, SwitchFailed, UsageError
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import groups_in_order
@@ -241,8 +241,14 @@ class System:
         says that it is idle; leaving the block does not depend on that.
 
         Cancellation: always a checkpoint.
+
+        Raises:
+            LinkDenied: if something was sent from this process to an actor that takes nothing from it.
         """
         await self._settled(self._everywhere, self.running.values, ())
+        for link in self._links.outgoing:
+            if isinstance(link.denied, LinkDenied) and link.unhandled is not None:
+                raise link.unhandled
 
     def _everywhere(self) -> Iterable[Settling]:
         return (*self.running.values(), *self._ground.neighbours.values())
