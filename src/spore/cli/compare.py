@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from spore.services import line_of
 __all__ = ["DIFFERENT", "UNMET", "compare"]
 
 DIFFERENT = 1
-"""The exit code where signals or orders differ."""
+"""The exit code where signals or orders differ, or something was lost."""
 UNMET = 3
 """The exit code where a criterion is not met, and all are required."""
 WIDTH = 100
@@ -63,7 +64,7 @@ def compare(
     is a feed. Then the table says what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in
     fresh processes.
 
-    Exit codes: 0 identical · 1 signals or orders differ · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
+    Exit codes: 0 identical, and nothing lost · 1 signals or orders differ, or messages were lost other than by an overflow policy · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
 
     Examples: `spore compare` takes under a minute with the recorded session that comes with Spore; `spore compare pipeline.toml --feed
     evm-logs:logs.jsonl.gz --json result.json --html result.html`.
@@ -155,7 +156,9 @@ def compare(
         console.print(
             f"Open the report in a browser: {html.absolute().as_uri()}", markup=False, highlight=False, soft_wrap=True
         )
-    if not verdict.identical:
+    for loss in comparison.losses:
+        print(f"spore: {loss}", file=sys.stderr)
+    if not verdict.identical or comparison.losses:
         return DIFFERENT
     return UNMET if require_criteria and not verdict.all_met else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -31,6 +32,8 @@ from spore.services import line_of
 __all__ = ["MODES", "pipeline", "replay"]
 
 MODES = {"bundled": Mode.SHARED_MEMORY, "relayed": Mode.RELAY}
+LOST = 1
+"""The exit code where messages were lost."""
 PARTS = 1_000
 """In which the progress bar moves."""
 
@@ -45,14 +48,17 @@ def replay(
     module: Modules | None = None,
     force: bool = False,
     json: bool = False,
-) -> None:
+) -> int:
     """Play feeds through a pipeline once, and sum up what came out: signals, orders, and a digest of each.
 
     The same feeds give the same digests in every mode and in every run. Files appear when everything is in them; at an error
-    or Ctrl-C there are none. Only a live feed, which has no end, is played until Ctrl-C or SIGTERM, and what came by then counts.
+    or Ctrl-C there are none. If messages were lost other than by an overflow policy, it is said of each actor on stderr. Only a live feed, which has no end, is played until Ctrl-C or SIGTERM, and what came by then counts.
 
     Examples: `spore replay sample` plays the recorded session that comes with Spore; `spore replay evm-logs:logs.jsonl.gz --mode relayed
     --signals signals.jsonl` another one, with a process for each actor.
+
+    Exit codes: 0 every message was handled, or given up by an overflow policy · 1 messages were lost · 2 bad input or configuration ·
+    130 interrupted.
 
     Parameters
     ----------
@@ -89,6 +95,9 @@ def replay(
         print(jsonlib.dumps(facts))
     else:
         _show(facts)
+    for finding in played.findings:
+        print(f"spore: {finding}", file=sys.stderr)
+    return 0 if played.whole else LOST
 
 
 def pipeline(config: Path | None, modules: list[str] | None = None, *, all_opportunities: bool = False) -> SystemConfig:
@@ -166,6 +175,7 @@ def _facts(played: Played, mode: str | None) -> dict[str, Any]:
         "feed": {"read": account.read, "used": account.used, "skipped": account.skipped},
         "messages": played.messages,
         "lost": played.lost,
+        "findings": [str(finding) for finding in played.findings],
         "skipped": {name: dict(sorted(found.items())) for name, found in _skipped(played)},
         "signals": dict(sorted(Counter(line_of(each)["kind"] for each in recording.signals).items())),
         "orders": len(recording.orders),

@@ -33,6 +33,7 @@ from spore.deploy.watching import watched
 from spore.errors import EncodeError, UsageError
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
+from spore.nursery_bundle.statistics import EndedStatistics
 from spore.nursery_bundle.supervision import AS_IT_IS
 from spore.relay.statistics import ClientStatistics
 
@@ -256,7 +257,7 @@ class RunningUnit:
 
         Args:
             actors: the names of those of which to say something, and of what is sent to them; by default all. Others may be among them.
-            letters: so many of the last dead letters.
+            letters: so many of the last dead letters of each actor and reason.
 
         Cancellation: a checkpoint.
         """
