@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Annotated
 
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 
 from spore.cli.compare_page import page_maker
 from spore.cli.compare_table import show
+from spore.cli.console import kept_in, output_console
 from spore.cli.files import open_recording
 from spore.cli.prefix import keep_prefix
 from spore.cli.progress import LateProgress
@@ -145,14 +146,13 @@ def compare(
             page.write(make_page(comparison, verdict))
         for (mode, stream), output in outputs.items():
             output.writelines(f"{jsonlib.dumps(line_of(each))}\n".encode() for each in comparison.outputs[mode][stream])
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH)
-    show(comparison, verdict, console, feed=" + ".join(feed))
-    if html is not None:
-        console.print(
-            f"Open the report in a browser: {html.absolute().as_uri()}", markup=False, highlight=False, soft_wrap=True
-        )
+    console = output_console(width=WIDTH)
+    with kept_in(json, html, record.path):
+        show(comparison, verdict, console, feed=" + ".join(feed))
+        if html is not None:
+            link = f"Open the report in a browser: {html.absolute().as_uri()}"
+            console.print(link, markup=False, highlight=False, soft_wrap=True)
+        sys.stdout.flush()
     if not verdict.identical:
         return DIFFERENT
     return UNMET if require_criteria and not verdict.all_met else 0

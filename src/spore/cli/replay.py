@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 import attrs
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from spore.cli.check import import_from_here
+from spore.cli.console import output_console
 from spore.cli.files import open_recording
 from spore.cli.progress import LateProgress
 from spore.deploy import Mode, SystemConfig, load_config
@@ -196,7 +196,7 @@ def _show(facts: dict[str, Any]) -> None:
     table.add_row("reports", _counted(facts["reports"]))
     table.add_row("sha256 signals", facts["digest"]["signals"])
     table.add_row("sha256 orders", facts["digest"]["orders"])
-    Console().print(table)
+    output_console().print(table)
 
 
 def _counted(counts: dict[str, int]) -> str:
