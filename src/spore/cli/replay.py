@@ -47,7 +47,10 @@ def replay(
     """Play feeds through a pipeline once, and sum up what came out: signals, orders, and a digest of each.
 
     The same feeds give the same digests in every mode and in every run. Files appear when everything is in them; at an error
-    or Ctrl-C there are none. Only a live feed, which has no end, is played until Ctrl-C or SIGTERM, and what came by then counts.
+    or Ctrl-C there are none. Only a live feed, which has no end, is played until Ctrl-C, SIGTERM or an error of its own, and what came
+    by then counts.
+
+    Exit codes: 0 played · 2 bad input or configuration, or the feed has failed, also where what came before was played · 130 interrupted.
 
     Examples: `spore replay sample` plays the recorded session that comes with Spore; `spore replay evm-logs:logs.jsonl.gz --mode relayed
     --signals signals.jsonl` another one, with a process for each actor.
@@ -87,6 +90,8 @@ def replay(
         print(jsonlib.dumps(facts))
     else:
         _show(facts)
+    if played.failure is not None:
+        raise played.failure
 
 
 def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemConfig:
