@@ -6,6 +6,7 @@ Which of the two is configuration, never code. Read `spore.message` first: every
 from typing import TYPE_CHECKING
 
 from spore import codec
+from spore.distribution import VERSION
 from spore.errors import (
     ActorStopped,
     AskError,
@@ -88,6 +89,7 @@ __all__ = [
     "Str",
     "Supervision",
     "TimestampNs",
+    "__version__",
     "codec",
     "from_plain",
     "message",
@@ -96,6 +98,8 @@ __all__ = [
     "record",
     "to_plain",
 ]
+
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,6 @@
 """What Spore is called where it is installed from, its version, and the command that installs one of its extras.
 
-The distribution and the package have different names: ``pip install spore`` installs another project.
+The distribution is not named as the package is, because another project has that name where packages are installed from.
 """
 
 from __future__ import annotations
