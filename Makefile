@@ -87,7 +87,7 @@ test-313:
 .venv-lowest/.test: $(VENV)/.python pyproject.toml tests/lowest.py
 	@$(PYTHON) -m venv --clear .venv-lowest
 	@$(PYTHON) -m tests.lowest > .venv-lowest/requirements.txt
-	@.venv-lowest/bin/python -m pip --disable-pip-version-check -qq install -r .venv-lowest/requirements.txt -e . \
+	@.venv-lowest/bin/python -m pip --disable-pip-version-check -qq install --no-compile -r .venv-lowest/requirements.txt -e . \
 		hypothesis pytest pytest-trio pytest-timeout pytest-xdist
 	@touch $@
 
