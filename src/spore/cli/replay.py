@@ -15,7 +15,7 @@ import trio
 from cyclopts import Parameter
 from rich.table import Table
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
 from spore.cli.console import output_console
 from spore.cli.files import open_recording
 from spore.cli.progress import LateProgress
@@ -101,7 +101,7 @@ def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemC
         ConfigError: with every problem of the file.
     """
     if config is not None:
-        import_from_here()
+        import_beside(config)
     loaded = load_config(config or PIPELINE)
     return _with_all(loaded) if all_opportunities else loaded
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
 from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
 from spore.cli.monitor import watch_and_show
 from spore.deploy import Mode, load_config
@@ -53,7 +53,7 @@ def rollback(
     """
     if not 0 <= minutes <= 100_000:
         raise UsageError(f"--minutes is 0 to 100000, not {minutes:g}")
-    import_from_here()
+    import_beside(config)
     if bundle is None and restore is not None:
         raise UsageError(
             "--restore needs the bundle that is to have the mode of the backup: spore rollback BUNDLE CONFIG --restore BACKUP"
