@@ -30,10 +30,10 @@ from spore.deploy.shadow_statistics import ShadowStatistics
 from spore.deploy.shards import together
 from spore.deploy.spec import ActorSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
+from spore.distribution import missing
 from spore.errors import EncodeError, UsageError
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
-from spore.nursery_bundle.statistics import EndedStatistics
 from spore.nursery_bundle.supervision import AS_IT_IS
 from spore.relay.statistics import ClientStatistics
 
@@ -471,7 +471,7 @@ def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
     try:
         tracing = importlib.import_module("spore.observe.tracing")
     except ModuleNotFoundError as error:
-        raise UsageError(f"traces need {error.name}, which is not installed: pip install 'spore[traces]'") from None
+        raise UsageError(missing("tracing", error.name, "traces")) from None
     opened: AbstractAsyncContextManager[Any] = tracing.open_tracing(spec.traces, spec.label, every=spec.trace_every)
     return opened
 

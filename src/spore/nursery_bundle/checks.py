@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MemberDescriptorType
 from typing import Any
 from weakref import WeakSet

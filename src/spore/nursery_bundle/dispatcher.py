@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 

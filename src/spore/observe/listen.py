@@ -19,12 +19,15 @@ from typing import Any
 
 import attrs
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
-from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from spore.distribution import needs
 from spore.errors import UsageError
+
+with needs("dashboard"):
+    from hypercorn.config import Config
+    from hypercorn.trio import serve
+    from starlette.requests import HTTPConnection
+    from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 __all__ = ["COOKIE", "Access", "Place", "open_site"]
 

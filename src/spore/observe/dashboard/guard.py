@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import hmac
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from spore.distribution import needs
+
+with needs("dashboard"):
+    from starlette.datastructures import Headers, MutableHeaders
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 
 __all__ = ["POLICY", "Guard", "carries"]
 
