@@ -845,7 +845,8 @@ def test_an_optional_port_left_out(dispatch: str) -> None:
             await bundle.wait_idle()
             (letter,) = bundle.dead_letters
             assert letter.error is not None
-            assert letter.error.__notes__ == ["port 'out' of actor 'a' is not wired"]
+            assert letter.error.notes == ("port 'out' of actor 'a' is not wired",)
+            assert letter.error.traceback.endswith("port 'out' of actor 'a' is not wired\n")
 
     run(main)
 

@@ -126,6 +126,10 @@ class LetterReading:
     """Its ``repr``, at most 200 characters."""
     error: str
     """One line; empty where no handler raised."""
+    at_ns: int = 0
+    """When it became a dead letter, since the Unix epoch."""
+    traceback: str = ""
+    """Where the error was raised, as Python prints it; empty where no handler raised."""
 
 
 @attrs.frozen(kw_only=True)
@@ -385,4 +389,6 @@ def _letters(units: Iterable[UnitStatistics]) -> Iterator[LetterReading]:
                 message=letter.message,
                 text=letter.text,
                 error=letter.error,
+                at_ns=letter.at_ns,
+                traceback=letter.traceback,
             )

@@ -9,7 +9,7 @@ which puts them together.
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.bundle import Bundle, open_bundle
 from spore.nursery_bundle.guards import Defect, Verifier
-from spore.nursery_bundle.letters import DeadLetter, DeadLetters
+from spore.nursery_bundle.letters import DeadLetter, DeadLetters, LetterError
 from spore.nursery_bundle.mailbox import Mailbox, MailboxStatistics
 from spore.nursery_bundle.policy import Directive, Dispatch, Loss, Overflow, Supervision
 from spore.nursery_bundle.ref import ActorRef
@@ -39,6 +39,7 @@ __all__ = [
     "Dispatch",
     "EdgeStatistics",
     "LastError",
+    "LetterError",
     "LetterStatistics",
     "Loss",
     "Mailbox",

@@ -12,7 +12,7 @@ from spore.errors import UsageError
 from spore.nursery_bundle import supervision as supervising
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.dispatcher import Dispatcher
-from spore.nursery_bundle.letters import DeadLetter, DeadLetters
+from spore.nursery_bundle.letters import DeadLetter, DeadLetters, LetterError
 from spore.nursery_bundle.log import about_cell, show_traceback
 from spore.nursery_bundle.policy import Directive, Loss, Supervision
 from spore.nursery_bundle.ports import unwired_ports
@@ -56,11 +56,11 @@ class Overseer:
 
     def failed(self, cell: Cell, error: Exception, message: Any) -> None:
         """Keep a dead letter and do what the supervision says."""
-        self.dead_letters.add(DeadLetter(cell.name, Loss.FAILED, message, error))
         supervising.note(cell, error, type(message).__name__)
         if isinstance(error, AttributeError) and error.obj is None:
             for port in unwired_ports(cell.actor):
                 error.add_note(f"port {port!r} of actor {cell.name!r} is not wired")
+        self.dead_letters.add(DeadLetter(cell.name, Loss.FAILED, message, LetterError.of(error)))
         if cell.over:
             return  # there is nobody left to decide about
         try:

@@ -20,10 +20,14 @@ from spore.nursery_bundle.statistics import (
     Sampled,
 )
 
-__all__ = ["LONGEST", "report", "report_letters"]
+__all__ = ["LONGEST", "LONGEST_TRACEBACK", "MOST", "report", "report_letters"]
 
 LONGEST = 200
 """Characters of what is said of a message, or an error."""
+LONGEST_TRACEBACK = 4_000
+"""Characters of a traceback."""
+MOST = 100
+"""Letters of one bundle that are reported at a time, if not more of each kind are asked for: a look at it stays small however many actors fail."""
 
 
 def report(
@@ -85,9 +89,8 @@ def _last_error(failure: Failure) -> LastError:
 
 
 def report_letters(letters: DeadLetters, cells: Mapping[str, Cell], last: int) -> Iterator[LetterStatistics]:
-    """So many of the last dead letters, oldest first."""
-    kept = list(letters)[-last:] if last else []
-    for number, letter in enumerate(kept, letters.total - len(kept) + 1):
+    """So many of the last dead letters of each actor and reason, oldest first; more than `MOST` in all only where that many are asked for."""
+    for number, letter in letters.last(last, max(last, MOST)):
         yield LetterStatistics(
             number=number,
             actor=letter.actor,
@@ -95,7 +98,9 @@ def report_letters(letters: DeadLetters, cells: Mapping[str, Cell], last: int) -
             reason=letter.reason,
             message=type(letter.message).__name__,
             text=_shortened(letter.message),
-            error=_one_line(letter.error) if letter.error is not None else "",
+            error=_said(letter.error.kind, letter.error.text) if letter.error is not None else "",
+            at_ns=letter.at_ns,
+            traceback=_end_of(letter.error.traceback) if letter.error is not None else "",
         )
 
 
@@ -107,10 +112,23 @@ def _only_sender(cell: Cell | None) -> str:
 def _one_line(error: BaseException) -> str:
     kind = type(error).__name__
     try:
-        text = " ".join(str(error).split())
+        return _said(kind, str(error))
     except Exception:  # noqa: BLE001 - an error that cannot be said is still one
         return kind
-    return _cut(f"{kind}: {text}" if text else kind)
+
+
+def _said(kind: str, text: str) -> str:
+    """An error in one line."""
+    words = " ".join(text[: 10 * LONGEST].split())
+    return _cut(f"{kind}: {words}" if words else kind)
+
+
+def _end_of(traceback: str) -> str:
+    """A traceback that is too long without its beginning: the error is at its end."""
+    if len(traceback) <= LONGEST_TRACEBACK:
+        return traceback
+    kept = traceback[-LONGEST_TRACEBACK:]
+    return f"…\n{kept[kept.find(chr(10)) + 1 :]}"
 
 
 def _shortened(message: Any) -> str:

@@ -102,6 +102,10 @@ class LetterStatistics:
     """Its ``repr``, shortened."""
     error: str
     """One line; empty where no handler raised."""
+    at_ns: int = 0
+    """When it became a dead letter, since the Unix epoch."""
+    traceback: str = ""
+    """Where the error was raised, as Python prints it, with its end if it is long; empty where no handler raised."""
 
 
 @attrs.frozen
