@@ -32,6 +32,7 @@ __all__ = [
     "MailboxFull",
     "NatsRefused",
     "NothingRuns",
+    "OptionError",
     "RelayError",
     "RelayRefused",
     "RestartLimit",
@@ -39,6 +40,7 @@ __all__ = [
     "RunFailed",
     "SettingError",
     "SporeError",
+    "StartTimeout",
     "SwitchFailed",
     "UnitFailed",
     "UsageError",
@@ -61,6 +63,10 @@ def _rebuild(cls: type[SporeError], args: tuple[object, ...], facts: dict[str, o
 
 class UsageError(SporeError):
     """A call that the caller's own code got wrong, such as feeding a decoder that has seen the end."""
+
+
+class OptionError(UsageError, ValueError):
+    """An option of a call has a value that it cannot have."""
 
 
 class DefinitionError(SporeError, TypeError):
@@ -190,7 +196,14 @@ class ActorError(SporeError):
 
 
 class ActorStopped(ActorError):
-    """The actor takes no messages any more. What was sent was not accepted."""
+    """The actor has ended, or is about to, and takes no more messages. What was sent was not accepted.
+
+    `send` and `ask` raise it. A `tell` to such an actor becomes a dead letter instead, with the reason ``stopped``.
+    """
+
+
+class StartTimeout(ActorError):
+    """An `on_start` took longer than `Supervision.start_timeout_s`. It was cancelled, and the actor was not started."""
 
 
 class MailboxFull(ActorError):

@@ -799,3 +799,60 @@ def test_a_mailbox_that_refuses_does_so_where_the_sender_is(place: Place) -> Non
                 first.tell_many([order(number) for number in range(10)])
 
     run(main)
+
+
+def test_whoever_relies_on_a_denied_link_is_told(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """What was sent before anybody knew is not handled: `drain` raises and says how much, and each end's log has one line."""
+
+    async def main() -> None:
+        async with place.relay(), place.node("receiver") as (bundle, receiver):
+            receiver.attach((await start_probe(bundle)).ref)
+            session = Session("stranger", registry=other_registry())
+            async with place.client("stranger", session=session) as stranger:
+                ref = stranger.ref("probe")
+                for number in range(3):
+                    ref.tell(order(number))
+                with pytest.raises(
+                    LinkDenied, match=r"'probe'.*differ.*; 3 messages that were sent to it are not handled$"
+                ):
+                    await stranger.drain()
+                with pytest.raises(LinkDenied):
+                    await stranger.drain("probe")
+                await stranger.drain("somebody else")
+                await stranger.settle()
+                (refused,) = stranger.statistics().refused
+                assert refused.startswith("outside → probe: the messages of ")
+                assert refused.endswith("; 3 messages that were sent to it are not handled")
+                await until(lambda: receiver.statistics().denied)
+                again = Session("stranger", registry=other_registry(), client=session.client)
+                async with place.client("stranger", session=again) as second:
+                    with pytest.raises(LinkDenied):
+                        await second.ref("probe").wait_open()
+                assert receiver.statistics().refused == ()
+
+    run(main)
+    lines = [record.getMessage() for record in caplog.records if "takes nothing" in record.getMessage()]
+    assert sorted({line.split(":")[0] for line in lines}) == ["receiver", "stranger"]
+    assert len([line for line in lines if line.startswith("receiver:")]) == 1
+
+
+def test_a_subscriber_that_takes_nothing_is_known_to_the_publisher(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others get what is published, so that nothing is raised; statistics and the log have it."""
+
+    async def main() -> None:
+        async with place.relay(), place.node("receiver") as (bundle, receiver):
+            receiver.attach((await start_probe(bundle)).ref, topics=("orders",))
+            session = Session("stranger", registry=other_registry())
+            async with place.client("stranger", session=session) as stranger:
+                ref = stranger.topic("orders")
+                ref.tell(order(1))
+                await until(lambda: stranger.statistics().refused)
+                await stranger.drain()
+                (refused,) = stranger.statistics().refused
+                assert refused.startswith("outside → probe of topic 'orders': the messages of ")
+                assert stranger.statistics().outgoing[0].denied.startswith("the messages of ")
+
+    run(main)
+    assert "stranger: 'probe' takes nothing from 'outside': the messages of" in caplog.text

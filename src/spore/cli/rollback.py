@@ -60,7 +60,7 @@ def rollback(
     if not minutes or not made.runs:
         return 0
     _say(f"watching for {minutes:g} min")
-    return trio.run(partial(watch_and_show, change.control, change.config, config, minutes=minutes))
+    return trio.run(partial(watch_and_show, change.control, change.config, config, minutes=minutes, from_now=True))
 
 
 async def _make(change: Change, cold: bool) -> Made:

@@ -206,7 +206,7 @@ class ControlConfig:
 
 @attrs.frozen(kw_only=True)
 class MonitorConfig:
-    """What `spore monitor` calls healthy: ``[monitor]``. Counts are those of the time in which it watches."""
+    """What `spore monitor` calls healthy: ``[monitor]``. Counts are those since the system was started."""
 
     max_queue_share: float = attrs.field(default=0.9, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
     """The share of its capacity that an actor may have queued in three looks running; for a moment it may have more."""

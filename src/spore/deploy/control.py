@@ -47,7 +47,7 @@ PATIENCE_S = 2.0
 LONGEST = 200
 """Characters of what is logged of a request that is none."""
 LETTERS = 20
-"""So many of the last dead letters of each process are told."""
+"""So many of the last dead letters of each actor and reason are told; see `spore.nursery_bundle.report.MOST`."""
 
 
 async def serve_control(
@@ -219,7 +219,7 @@ async def _look(system: System, first: int, names: tuple[str, ...]) -> Reading:
     configured = [name for bundle in system.plan.config.bundles for name in bundle.actors]
     wanted = (names or configured[first:])[:MAX_ACTORS]
     statistics = await system.statistics(wanted, letters=0 if first else LETTERS, patience_s=PATIENCE_S)
-    return reading_of(system.plan, statistics)
+    return reading_of(system.plan, statistics, wanted)
 
 
 async def _say(talk: Conversation, answer: Answer) -> None:

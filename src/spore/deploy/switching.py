@@ -341,10 +341,15 @@ class Switch:
 
     async def _leave(self, timeout_s: float) -> None:
         """Have the old units go; they are killed if they do not."""
+        with trio.move_on_after(BACK_S):
+            await _all(_unless_died(self._remember(running)) for running in self._old.values())
         with trio.move_on_after(timeout_s):
             await _all(running.retire() for running in self._old.values())
         await _all(self._ground.end(running) for running in self._old.values())
         await self._close_own_links()
+
+    async def _remember(self, running: Running) -> None:
+        self._ground.remember(await running.statistics())
 
     # What this process itself has under way to actors in others, where they come to run here
 

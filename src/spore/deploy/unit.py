@@ -10,6 +10,7 @@ that either `resume`, or `let_go` → `retire`.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -19,6 +20,7 @@ import attrs
 import trio
 
 from spore.codec import encoded_size, wire_difference
+from spore.deploy.ended import without
 from spore.deploy.engine import Engine
 from spore.deploy.handover import Handover, hand_over, send_again
 from spore.deploy.hops import Hop, HopTimes, Probe
@@ -33,6 +35,7 @@ from spore.deploy.watching import watched
 from spore.errors import EncodeError, UsageError
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
+from spore.nursery_bundle.statistics import EndedStatistics
 from spore.nursery_bundle.supervision import AS_IT_IS
 from spore.relay.statistics import ClientStatistics
 
@@ -60,6 +63,8 @@ class UnitStatistics:
     """What was noted here of hops that are measured."""
     shadow: ShadowStatistics | None = None
     """Of a bundle in shadow mode."""
+    left: Mapping[str, EndedStatistics] = attrs.field(factory=dict)
+    """What was counted of actors that the system has stopped, by their names. It is in `BundleStatistics.ended`, too."""
     letters: tuple[LetterStatistics, ...] = ()
     """The last dead letters, as many as were asked for."""
 
@@ -99,6 +104,7 @@ class RunningUnit:
         self._to_finish = trio.Event()
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
+        self._left: dict[str, EndedStatistics] = {}
         self._probes: list[Probe] = []
         self._tracing: Any = None
 
@@ -241,7 +247,7 @@ class RunningUnit:
                 return self._activity()
             before = self._activity()
             await self.bundle.wait_idle()
-            if any(actor.queued for actor in self.bundle.statistics().actors.values()):
+            if any(actor.queued or actor.held for actor in self.bundle.statistics().actors.values()):
                 await trio.sleep(HELD_S)
             elif self._activity() == before:
                 return before
@@ -256,7 +262,7 @@ class RunningUnit:
 
         Args:
             actors: the names of those of which to say something, and of what is sent to them; by default all. Others may be among them.
-            letters: so many of the last dead letters.
+            letters: so many of the last dead letters of each actor and reason.
 
         Cancellation: a checkpoint.
         """
@@ -275,6 +281,7 @@ class RunningUnit:
             client=client,
             hops=tuple(probe.times() for probe in self._probes),
             shadow=self._shadow.statistics() if self._shadow is not None else None,
+            left=dict(self._left),
             letters=self.bundle.last_letters(letters) if self.bundle is not None else (),
         )
 
@@ -295,7 +302,11 @@ class RunningUnit:
         """
         if self.bundle is not None and not self.finished.is_set():
             self._hold(actor)
-            await self.bundle.stop(actor)
+            before = self.bundle.statistics(()).ended
+            try:
+                await self.bundle.stop(actor, timeout_s=math.inf)  # the system has a limit of its own
+            finally:
+                self._left[actor] = without(self.bundle.statistics(()).ended, before)
 
     def _hold(self, *actors: str) -> None:
         if self.links.inlet is not None:

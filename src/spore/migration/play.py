@@ -163,5 +163,6 @@ def lost_in(statistics: SystemStatistics) -> int:
     bundles = [unit.bundle for unit in units if unit.bundle is not None]
     clients = [client for client in (statistics.client, *(unit.client for unit in units)) if client is not None]
     actors = (actor.lost for bundle in bundles for actor in bundle.actors.values())
+    ended = (bundle.ended.lost for bundle in bundles)
     links = (link.lost for client in clients for link in client.outgoing)
-    return sum(sum(lost.values()) for lost in (*actors, *links))
+    return sum(sum(lost.values()) for lost in (*actors, *ended, *links))

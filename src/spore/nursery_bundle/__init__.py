@@ -19,10 +19,12 @@ from spore.nursery_bundle.statistics import (
     ActorStatistics,
     BundleStatistics,
     EdgeStatistics,
+    EndedStatistics,
     LastError,
     LetterStatistics,
     Sampled,
 )
+from spore.nursery_bundle.threads import ThreadPort, open_thread_port
 from spore.nursery_bundle.timers import Timer
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Directive",
     "Dispatch",
     "EdgeStatistics",
+    "EndedStatistics",
     "LastError",
     "LetterError",
     "LetterStatistics",
@@ -48,7 +51,9 @@ __all__ = [
     "Sampled",
     "SizeOf",
     "Supervision",
+    "ThreadPort",
     "Timer",
     "Verifier",
     "open_bundle",
+    "open_thread_port",
 ]

@@ -19,14 +19,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from spore.errors import UsageError
+from trio.lowlevel import enable_ki_protection
+
+from spore.errors import ActorStopped, UsageError
 from spore.message import current_trace, message_type
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.local import LocalRef, Waiting
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.merge import FOREVER
+from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
+from spore.nursery_bundle.surroundings import Surroundings
 from spore.nursery_bundle.wiring import waits_for
 
 if TYPE_CHECKING:
@@ -93,6 +97,12 @@ class Guards:
             self._sent.popleft()()
         return check
 
+    def compare_surroundings(self, actor: str, message: Any, before: Surroundings) -> None:
+        """Report an actor whose handler has not left its context as it found it."""
+        changed = before.changed()
+        if changed:
+            self.report(Defect(actor, actor, message, f"its handler changed the context: {changed}"))
+
     def finish(self) -> None:
         """Look at the last messages once more."""
         while self._sent:
@@ -122,14 +132,21 @@ class GuardedRef(LocalRef[M]):
             if self.sender == OUTSIDE and not self._place.sequence:
                 self._place.past_ns = FOREVER  # nobody waits for the outside until something comes from there
 
+    @enable_ki_protection
     def tell(self, message: M, high: bool = False) -> None:
+        self._cell.dispatcher.check_thread(self.name)
         self._inspect(message)
-        self._deliver(message, high)
+        try:
+            self._deliver(message, high)
+        except ActorStopped:
+            self.count()
+            self._cell.lose(message, Loss.STOPPED)
 
     def tell_many(self, messages: Iterable[M]) -> None:
         for message in tuple(messages):
             self.tell(message)
 
+    @enable_ki_protection
     async def send(self, message: M, high: bool = False) -> None:
         self._inspect(message)
         cell, sender = self._cell, self._sender()
@@ -144,6 +161,8 @@ class GuardedRef(LocalRef[M]):
         elif not cell.mailbox.has_room(message, high):
             await self._send_when_room(self._traced(self._enclose(message) if self._guards.debug else message), high)
             return
+        if cell.refuses:
+            raise cell.stopped_error()
         self._deliver(message, high)
 
     async def send_many(self, messages: Iterable[M]) -> None:
@@ -230,7 +249,7 @@ class GuardedRef(LocalRef[M]):
     def _deliver(self, message: Any, high: bool) -> None:
         message = self._traced(message)
         if self._place is not None and self._cell.merge is not None:
-            if self._cell.over:
+            if self._cell.refuses:
                 raise self._cell.stopped_error()
             self._cell.merge.offer(self._place, message, high)
         else:
@@ -238,7 +257,7 @@ class GuardedRef(LocalRef[M]):
 
     def release(self, message: Any, high: bool) -> None:
         """Hand over a message that was held; its sender has gone on long ago and cannot be told that it is too late."""
-        if self._cell.mailbox.closed:
+        if self._cell.over:
             self.count()
             self._cell.lose(message, self._cell.in_hand)
         else:

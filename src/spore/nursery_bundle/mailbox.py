@@ -307,15 +307,26 @@ class Mailbox(trio.abc.Channel[T]):
         """Let those who wait to send do so, as far as there is room."""
         waiting = self.sending or {}
         while waiting and len(self) < self.capacity:
-            task = next(iter(waiting))
-            value, high, admitted = waiting.pop(task)
-            if isinstance(self.normal, _Keyed) and not high:
-                for older in self.normal.displace(value):
-                    self._lose(older, Loss.CONFLATED)
-            self._append(value, high)
-            if admitted is not None:
-                admitted()
-            trio.lowlevel.reschedule(task)
+            self._admit_one(next(iter(waiting)))
+
+    def _admit_one(self, task: trio.lowlevel.Task) -> None:
+        value, high, admitted = (self.sending or {}).pop(task)
+        if isinstance(self.normal, _Keyed) and not high:
+            for older in self.normal.displace(value):
+                self._lose(older, Loss.CONFLATED)
+        self._append(value, high)
+        if admitted is not None:
+            admitted()
+        trio.lowlevel.reschedule(task)
+
+    def turn_away(self) -> None:
+        """Refuse those who wait to send, with `trio.BrokenResourceError`. What is queued stays."""
+        self._wake_all(self.sending, trio.BrokenResourceError)
+
+    def let_in(self, may: Callable[[trio.lowlevel.Task], bool]) -> None:
+        """Let some of those in who wait to send, whether or not there is room."""
+        for task in [task for task in self.sending or () if may(task)]:
+            self._admit_one(task)
 
     def receive_nowait(self) -> T:
         """Receive at once.

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell, Failure
+from spore.nursery_bundle.departed import EndedCounts, skipped_by
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.letters import DeadLetters
+from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.policy import Dispatch
 from spore.nursery_bundle.scales import Scales
 from spore.nursery_bundle.statistics import (
     ActorStatistics,
     BundleStatistics,
     EdgeStatistics,
+    EndedStatistics,
     LastError,
     LetterStatistics,
     Sampled,
@@ -36,6 +38,7 @@ def report(
     dead_letters: int,
     defects: int,
     dispatcher: Dispatcher,
+    ended: EndedCounts,
     *,
     scales: Scales | None = None,
     actors: Collection[str] | None = None,
@@ -49,22 +52,30 @@ def report(
         dead_letters=dead_letters,
         defects=defects,
         active=dispatcher.active,
+        ended=EndedStatistics(
+            actors=ended.actors,
+            received=ended.received,
+            handled=ended.received - ended.failed - sum(ended.lost.values()),
+            failed=ended.failed,
+            lost=dict(ended.lost),
+            restarts=ended.restarts,
+            skipped=dict(ended.skipped),
+        ),
     )
 
 
 def _actor(cell: Cell) -> ActorStatistics:
-    received = sum(edge.sent for edge in cell.edges)
-    lost = sum(cell.lost.values())
-    queued = len(cell.mailbox) + (len(cell.merge) if cell.merge is not None else 0)
-    actor: Actor[Any] | None = getattr(cell, "actor", None)  # there is none before the first was built
+    received = cell.sent_before + sum(edge.sent for edge in cell.edges)
+    held = len(cell.merge) if cell.merge is not None else 0
     return ActorStatistics(
         name=cell.name,
         state=cell.state,
-        received=received + (len(cell.merge) if cell.merge is not None else 0),
-        handled=received - cell.failures - lost - len(cell.mailbox),
+        received=received + held,
+        handled=cell.handled,
         failed=cell.failures,
         lost=dict(cell.lost),
-        queued=queued,
+        queued=len(cell.mailbox),
+        held=held,
         capacity=cell.mailbox.capacity,
         restarts=cell.restarts,
         handling=cell.handling or Sampled(),
@@ -73,7 +84,7 @@ def _actor(cell: Cell) -> ActorStatistics:
         dispatch=Dispatch.INLINE if cell.inline and not cell.is_async else Dispatch.QUEUED,
         blocked=len(cell.mailbox.sending or ()),
         error=_last_error(cell.failure) if cell.failure is not None else None,
-        skipped=dict(actor.skipped()) if actor is not None else {},
+        skipped=dict(skipped_by(cell)),
     )
 
 
@@ -85,7 +96,7 @@ def _edges(cells: Iterable[Cell], scales: Scales | None) -> Iterable[EdgeStatist
 
 
 def _last_error(failure: Failure) -> LastError:
-    return LastError(_one_line(failure.error), failure.message, failure.at_ns)
+    return LastError(_cut(failure.text), failure.message, failure.at_ns)
 
 
 def report_letters(letters: DeadLetters, cells: Mapping[str, Cell], last: int) -> Iterator[LetterStatistics]:
@@ -96,7 +107,7 @@ def report_letters(letters: DeadLetters, cells: Mapping[str, Cell], last: int) -
             actor=letter.actor,
             sender=_only_sender(cells.get(letter.actor)),
             reason=letter.reason,
-            message=type(letter.message).__name__,
+            message=kind_of(letter.message),
             text=_shortened(letter.message),
             error=_said(letter.error.kind, letter.error.text) if letter.error is not None else "",
             at_ns=letter.at_ns,
@@ -107,14 +118,6 @@ def report_letters(letters: DeadLetters, cells: Mapping[str, Cell], last: int) -
 def _only_sender(cell: Cell | None) -> str:
     senders = {edge.sender for edge in cell.edges if edge.sent} if cell is not None else set()
     return senders.pop() if len(senders) == 1 else ""
-
-
-def _one_line(error: BaseException) -> str:
-    kind = type(error).__name__
-    try:
-        return _said(kind, str(error))
-    except Exception:  # noqa: BLE001 - an error that cannot be said is still one
-        return kind
 
 
 def _said(kind: str, text: str) -> str:

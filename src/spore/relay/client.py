@@ -31,7 +31,7 @@ from spore.relay.incoming import Incoming
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions, Outgoing
 from spore.relay.remote import RemoteRef
 from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
-from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing
+from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing, refusals
 
 __all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "open_client"]
 
@@ -43,6 +43,8 @@ TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
+MAX_SAID = 1_000
+"""So many refused links are logged. Statistics have them all."""
 GOODBYE_S = 1.0
 """So long the last words of a client that leaves may take."""
 LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower(), Reason.LIMIT.name.lower(), CERTIFICATE}
@@ -92,7 +94,10 @@ class Client:
         self._refusal: RelayError | None = None
         self._broken: RelayError | None = None
         """Why this connection has to be given up, found while nobody was reading."""
+        self._said: set[str] = set()
+        """The refusals that were logged: a link that is refused at each connection is one line."""
         session.on_send = self._kick
+        session.on_denied = self._say_denied
 
     # For the application
 
@@ -240,13 +245,32 @@ class Client:
             receivers: wait for these only.
 
         Cancellation: a checkpoint; what is not acknowledged yet stays so.
+
+        Raises:
+            LinkDenied: if a receiver takes nothing from here, and something was sent to it.
+            ActorStopped: if a receiver has stopped before all was handled.
+        """
+        await self.settle(*receivers)
+        for link in self._leading_to(receivers):
+            if (unhandled := link.unhandled) is not None:
+                raise unhandled
+
+    async def settle(self, *receivers: str) -> None:
+        """The same, and what nobody takes is not waited for: `ClientStatistics.refused` has it.
+
+        Cancellation: a checkpoint; what is not acknowledged yet stays so.
         """
         await trio.lowlevel.checkpoint()
-        while any(
-            link.unsettled and (not receivers or not link.members.keys().isdisjoint(receivers))
-            for link in self.session.outgoing.values()
-        ):
+        while any(link.unsettled for link in self._leading_to(receivers)):
             await self._changed.park()
+
+    def _leading_to(self, receivers: Collection[str]) -> Iterable[Outgoing]:
+        """The links to these, or all if none are named."""
+        return (
+            link
+            for link in self.session.outgoing.values()
+            if not receivers or not link.members.keys().isdisjoint(receivers)
+        )
 
     async def wait_answered(self, links: Iterable[Outgoing]) -> None:
         """Wait until nobody waits for an answer over these links.
@@ -279,7 +303,14 @@ class Client:
             connected=session.ready,
             reconnects=self.reconnects,
             damaged=session.damaged,
-            denied=tuple(f"{denial.receiver}: {denial.text}" for denial in session.denied),
+            denied=tuple(
+                dict.fromkeys(
+                    f"{denial.receiver}: {denial.text}"
+                    for denial in session.denied
+                    if denial.reason is not Reason.STOPPED  # what it does not take is counted at the actor
+                )
+            ),
+            refused=refusals(session.outgoing.values()),
             outgoing=tuple(
                 of_outgoing(link) for link in session.outgoing.values() if receivers is None or link.name in receivers
             ),
@@ -289,6 +320,11 @@ class Client:
             duplicates=sum(each.duplicates for each in counts),
             gaps=sum(each.gaps for each in counts),
         )
+
+    def _say_denied(self, what: str) -> None:
+        if what not in self._said and len(self._said) < MAX_SAID:
+            self._said.add(what)
+            _log.warning("%s: %s", self.session.name, what)
 
     # The connection
 

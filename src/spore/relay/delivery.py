@@ -165,7 +165,11 @@ class Delivery:
                 arrival = arrived.popleft()
                 sequence, item, company = arrival
                 if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
-                    link.done(sequence)
+                    if inbound.unfinished is None:
+                        link.done(sequence)
+                    else:  # its coroutine has still to be awaited, and it is acknowledged then
+                        receipt = _Receipt(self._session, self._handled, link, sequence, awaited=False)
+                        inbound.unfinished.reply, inbound.unfinished = receipt, None
                 elif not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
                     return _Left.FOR_ROOM

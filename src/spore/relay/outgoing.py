@@ -129,6 +129,8 @@ class Outgoing:
         self.counts = OutgoingCounts()
         self.denied: ActorError | None = None
         """Why no more messages are taken."""
+        self.refused: dict[str, str] = {}
+        """Of a topic: which subscribers take nothing from this link, and why. The others get what is published."""
         self.to_send: deque[bytes] = deque()
         self.on_change: Callable[[], None] = _nothing
         """Called when there is something to send, or room again, or the link was denied."""
@@ -203,6 +205,14 @@ class Outgoing:
         if self.denied is not None or not self.outstanding:
             return False
         return self._active > 0 or self.owed > 0
+
+    @property
+    def unhandled(self) -> ActorError | None:
+        """What is to be raised where somebody relies on it that all was handled: why nobody takes what was sent; None if nothing is left."""
+        if self.denied is None or not (owed := self.owed):
+            return None
+        left = "1 message that was sent to it is" if owed == 1 else f"{owed:,} messages that were sent to it are"
+        return type(self.denied)(self.denied.actor, f"{self.denied.reason}; {left} not handled")
 
     @property
     def unwritten(self) -> bool:
@@ -426,6 +436,7 @@ class Outgoing:
         member.index = accept.member
         if not self.topic:
             self.denied = None
+        self.refused.pop(accept.receiver, None)
         self._adopt(member, accept)
         self._rewind(start)
         self._promote()
@@ -519,6 +530,7 @@ class Outgoing:
             self.to_send.clear()
         if self.topic:
             self.members.pop(receiver, None)
+            self.refused[receiver] = text
             self._fewer_members()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)

@@ -105,7 +105,7 @@ class Session:
     fellows: Sequence[Session] = ()
     """All sessions of a process that has several: what comes over one may lead to what goes out over another."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a field a line
         self,
         name: str,
         *,
@@ -131,6 +131,8 @@ class Session:
         """Called with each link that was opened to this client, or opened again."""
         self.on_closed: Callable[[Incoming], None] = _nothing_of
         """Called with each link that its sender has closed, or that was forgotten."""
+        self.on_denied: Callable[[str], None] = _nothing_of
+        """Called with a sentence each time a link, from here or to here, was refused."""
         self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
         """Whether what comes over the one link may lead to what goes out over the other."""
         self.denied: list[Deny] = []
@@ -274,7 +276,7 @@ class Session:
     def deny(self, link: Incoming, reason: Reason, text: str) -> None:
         """Take no more messages from a link, and tell its sender why."""
         denial = Deny(link.channel, link.receiver, reason, text[:1_000])
-        self.denied = [*self.denied[-99:], denial]
+        self._note_refusal(link, denial)
         link.open = False
         if self.ready and self._announced.get(link.channel) is link:
             self.acknowledge()
@@ -573,12 +575,22 @@ class Session:
 
     def _deny(self, deny: Deny) -> None:
         if deny.channel >= ANNOUNCED:
-            self.denied = [*self.denied[-99:], deny]
             link = self._announced.pop(deny.channel, None)
+            self._note_refusal(link, deny)
             if link is not None:
                 link.open = False
         elif (outgoing := self.outgoing.get(deny.channel)) is not None:
             outgoing.deny(deny.receiver, deny.reason, deny.text)
+            if deny.reason is not Reason.STOPPED:
+                sender = f"{outgoing.sender}.{outgoing.port}" if outgoing.port else outgoing.sender
+                self.on_denied(f"{deny.receiver!r} takes nothing from {sender!r}: {deny.text}")
+
+    def _note_refusal(self, link: Incoming | None, denial: Deny) -> None:
+        """A link to this client is refused, by itself or by the relay."""
+        self.denied = [*self.denied[-99:], denial]
+        if denial.reason is not Reason.STOPPED:  # what an actor that has stopped does not take is counted there
+            sender = f" from {link.sender!r} of {link.client_name!r}" if link is not None else ""
+            self.on_denied(f"{denial.receiver!r} takes nothing{sender}: {denial.text}")
 
     def _replied(self, link: Outgoing, whole: bytes) -> None:
         frame = decode(whole, self._registry)
@@ -628,7 +640,7 @@ def _nothing() -> None:
     pass
 
 
-def _nothing_of(_: Incoming) -> None:
+def _nothing_of(_: Any) -> None:
     pass
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import attrs
 
+from spore.deploy.ended import Ended
 from spore.deploy.reading import ActorReading, EdgeReading, ProcessReading, Reading
+from spore.deploy.truth import Finding
 from spore.observe.dashboard.sheet import Row
-from spore.observe.dashboard.warn import Warner
 from spore.observe.rates import ActorRate, EdgeRate, ProcessRate, RateMeter
+from spore.observe.warn import Warner
 
 __all__ = ["ACTOR_COLUMNS", "EDGE_COLUMNS", "Teller", "Told"]
 
@@ -18,7 +20,7 @@ ACTOR_COLUMNS = (
     *("name", "bundle", "process", "pid", "mode", "state"),
     *("busy", "per_second", "waiting_ns", "handling_ns", "queued", "capacity", "blocked"),
     *("handled", "failed", "lost", "reasons", "restarts", "last_error", "last_error_ms"),
-    *("dispatch", "overflow"),
+    *("dispatch", "overflow", "held", "skipped"),
 )
 """``busy`` is a share, and ``reasons`` what was lost, by reason."""
 EDGE_COLUMNS = (
@@ -31,6 +33,8 @@ NO_ACTOR = ActorRate(
 )
 NO_EDGE = EdgeRate(per_second=0.0, encoded_per_second=0.0, saved_per_second=0.0)
 NO_PROCESS = ProcessRate(cpu=None)
+MOST_WARNINGS = 50
+"""Of one look, the worst, are told."""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +86,7 @@ class Teller:
             "processes": processes,
             "shadows": [attrs.asdict(shadow) for shadow in reading.shadows],
             "letters": [attrs.asdict(letter) for letter in reversed(reading.letters)],
-            "warnings": self._warner.see(reading),
+            "warnings": [_warning(finding) for finding in self._warner.see(reading)[:MOST_WARNINGS]],
         }
         kept = ("per_second", "waiting_ns", "handling_ns", "message_ns", "queued", "lost", "restarts", "dead_letters")
         return Told(
@@ -94,6 +98,17 @@ class Teller:
             },
             point={name: totals[name] for name in kept} if rates is not None else None,
         )
+
+
+def _warning(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "level": finding.level.value,
+        "where": finding.where,
+        "actor": finding.actor,
+        "text": finding.text,
+        "count": finding.count,
+    }
 
 
 def _actor(now: ActorReading, rate: ActorRate) -> Row:
@@ -120,6 +135,8 @@ def _actor(now: ActorReading, rate: ActorRate) -> Row:
         now.error.at_ns // 1_000_000 if now.error is not None else None,
         now.dispatch.value,
         now.overflow.value,
+        now.held,
+        now.skipped,
     )
 
 
@@ -150,12 +167,14 @@ def _process(now: ProcessReading, rate: ProcessRate) -> dict[str, Any]:
         "restarts": now.restarts,
         "answers": now.answers,
         "reconnects": now.reconnects,
+        "denied": now.denied,
         "cpu": _rounded(rate.cpu),
         "memory_bytes": now.resident_bytes,
     }
 
 
 def _totals(reading: Reading, rates: Mapping[str, ActorRate]) -> dict[str, Any]:
+    actors: tuple[ActorReading | Ended, ...] = (*reading.actors, *reading.ended)
     waiting, handling = _mean_ns(rates.values(), "waiting_us"), _mean_ns(rates.values(), "handling_us")
     return {
         "actors": reading.total,
@@ -165,10 +184,9 @@ def _totals(reading: Reading, rates: Mapping[str, ActorRate]) -> dict[str, Any]:
         "message_ns": (waiting or 0) + (handling or 0) if waiting is not None or handling is not None else None,
         "queued": sum(actor.queued for actor in reading.actors),
         "handled": sum(actor.handled for actor in reading.actors),
-        "failed": sum(actor.failed for actor in reading.actors),
-        "lost": sum(sum(actor.lost.values()) for actor in reading.actors),
-        "restarts": sum(actor.restarts for actor in reading.actors)
-        + sum(process.restarts for process in reading.processes),
+        "failed": sum(actor.failed for actor in actors),
+        "lost": sum(sum(actor.lost.values()) for actor in actors),
+        "restarts": sum(actor.restarts for actor in actors) + sum(process.restarts for process in reading.processes),
         "dead_letters": sum(process.dead_letters for process in reading.processes),
     }
 
