@@ -71,7 +71,7 @@ def actor(name: str = "signals", **changes: Any) -> ActorReading:
 
 def reading(*actors: ActorReading, at_s: float = 0.0, **changes: Any) -> Reading:
     """A look at some actors."""
-    process = ProcessReading(name="bundle 'core'", pid=7, cpu_s=0.5 * at_s, resident_bytes=40_000_000, dead_letters=1)
+    process = ProcessReading(name="bundle 'core'", pid=7, cpu_s=0.5 * at_s, resident_bytes=40_000_000, dead_letters=20)
     usual = Reading(
         at_ns=round(at_s * SECOND_NS), node="lab", total=len(actors), actors=actors, processes=(process,), shadows=()
     )

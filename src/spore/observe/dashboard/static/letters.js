@@ -63,15 +63,14 @@ export function letterTable(kept, model, open) {
     const key = `${letter.process} ${letter.pid} ${letter.number}`;
     return [
       letter.at_ns ? h("time", { datetime: new Date(at).toISOString(), title: ago(now - at) }, clock(at)) : "–",
-      link(letter.actor),
+      h("span", {}, link(letter.actor), h("small", {}, letter.process)),
       h("span", { class: GIVEN_UP.includes(letter.reason) ? "reason" : "reason unmet" }, letter.reason.replaceAll("_", " ")),
       h("code", {}, letter.message),
       letter.sender || "–",
       h("div", { class: "content" }, h("code", { class: "repr" }, letter.text), letter.error && h("p", { class: "unmet" }, letter.error), letter.traceback && traceback(letter, key, open)),
-      h("small", {}, letter.process),
     ];
   });
-  return table("Dead letters, the newest first", ["when", "actor", "reason", "message", "from", "content", "process"], rows, { className: "letters" });
+  return table("Dead letters, the newest first", ["when", "actor", "reason", "message", "from", "content"], rows, { className: "letters" });
 }
 
 function traceback(letter, key, open) {

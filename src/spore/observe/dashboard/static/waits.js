@@ -56,7 +56,7 @@ export function waitsOf(model, it) {
   const next = chain(found, it.name).slice(1);
   return [
     (senders.length || it.blocked) && h("p", { class: "held" }, senders.length ? ends(senders, model) : plural(it.blocked, "sender", "senders"), ` ${senders.length === 1 || (!senders.length && it.blocked === 1) ? "waits" : "wait"} for room here: ${it.state === "running" ? "" : `it is ${it.state}, and `}${count(it.queued)} of ${count(it.capacity)} are queued.`),
-    next.length && h("p", { class: "held" }, "It waits for room at ", ends(next.slice(0, 1), model), next.length > 1 && [", which waits for ", ends(next.slice(1), model)], "."),
+    next.length && h("p", { class: "held" }, "It waits for room at ", ends(next.slice(0, 1), model), ...(next.length > 1 ? [", which waits for ", ...ends(next.slice(1), model)] : []), "."),
   ].filter(Boolean);
 }
 
