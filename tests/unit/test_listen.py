@@ -6,7 +6,7 @@ import http.client
 import logging
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,7 @@ async def test_while_one_token_replaces_another_both_let_in() -> None:
 
 
 async def test_with_tls_and_a_token_it_can_be_reached_from_anywhere(tmp_path: Path) -> None:
-    """Whatever this machine is called there."""
+    """Whatever this machine is called there, and however many connect who do not speak TLS."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
     certificate, key = tmp_path / "cert", tmp_path / "key"
@@ -168,6 +168,11 @@ async def test_with_tls_and_a_token_it_can_be_reached_from_anywhere(tmp_path: Pa
         there = url.replace("0.0.0.0", "127.0.0.1")
         assert (await get(there, context=context, Authorization="Bearer secret"))[:2] == (200, "hello")
         assert (await get(there, context=context, Host="spore.example:9464"))[0] == 401
+        async with AsyncExitStack() as stack:
+            for number in range(300):  # half of them speak no TLS, half say nothing
+                stranger = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])))
+                await stranger.send_all(b"GET / HTTP/1.1\r\n\r\n" * (number % 2))
+            assert (await get(there, context=context, Authorization="Bearer secret"))[:2] == (200, "hello")
     with pytest.raises(UsageError, match="TLS needs both a certificate and its key"):
         Access(certificate=certificate).check(HERE)
     with pytest.raises(UsageError, match="cannot be used"):

@@ -234,7 +234,7 @@ class ObserveConfig:
     """For what can be reached from other machines, which needs this, its key and a token: the certificate, in PEM."""
     key: Path | None = None
     token_file: Path | None = None
-    """The file with the token that a client has to know. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
+    """The file with the token that a client has to know; or with two, a line each, while one replaces the other. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
     logs: Form = "text"
     """How logs are written to stderr: ``text`` or ``json``, a line a record."""
     log_level: Level = "warning"
