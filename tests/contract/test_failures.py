@@ -369,7 +369,9 @@ def test_the_end_of_one_actor_is_not_its_senders(cls: Any, merge: str | None, di
 
     async def main() -> None:
         async with open_bundle("b", dispatch=dispatch) as bundle:
-            leaf = await bundle.start(Leaf, name="leaf", merge=merge, supervision=Supervision(on_failure=Directive.STOP))
+            leaf = await bundle.start(
+                Leaf, name="leaf", merge=merge, supervision=Supervision(on_failure=Directive.STOP)
+            )
             forward = await bundle.start(cls, out=leaf, name="forward")
             for number in range(20):
                 forward.tell(At(number))

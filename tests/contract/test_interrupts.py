@@ -63,7 +63,9 @@ async def busy(bundle: spore.Bundle) -> None:
     last = await bundle.start(Async, name="last", capacity=2, supervision=again)
     plain = await bundle.start(Plain, out=last, name="plain", supervision=again)
     first = await bundle.start(Async, out=plain, name="first", capacity=3, supervision=again)
-    newest = await bundle.start(Plain, out=last, name="newest", overflow="conflate", key=lambda number: number % 3, capacity=3)
+    newest = await bundle.start(
+        Plain, out=last, name="newest", overflow="conflate", key=lambda number: number % 3, capacity=3
+    )
     bundle.every(0.0001, newest, make=lambda: 5)
 
     async def feed(ref: ActorRef[Any], seed: int) -> None:

@@ -99,7 +99,11 @@ class FilledLater(Actor[Any]):
     outs: list[ActorRef[Any]] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.out = functools.partial(lambda ref: ref, self.out.refs[0]) if isinstance(self.out, spore.nursery_bundle.ref.FanOut) else self.out
+        self.out = (
+            functools.partial(lambda ref: ref, self.out.refs[0])
+            if isinstance(self.out, spore.nursery_bundle.ref.FanOut)
+            else self.out
+        )
 
     def on_start(self) -> None:
         self.outs.append(self.out)
@@ -108,7 +112,16 @@ class FilledLater(Actor[Any]):
         self.outs[0].tell(message)
 
 
-PORTS: list[Callable[..., Actor[Any]]] = [Forward, Slotted, Handwritten, InADict, InATuple, InASet, InADeque, FilledLater]
+PORTS: list[Callable[..., Actor[Any]]] = [
+    Forward,
+    Slotted,
+    Handwritten,
+    InADict,
+    InATuple,
+    InASet,
+    InADeque,
+    FilledLater,
+]
 
 
 @pytest.mark.parametrize("dispatch", DISPATCHES)

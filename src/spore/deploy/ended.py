@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ended", "ended_of", "joined_by_name", "of_unit"]
 
+
 @attrs.frozen(kw_only=True)
 class Ended:
     """What was counted of an actor by those that are there no more, from the beginning of the run."""

@@ -196,7 +196,9 @@ def waiting_in(statistics: SystemStatistics) -> int:
     clients = [client for client in (statistics.client, *(unit.client for unit in units)) if client is not None]
     waiting = sum(link.outstanding for client in clients for link in client.outgoing)
     for unit in units:
-        queued = sum(actor.queued + actor.held for actor in unit.bundle.actors.values()) if unit.bundle is not None else 0
+        queued = (
+            sum(actor.queued + actor.held for actor in unit.bundle.actors.values()) if unit.bundle is not None else 0
+        )
         arrived = sum(link.waiting for link in unit.client.incoming) if unit.client is not None else 0
         waiting += max(0, queued - arrived)
     return waiting

@@ -49,6 +49,7 @@ class Played:
     def whole(self) -> bool:
         """Whether every message was handled, or given up by an overflow policy."""
         return not any(finding.loses for finding in self.findings)
+
     failure: FeedError | None = None
     """Why a live feed has ended before it was told to. What it had sent by then was handled."""
 

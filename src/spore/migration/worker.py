@@ -22,6 +22,7 @@ from spore.deploy.child import first_cause
 from spore.deploy.spec import from_json, to_json
 from spore.errors import RunFailed
 from spore.outputs import open_standard_streams, write_line
+from spore.relay.environment import child_environment
 
 __all__ = ["Say", "open_worker", "serve"]
 
@@ -51,6 +52,7 @@ async def open_worker(module: str, job: Any, *, mode: str) -> AsyncIterator[Asyn
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=child_environment(),
         start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
     )
     try:

@@ -60,7 +60,9 @@ def _pressure() -> Pressure:
 def frames_in_use(share: int) -> bool:
     """Whether the stack is deeper than one part in ``share`` of the recursion limit."""
     try:
-        sys._getframe(sys.getrecursionlimit() // share)  # fast where it finds nothing, and it walks no further than that
+        sys._getframe(
+            sys.getrecursionlimit() // share
+        )  # fast where it finds nothing, and it walks no further than that
     except ValueError:
         return False
     return True
