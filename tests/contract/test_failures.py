@@ -10,13 +10,13 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import balance
 
 import spore
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
 from spore.errors import ActorStopped, AskFailed, UsageError
 from spore.nursery_bundle import Loss
 from spore.testing import run, start_probe
-from tests.actors import balance
 
 DISPATCHES = ("inline", "queued")
 QUICK = Supervision(backoff_s=0.0)
@@ -36,7 +36,7 @@ class Unprintable(Exception):
 
 class NoString(Exception):
     def __str__(self) -> Any:
-        return 3
+        return 3  # noqa: PLE0307 - what this is about
 
 
 class Raises(Actor[Any]):
@@ -138,7 +138,7 @@ def test_messages_and_keys_that_misbehave_end_nothing() -> None:
         return message["key"]
 
     async def main() -> None:
-        async with open_bundle("b", debug=True, verifier=lambda message: repr(message)) as bundle:
+        async with open_bundle("b", debug=True, verifier=repr) as bundle:
             probe = await start_probe(bundle, overflow="conflate", key=key, capacity=9)
             verified = await start_probe(bundle, "verified", verify=1.0)
             failing = await bundle.start(RaisesAsync, supervision=Supervision(on_failure=Directive.RESUME), name="f")

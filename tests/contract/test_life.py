@@ -11,12 +11,12 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import balance, open_gate, shut
 
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
 from spore.errors import ActorStopped, AskFailed, StartTimeout, UsageError
 from spore.nursery_bundle import ActorState, Loss
 from spore.testing import run, start_probe
-from tests.actors import balance, open_gate, shut
 
 DISPATCHES = ("inline", "queued")
 RESUME = Supervision(on_failure=Directive.RESUME)

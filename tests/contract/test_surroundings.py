@@ -12,13 +12,13 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import balance
 
 import spore
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
 from spore.errors import ActorStopped, MailboxFull, UsageError
 from spore.nursery_bundle import Loss
 from spore.testing import run, start_probe
-from tests.actors import balance
 
 DISPATCHES = ("inline", "queued")
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
@@ -196,7 +196,7 @@ def test_a_thread_port_is_bounded_and_loses_nothing() -> None:
 
             with trio.CancelScope() as scope:
                 async with spore.open_thread_port(probe.ref, capacity=3) as port:
-                    with pytest.raises(RuntimeError, match="await ref.send"):
+                    with pytest.raises(RuntimeError, match=r"await ref\.send"):
                         port.send(1)
                     accepted = fill()  # in this thread nothing crosses meanwhile
                     assert accepted == 3

@@ -14,12 +14,12 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import Slow, open_gate, shut
 
 import spore
 from spore import Actor, ActorRef, open_bundle
 from spore.errors import UsageError
 from spore.testing import run, start_probe
-from tests.actors import Slow, open_gate, shut
 
 DISPATCHES = ("inline", "queued")
 
@@ -227,7 +227,7 @@ def test_a_reference_that_cannot_be_a_port_is_refused(wrap: Callable[[Any], Any]
     async def main() -> None:
         async with open_bundle("b") as bundle:
             sink = await bundle.start(Sink, name="sink")
-            with pytest.raises(UsageError, match="thing.* holds a reference that cannot be made a port"):
+            with pytest.raises(UsageError, match=r"thing.* holds a reference that cannot be made a port"):
                 await bundle.start(Holds, thing=wrap(sink))
             assert bundle.statistics().actors.keys() == {"sink"}
 
