@@ -424,7 +424,7 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
             return value
         message = value.message if enclosed else value
         try:
-            found = calling(key, message)
+            found: Hashable = calling(key, message)
             hash(found)
         except Exception as error:  # noqa: BLE001 - the receiver's function is no fault of the sender
             if kind_of(message) not in complained:

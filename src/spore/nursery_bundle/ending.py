@@ -69,8 +69,8 @@ class Ending:
                     if self._roster.version != version:
                         break  # an actor was started meanwhile, and may be the receiver of one that is left
         if deadline.cancelled_caught:
-            left = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
-            shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
+            undone = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
+            shown = ", ".join(undone[:SHOWN]) + (f" and {len(undone) - SHOWN} more" if len(undone) > SHOWN else "")
             _log.warning(
                 "bundle %s: not drained in %g s: %s", self._bundle, timeout_s, shown, extra=about(bundle=self._bundle)
             )
