@@ -64,7 +64,13 @@ async def busy(bundle: spore.Bundle) -> None:
     plain = await bundle.start(Plain, out=last, name="plain", supervision=again)
     first = await bundle.start(Async, out=plain, name="first", capacity=3, supervision=again)
     newest = await bundle.start(
-        Plain, out=last, name="newest", overflow="conflate", key=lambda number: number % 3, capacity=3
+        Plain,
+        out=last,
+        name="newest",
+        overflow="conflate",
+        key=lambda number: number % 3,
+        capacity=3,
+        supervision=again,
     )
     bundle.every(0.0001, newest, make=lambda: 5)
 
