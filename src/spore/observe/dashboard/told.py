@@ -155,7 +155,9 @@ def _actor(now: ActorReading, rate: ActorRate, before: Ended | None) -> Row:
         now.overflow.value,
         now.held,
         now.skipped,
-        {"failed": before.failed, "lost": dict(before.lost), "restarts": before.restarts} if before is not None else None,
+        {"failed": before.failed, "lost": dict(before.lost), "restarts": before.restarts}
+        if before is not None
+        else None,
     )
 
 
