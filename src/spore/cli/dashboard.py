@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import trio
 from cyclopts import Parameter
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
 from spore.cli.config_argument import DEFAULT_CONFIG
 from spore.deploy import load_config
 from spore.deploy.control_socket import socket_path
@@ -94,7 +94,7 @@ async def _serve(where: Path, node: str | None, place: Place, access: Access, *,
                 hint = f"There is no {where} here: name the file that spore run runs, as in spore dashboard FILE."
                 board = Board(None, name="", hint=hint)
             else:
-                import_from_here()
+                import_beside(where)
                 loaded = load_config(where)
                 label = run_label(loaded, node)
                 control = socket_path(where, loaded.control.socket, label)

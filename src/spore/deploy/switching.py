@@ -74,6 +74,8 @@ class Switched:
     pause_s: float
     """How long senders had to wait."""
     steps: tuple[Step, ...]
+    anew: tuple[str, ...] = ()
+    """The actors that go on without their state, because they could not hand it over."""
 
 
 class Switch:
@@ -160,7 +162,7 @@ class Switch:
         ends = [began for _, began in self._steps[1:]] + [perf_counter()]
         steps = tuple(Step(name, end - began) for (name, began), end in zip(self._steps, ends, strict=True))
         pause_s = sum(step.seconds for step in steps if step.name in PAUSING)
-        return Switched(self._bundle, before, self._to, pause_s, steps)
+        return Switched(self._bundle, before, self._to, pause_s, steps, self._change.anew)
 
     # What can be undone
 

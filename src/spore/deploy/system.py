@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -37,7 +38,7 @@ from spore.deploy.strict import among
 from spore.deploy.supervise import Child, Died
 from spore.deploy.switching import PLAN, Switch, Switched
 from spore.deploy.unit import RunningUnit, UnitStatistics
-from spore.errors import SwitchFailed, UsageError
+from spore.errors import LinkDenied, SwitchFailed, UsageError
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import groups_in_order
@@ -241,8 +242,14 @@ class System:
         says that it is idle; leaving the block does not depend on that.
 
         Cancellation: always a checkpoint.
+
+        Raises:
+            LinkDenied: if something was sent from this process to an actor that takes nothing from it.
         """
         await self._settled(self._everywhere, self.running.values, ())
+        for link in self._links.outgoing:
+            if isinstance(link.denied, LinkDenied) and link.unhandled is not None:
+                raise link.unhandled
 
     def _everywhere(self) -> Iterable[Settling]:
         return (*self.running.values(), *self._ground.neighbours.values())
@@ -428,7 +435,7 @@ async def open_system(
     senders before receivers, and stops them.
 
     Args:
-        config: a file, or what `spore.deploy.load_config` has made of one.
+        config: a file, or what `spore.deploy.load_config` has made of one. Modules are found in the folder of a file, too.
         local: actors of the caller's own, which run in the calling process: for each name a factory and its fields. Ports of
             configured actors lead to them by name: of the port, or in ``wire``. They are in the bundle of the first actor
             that sends to them, if that runs in this process, and are else reached through the relay.
@@ -445,6 +452,8 @@ async def open_system(
     """
     source = "configuration" if isinstance(config, SystemConfig) else str(config)
     loaded = config if isinstance(config, SystemConfig) else load_config(config)
+    if not isinstance(config, SystemConfig) and (beside := str(Path(config).absolute().parent)) not in sys.path:
+        sys.path.append(beside)  # behind the program's own modules
     plan = make_plan(loaded, local=local, node=own_node(loaded, node), source=source)
     async with run_plan(plan, local=local, hops=hops) as system:
         yield system

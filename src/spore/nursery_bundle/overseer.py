@@ -24,7 +24,7 @@ from spore.nursery_bundle.policy import Directive, Loss, Supervision
 from spore.nursery_bundle.ports import unwired_ports
 from spore.nursery_bundle.roster import Roster
 from spore.nursery_bundle.statistics import ActorState
-from spore.nursery_bundle.whose import current_cell
+from spore.nursery_bundle.whose import current_host
 
 __all__ = ["Overseer"]
 
@@ -128,7 +128,7 @@ class Overseer:
         if cell.gone:
             return
         cell.gone = True
-        if not self.draining and not self.halted:
+        if not (self.draining or self.halted or cell.stays):
             self.ended.add(cell)
             self._roster.remove(cell)
             sever(cell, Departed(self.bundle, weakref.ref(self), left=True))
@@ -151,7 +151,9 @@ class Overseer:
                 self._supervision, self._restarted_at, self._chances, name=self.bundle, error=error
             )
             fields = about_cell(cell)
-            _log.warning("bundle %s: restarts whole in %.3f s after %s", self.bundle, wait, describe(error), extra=fields)
+            _log.warning(
+                "bundle %s: restarts whole in %.3f s after %s", self.bundle, wait, describe(error), extra=fields
+            )
             show_traceback(_log, error, fields)
             for other in self._roster.cells.values():
                 if other.living:
@@ -174,7 +176,7 @@ class Overseer:
             UsageError: by an actor of the bundle.
             Exception: what a factory or `on_start` raised. That actor is restarted as after a failure, and the others go on.
         """
-        caller = current_cell()
+        caller = current_host()
         if caller is not None and caller.keeper is self:
             raise UsageError(
                 f"bundle {self.bundle!r} cannot be restarted by actor {caller.name!r} of its own, which would end with it"
@@ -212,8 +214,12 @@ class Overseer:
                     cell.pump_scope.cancel()
             for cell in cells:
                 # Whoever is in its on_stop or on_start already, and waits for room, would wait for an actor that waits for it.
-                cell.mailbox.let_in(lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing)
-            while any(cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells):
+                cell.mailbox.let_in(
+                    lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing
+                )
+            while any(
+                cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells
+            ):
                 await self._dispatcher.quiet.park()
             for cell in reversed(cells):
                 cell.suspend()

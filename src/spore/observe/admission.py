@@ -7,8 +7,11 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from spore.distribution import needs
+
+with needs("dashboard"):
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from spore.observe.entrance import CODE_S, SESSION_S, Entrance
 from spore.observe.http_connection import App

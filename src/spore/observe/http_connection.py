@@ -14,8 +14,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
-import h11
 import trio
+
+from spore.distribution import needs
+
+with needs("dashboard"):
+    import h11
 
 from spore.observe.http_exchange import WRITE_BYTES, Exchange, Limits, head
 

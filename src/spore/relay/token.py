@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spore.errors import UsageError
 
-__all__ = ["MAX_TOKENS", "TOKEN_VARIABLE", "Tokens", "as_tokens", "matching", "read_token", "read_tokens"]
+__all__ = ["MAX_TOKENS", "TOKEN_VARIABLE", "Showing", "Tokens", "as_tokens", "matching", "read_token", "read_tokens"]
 
 TOKEN_VARIABLE = "SPORE_TOKEN"  # noqa: S105 - where the token is, not what
 MAX_TOKENS = 2
@@ -59,7 +59,9 @@ def as_tokens(given: Tokens) -> tuple[str, ...]:
     if not all(tokens):
         raise UsageError("a token is empty; leave it out to ask for none")
     if len(tokens) > MAX_TOKENS:
-        raise UsageError(f"{len(tokens)} tokens, and {MAX_TOKENS} is the most: the one that is to stay, and the one that is to go")
+        raise UsageError(
+            f"{len(tokens)} tokens, and {MAX_TOKENS} is the most: the one that is to stay, and the one that is to go"
+        )
     return tokens
 
 
@@ -73,6 +75,38 @@ def matching(tokens: tuple[str, ...], shown: str) -> int:
     for number, token in reversed(tuple(enumerate(tokens, 1))):
         found += (number - found) * compare_digest(_digest(token), digest)
     return found
+
+
+class Showing:
+    """Which of its tokens a client shows."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = as_tokens(tokens or None) or ("",)
+        self._at = 0
+        self._refused = 0
+        """How many were refused since one was taken."""
+        self._taken = False
+
+    @property
+    def token(self) -> str:
+        """The one that is shown; empty where there is none."""
+        return self._tokens[self._at]
+
+    @property
+    def number(self) -> int:
+        """Which one the relay has taken: 1 for the first; 0 before it has taken any, or without one."""
+        return self._at + 1 if self._taken and self.token else 0
+
+    def taken(self) -> None:
+        """The relay has welcomed who has shown it."""
+        self._taken = True
+        self._refused = 0
+
+    def show_another(self) -> bool:
+        """The relay does not take it: show the next one. Return whether there is one that was not refused."""
+        self._refused += 1
+        self._at = (self._at + 1) % len(self._tokens)
+        return self._refused < len(self._tokens)
 
 
 def _digest(token: str) -> bytes:

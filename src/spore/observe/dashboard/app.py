@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
-
+from spore.distribution import needs
 from spore.observe.dashboard.board import Board
 from spore.observe.dashboard.events import Events
 from spore.observe.dashboard.guard import Guard
 from spore.observe.dashboard.press import Press
 from spore.observe.dashboard.static import StaticFiles
+
+with needs("dashboard"):
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute, Route
+    from starlette.types import ASGIApp
 
 __all__ = ["application"]
 

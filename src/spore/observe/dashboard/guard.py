@@ -8,9 +8,12 @@ Source: Content Security Policy Level 3; W3C Fetch Metadata Request Headers.
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from spore.distribution import needs
+
+with needs("dashboard"):
+    from starlette.datastructures import Headers, MutableHeaders
+    from starlette.responses import PlainTextResponse
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["POLICY", "Guard"]
 

@@ -7,13 +7,16 @@ from contextlib import aclosing
 
 import attrs
 import trio
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 
 from spore.deploy.control_words import MAX_REQUEST_BYTES, read
+from spore.distribution import needs
 from spore.errors import SporeError
 from spore.observe.admission import is_known
 from spore.observe.dashboard.buttons import Buttons, Say
+
+with needs("dashboard"):
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
 
 __all__ = ["Press"]
 
