@@ -45,7 +45,17 @@ from spore.message import (
     record,
     to_plain,
 )
-from spore.nursery_bundle import Actor, ActorRef, Bundle, Directive, Mailbox, Supervision, open_bundle
+from spore.nursery_bundle import (
+    Actor,
+    ActorRef,
+    Bundle,
+    Directive,
+    Mailbox,
+    Supervision,
+    ThreadPort,
+    open_bundle,
+    open_thread_port,
+)
 
 if TYPE_CHECKING:
     from spore.deploy import open_system
@@ -87,12 +97,14 @@ __all__ = [
     "SporeError",
     "Str",
     "Supervision",
+    "ThreadPort",
     "TimestampNs",
     "codec",
     "from_plain",
     "message",
     "open_bundle",
     "open_system",
+    "open_thread_port",
     "record",
     "to_plain",
 ]

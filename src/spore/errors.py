@@ -38,6 +38,7 @@ __all__ = [
     "RestartLimit",
     "RollbackFailed",
     "RunFailed",
+    "SchemaMismatch",
     "SettingError",
     "SporeError",
     "StartTimeout",
@@ -332,6 +333,27 @@ class DecodeError(CodecError, ValueError):
         self.field = field
         where = f"{message}.{field}: " if field else f"{message}: " if message else ""
         super().__init__(f"at byte {offset}: {where}{reason}")
+
+
+class SchemaMismatch(CodecError, ValueError):
+    """A message was recorded with another meaning than it has here. It was not read.
+
+    Attributes:
+        message: its name here.
+        type_id: its type number.
+        differences: what was, and what is: one sentence each, naming the field.
+        offset: where the first frame with one begins, in bytes.
+    """
+
+    def __init__(self, message: str, type_id: int, differences: tuple[str, ...], *, offset: int) -> None:
+        self.message = message
+        self.type_id = type_id
+        self.differences = differences
+        self.offset = offset
+        super().__init__(
+            f"at byte {offset}: {message} ({type_id}) was recorded with another meaning: {'; '.join(differences)}; "
+            "read it with the messages with which it was recorded"
+        )
 
 
 class JournalError(SporeError):

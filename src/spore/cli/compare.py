@@ -16,6 +16,7 @@ from rich.console import Console
 from spore.cli.compare_page import page_maker
 from spore.cli.compare_table import show
 from spore.cli.files import open_recording
+from spore.cli.modules import Modules
 from spore.cli.prefix import keep_prefix
 from spore.cli.progress import LateProgress
 from spore.cli.replay import pipeline
@@ -51,6 +52,7 @@ def compare(
     signals: Path | None = None,
     find_max: bool = False,
     require_criteria: bool = False,
+    module: Modules | None = None,
     force: bool = False,
 ) -> int:
     """Run the same input through a pipeline bundled and relayed, in turns, and say what differs.
@@ -100,7 +102,7 @@ def compare(
         raise UsageError(f"--seconds is more than 0 and at most 3600, not {seconds:g}")
     if html is not None and html == json:
         raise UsageError(f"--json and --html both say {html}; give each a file of its own")
-    chosen, compared = pipeline(config), _modes(modes)
+    chosen, compared = pipeline(config, module), _modes(modes)
     make_page = (
         page_maker(config, feed=feed, modes=compared, repeat=repeat, seconds=seconds) if html is not None else None
     )

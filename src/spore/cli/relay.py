@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from spore.errors import UsageError
 from spore.relay import Address, Journal, Limits, Switchboard, TlsFiles, open_relay
 from spore.relay.session import DEFAULT_HEARTBEAT_S
-from spore.relay.token import read_token
+from spore.relay.token import read_tokens
 
 __all__ = ["relay", "tls_files"]
 
@@ -50,7 +50,8 @@ def relay(
         The most that the journal may take, in MiB. Beyond that, what everybody has acknowledged is forgotten, and if that is
         not enough senders wait.
     token_file
-        Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at.
+        Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at. While
+        one token replaces another, the file holds both, a line each, the new one first; the log says who still shows the old one.
     tls_cert
         The relay's certificate, in PEM.
     tls_key
@@ -78,7 +79,7 @@ def relay(
     if journal_mib < 1:
         raise UsageError(f"--journal-mib is 1 or more, not {journal_mib}")
     limits = Limits(frame_size=max_frame_mib * MiB)
-    board = Switchboard(token=read_token(token_file), heartbeat_s=heartbeat_s, limits=limits)
+    board = Switchboard(token=read_tokens(token_file), heartbeat_s=heartbeat_s, limits=limits)
     kept = Journal.open(journal, limit_bytes=journal_mib * MiB) if journal is not None else None
     try:
         trio.run(_serve, addresses, board, tls, plain_tcp, kept)

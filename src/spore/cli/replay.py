@@ -19,6 +19,7 @@ from rich.table import Table
 
 from spore.cli.check import import_from_here
 from spore.cli.files import open_recording
+from spore.cli.modules import Modules, load_messages
 from spore.cli.progress import LateProgress
 from spore.deploy import Mode, SystemConfig, load_config
 from spore.deploy.kinds import find_kind
@@ -44,6 +45,7 @@ def replay(
     signals: Path | None = None,
     orders: Path | None = None,
     all_opportunities: bool = False,
+    module: Modules | None = None,
     force: bool = False,
     json: bool = False,
 ) -> int:
@@ -78,7 +80,7 @@ def replay(
     json
         Print the summary as JSON.
     """
-    chosen = pipeline(config, all_opportunities=all_opportunities)
+    chosen = pipeline(config, module, all_opportunities=all_opportunities)
     if signals and orders and signals.resolve() == orders.resolve():
         raise UsageError(f"--signals and --orders both name {signals}; give each a file of its own")
     with ExitStack() as stack:
@@ -98,15 +100,19 @@ def replay(
     return 0 if played.whole else LOST
 
 
-def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemConfig:
-    """The configuration in a file, whose modules may be in the folder one stands in, or the reference pipeline's.
+def pipeline(config: Path | None, modules: list[str] | None = None, *, all_opportunities: bool = False) -> SystemConfig:
+    """The configuration in a file, whose modules may be in the folder one stands in, or the reference pipeline's; with more
+    modules for every process to import.
 
     Raises:
         ConfigError: with every problem of the file.
+        UsageError: if a module cannot be imported.
     """
+    load_messages(modules or [])
     if config is not None:
         import_from_here()
     loaded = load_config(config or PIPELINE)
+    loaded = attrs.evolve(loaded, modules=tuple(dict.fromkeys((*loaded.modules, *(modules or ())))))
     return _with_all(loaded) if all_opportunities else loaded
 
 

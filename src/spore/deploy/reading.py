@@ -294,7 +294,7 @@ def _actor(
         handled=actor.handled,
         failed=actor.failed,
         lost=_summed(actor.lost, *(link.lost for link in links)),
-        queued=max(actor.queued, sum(link.outstanding for link in links)),
+        queued=max(actor.queued + actor.held, sum(link.outstanding for link in links)),
         capacity=actor.capacity,
         overflow=actor.overflow,
         dispatch=actor.dispatch,

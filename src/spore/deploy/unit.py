@@ -10,7 +10,6 @@ that either `resume`, or `let_go` → `retire`.
 from __future__ import annotations
 
 import importlib
-import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -304,7 +303,7 @@ class RunningUnit:
             self._hold(actor)
             before = self.bundle.statistics(()).ended
             try:
-                await self.bundle.stop(actor, timeout_s=math.inf)  # the system has a limit of its own
+                await self.bundle.end_actor(actor)  # the system has a limit of its own
             finally:
                 self._left[actor] = without(self.bundle.statistics(()).ended, before)
 

@@ -7,6 +7,7 @@ and one for orders, so that two runs can be held against each other.
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -98,6 +99,8 @@ async def run(job: RunJob, say: Say) -> Result:
     Raises:
         SporeError, ExceptionGroup: as `spore.migration.play`.
     """
+    for module in job.config.modules:
+        importlib.import_module(module)  # the feeds may hold what they declare
     messages = looped(await read_whole(*job.feeds), job.loops)[: job.limit]
     paced = Paced(messages, job.rate) if job.rate is not None else None
     feed = paced or Looped(messages)

@@ -7,6 +7,7 @@ why there is none. It ends when stdin does, and what it has started with it, so 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def serve(kind: type[J], work: Callable[[J, Say], Awaitable[Any]]) -> int:
     """
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what actors print is no part of the result
+    logging.getLogger("spore.feeds").setLevel(logging.ERROR)  # whoever wants the job has read the feeds, and was warned
 
     def say(**event: Any) -> None:
         out.write(json.dumps(event) + "\n")

@@ -7,10 +7,7 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
-__all__ = ["PLAIN", "Unfinished", "call", "discard", "is_awaitable", "is_unfinished"]
-
-PLAIN = frozenset({int, str, bool, float, bytes, tuple, list, dict, set, frozenset, type(None)})
-"""Classes of answers that are finished, and need no look."""
+__all__ = ["Unfinished", "call", "discard", "is_awaitable", "is_unfinished"]
 
 _GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
 

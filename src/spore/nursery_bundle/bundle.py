@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import inspect
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Collection, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import copy_context
@@ -45,7 +46,7 @@ from spore.nursery_bundle.scales import Scales, SizeOf
 from spore.nursery_bundle.statistics import BundleStatistics, LetterStatistics
 from spore.nursery_bundle.timers import Tick, Timer, run_after, run_every
 from spore.nursery_bundle.watchdog import watch_for_stalls
-from spore.nursery_bundle.whose import current_cell
+from spore.nursery_bundle.whose import current_cell, current_host
 
 __all__ = ["DEFAULT_CAPACITY", "STOP_TIMEOUT_S", "Bundle", "open_bundle"]
 
@@ -185,7 +186,7 @@ class Bundle:
     @enable_ki_protection
     async def _begin(self, cell: Cell, state: Any) -> None:
         roster = self._roster
-        parent = current_cell()
+        parent = current_host()
         roster.add(cell)
         try:
             if parent is not None:
@@ -232,6 +233,19 @@ class Bundle:
         check_seconds(timeout_s, "timeout_s of stop", zero=True)
         await self._ending.stop(cell, drain=drain, timeout_s=timeout_s)
 
+    async def end_actor(self, name: str) -> None:
+        """Stop one actor at the beginning of the bundle's end, without a limit of its own. It stays in the statistics. One that has left already
+        is left alone. For Spore's own use.
+
+        Cancellation: as `stop`.
+        """
+        cell = self._roster.cells.get(name)
+        if cell is None:
+            await trio.lowlevel.checkpoint()
+            return
+        cell.stays = True
+        await self._ending.stop(cell, drain=True, timeout_s=math.inf)
+
     async def restart(self) -> None:
         """Restart the whole bundle: build every actor afresh, in the order of their start. Mailboxes are kept.
 
@@ -254,7 +268,7 @@ class Bundle:
         Raises:
             UsageError: by an actor of the bundle, which would wait for itself.
         """
-        caller = current_cell()
+        caller = current_host()
         if caller is not None and caller.keeper is self._overseer:
             raise UsageError(f"actor {caller.name!r} would wait for itself: its bundle {self.name!r} is idle once its message is handled")
         await trio.lowlevel.checkpoint()
@@ -400,6 +414,8 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
     An ask, for which somebody waits, has a key of its own; so has a message of which none can be told, and that is handled all the same.
     """
 
+    complained: set[str] = set()
+
     def of(value: Any) -> Hashable:
         enclosed = value.__class__ is Envelope
         if enclosed and value.reply is not None and value.reply.awaited:
@@ -409,7 +425,9 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
             found = calling(key, message)
             hash(found)
         except Exception as error:  # noqa: BLE001 - the receiver's function is no fault of the sender
-            _log.error("the key of a %s could not be told: %s", kind_of(message), describe(error))
+            if kind_of(message) not in complained:
+                complained.add(kind_of(message))
+                _log.error("a message of class %s has no key, and is handled as one of its own: %s", kind_of(message), describe(error))
             return _NoKey(message)
         return found
 

@@ -35,7 +35,7 @@ from trio.lowlevel import enable_ki_protection
 from spore.errors import ActorStopped, AskFailed, MailboxFull
 from spore.message import set_trace
 from spore.nursery_bundle.actor import Actor
-from spore.nursery_bundle.answers import PLAIN, Unfinished, discard, is_awaitable, is_unfinished
+from spore.nursery_bundle.answers import Unfinished, discard, is_awaitable, is_unfinished
 from spore.nursery_bundle.dispatcher import MAX_DEPTH
 from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.interrupts import interruptible
@@ -44,7 +44,7 @@ from spore.nursery_bundle.mailbox import Mailbox
 from spore.nursery_bundle.policy import Loss, Overflow, Supervision
 from spore.nursery_bundle.pump import run_pump
 from spore.nursery_bundle.statistics import ActorState, Sampled
-from spore.nursery_bundle.surroundings import surroundings
+from spore.nursery_bundle.surroundings import own_decimals, surroundings
 from spore.nursery_bundle.whose import calls_actor
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class Cell:
     actor: Actor[Any] = attrs.field(init=False)
     handle: Callable[[Any], Any] = attrs.field(init=False)
     is_async: bool = attrs.field(init=False, default=False)
+    finished: type = attrs.field(init=False, default=int)
+    """The class of the last answer that was looked at, if such answers are finished: whether one is depends on its class alone."""
     generation: int = attrs.field(init=False, default=0)
     """Goes up with each actor installed, so that a restart that was overtaken by another notices."""
     # The life.
@@ -173,6 +175,8 @@ class Cell:
     """Whether its `on_stop` is under way."""
     stopping: bool = attrs.field(init=False, default=False)
     """Whether somebody stops it for good, and it is not over yet."""
+    stays: bool = attrs.field(init=False, default=False)
+    """Whether it stays in the statistics when it has stopped, because that is the beginning of its bundle's end."""
     gone: bool = attrs.field(init=False, default=False)
     """Whether its life is over, its `on_stop` too."""
     in_hand: Loss = attrs.field(init=False, default=Loss.CANCELLED)
@@ -398,7 +402,8 @@ class Cell:
         Raises:
             Unfinished: if it is something that nobody will ever run, such as a generator.
         """
-        if value.__class__ in PLAIN or not is_unfinished(value):
+        if not is_unfinished(value):
+            self.finished = value.__class__
             return False
         if not is_awaitable(value):
             discard(value)
@@ -447,6 +452,7 @@ class Cell:
         context = self.context
         if context is None:
             context = self.context = self.dispatcher.context.copy()
+            context.run(own_decimals)
         return context.run(self._run_queued, limit)
 
     @enable_ki_protection
@@ -475,7 +481,7 @@ class Cell:
                     if message.__class__ is Envelope:
                         break
                     value = handle(message)
-                    if value is not None and value.__class__ not in PLAIN and self.returned(value, message):
+                    if value is not None and value.__class__ is not self.finished and self.returned(value, message):
                         break
                     if mailbox.high:
                         break
@@ -504,7 +510,7 @@ class Cell:
         found = surroundings() if envelope.check is not None else None
         try:
             value = self.handle(envelope.message)
-            if value is not None and self.returned(value, envelope):
+            if value is not None and value.__class__ is not self.finished and self.returned(value, envelope):
                 return
         except Exception as error:  # noqa: BLE001 - the supervisor's
             self.fail(error, envelope.message, envelope.reply)

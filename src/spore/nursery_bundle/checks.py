@@ -24,6 +24,8 @@ OPTIONS = frozenset({"capacity", "dispatch", "key", "merge", "name", "overflow",
 _PLAIN_METHODS = ("on_error", "skipped", "snapshot", "restore")
 _NO_GENERATORS = ("handle", "on_start", "on_stop", *_PLAIN_METHODS)
 _checked: WeakSet[type] = WeakSet()
+_ordinary: WeakSet[type] = WeakSet()
+"""Classes that `check_factory` has nothing to say about."""
 
 
 def check_name(name: object, what: str) -> None:
@@ -105,15 +107,20 @@ def check_factory(factory: Callable[..., Any], fields: Mapping[str, Any], *, nam
         raise UsageError(f"actor {name!r} is made by a class or a function, not by {what}")
     if inspect.iscoroutinefunction(factory):
         raise UsageError(f"actor {name!r}: its factory is async; make it a plain function, and wait in on_start")
-    if not isinstance(factory, type):
+    if not isinstance(factory, type) or factory in _ordinary:
         return
     if not issubclass(factory, Actor):
         raise UsageError(f"actor {name!r}: class {factory.__qualname__} is no spore.Actor; derive it from that")
     check_class(factory, name=name)
-    if not attrs.has(factory):
-        return
-    for field in attrs.fields(factory):
-        if field.init and field.default is attrs.NOTHING and field.alias in OPTIONS and field.alias not in fields:
+    clashing = [
+        field
+        for field in (attrs.fields(factory) if attrs.has(factory) else ())
+        if field.init and field.default is attrs.NOTHING and field.alias in OPTIONS
+    ]
+    if not clashing:
+        _ordinary.add(factory)
+    for field in clashing:
+        if field.alias not in fields:
             raise UsageError(
                 f"actor {name!r}: its field {field.alias!r} has the name of an option of start; "
                 f"give it in the factory: start(functools.partial({factory.__name__}, {field.alias}=…))"

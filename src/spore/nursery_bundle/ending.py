@@ -19,12 +19,14 @@ from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ports import found_receivers
 from spore.nursery_bundle.roster import Roster
 from spore.nursery_bundle.timers import Timer
-from spore.nursery_bundle.whose import current_cell
+from spore.nursery_bundle.whose import current_host
 from spore.nursery_bundle.wiring import drain_order, waits_for
 
 __all__ = ["Ending"]
 
 _log = logging.getLogger("spore.bundle")
+SHOWN = 20
+"""So many actors that were not drained are named in a line of the log."""
 
 
 class Ending:
@@ -67,16 +69,10 @@ class Ending:
                     if self._roster.version != version:
                         break  # an actor was started meanwhile, and may be the receiver of one that is left
         if deadline.cancelled_caught:
-            left = self._left()
-            queued = {cell.name: len(cell.mailbox) for cell in left if len(cell.mailbox)}
-            what = ", ".join(f"{count} messages of {name}" for name, count in queued.items()) or "their messages in hand"
+            left = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
+            shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
             _log.warning(
-                "bundle %s: %d actors were not drained in %g s, and will not handle %s",
-                self._bundle,
-                len(left),
-                timeout_s,
-                what,
-                extra=about(bundle=self._bundle),
+                "bundle %s: not drained in %g s: %s", self._bundle, timeout_s, shown, extra=about(bundle=self._bundle)
             )
             self._left_because = Loss.DEADLINE
 
@@ -127,10 +123,12 @@ class Ending:
     @enable_ki_protection
     async def stop(self, cell: Cell, *, drain: bool, timeout_s: float) -> None:
         """Stop one actor; see `Bundle.stop`."""
-        caller = current_cell()
+        caller = current_host()
         if caller is cell:
             # It cannot wait for its own end. It stops after this message.
-            self._overseer.start_soon(self._stop, cell, drain, timeout_s, name=f"stop of actor {cell.name}")
+            if not (cell.stopping or cell.over):
+                self._refuse_more(cell, drain)
+                self._overseer.start_soon(self._drain_one, cell, drain, timeout_s, name=f"stop of actor {cell.name}")
             await trio.lowlevel.checkpoint()
             return
         if caller is not None and waits_for(cell, caller):
@@ -144,15 +142,22 @@ class Ending:
             await self._until_gone(cell)
             if cell.gone or cell.over:
                 return
+        self._refuse_more(cell, drain)
+        await self._drain_one(cell, drain, timeout_s)
+
+    def _refuse_more(self, cell: Cell, drain: bool) -> None:
         cell.stopping = True
         cell.close()
+        if not drain:
+            cell.suspend()
+
+    async def _drain_one(self, cell: Cell, drain: bool, timeout_s: float) -> None:
         reason = Loss.STOPPED
         try:
             with trio.move_on_after(timeout_s) as scope:
                 if drain:
                     await self._until_drained([cell])
                 else:
-                    cell.suspend()
                     while cell.changing or cell.in_handler:
                         await self._dispatcher.quiet.park()
         except BaseException:
@@ -219,3 +224,11 @@ def _is_drained(cell: Cell) -> bool:
     if cell.over:
         return cell.gone
     return cell.quiet and (cell.merge is None or not len(cell.merge))
+
+
+def _undone(cell: Cell) -> str:
+    """What an actor has still to do, in words."""
+    queued, held = len(cell.mailbox), len(cell.merge) if cell.merge is not None else 0
+    parts = [f"{queued} queued" if queued else "", f"{held} held" if held else "", "one in hand" if cell.in_handler else ""]
+    life = "in on_start" if cell.beginning else "in on_stop" if cell.leaving else ""
+    return ", ".join(part for part in (*parts, life) if part) or cell.state.value

@@ -34,36 +34,36 @@ Replace = Callable[[ActorRef[Any]], ActorRef[Any]]
 
 
 def slots_of(cls: type) -> tuple[str, ...]:
-    """The names of a class's slots, those of its bases included, as `getattr` takes them.
+    """The names of a class's fields that are not in a ``__dict__``, those of its bases included, as `getattr` takes them; of an attrs class in
+    the order of their definition.
 
     Raises:
         UsageError: if the class itself holds a reference, which all its actors would share.
     """
     known = _SLOTS.get(cls)
     if known is None:
-        names: dict[str, None] = {}
+        names = dict.fromkeys(field.name for field in attrs.fields(cls)) if attrs.has(cls) else {}
         for base in cls.__mro__:
             for name, member in vars(base).items():
                 if isinstance(member, types.MemberDescriptorType):
                     names[name] = None
                 elif isinstance(member, ActorRef):
-                    raise UsageError(f"class {base.__qualname__} holds a reference in {name!r}; give each actor its own: start(…, {name}=…)")
+                    raise UsageError(
+                        f"class {base.__qualname__} holds a reference in {name!r}, which all its actors would share; "
+                        f"give each its own: start(…, {name}=…)"
+                    )
         known = _SLOTS[cls] = tuple(names)
     return known
 
 
-def fields_of(actor: object) -> Iterator[tuple[str, Any]]:
-    """The attributes of an object, in slots and in its ``__dict__``, by name."""
-    cls = type(actor)
-    if attrs.has(cls):  # in the order of their definition, because ports are listed in it
-        names = dict.fromkeys(field.name for field in attrs.fields(cls))
-        names |= dict.fromkeys(slots_of(cls))
-    else:
-        names = dict.fromkeys(slots_of(cls))
-    for name in (*names, *(name for name in getattr(actor, "__dict__", ()) if name not in names)):
-        value = getattr(actor, name, None)
-        if value.__class__ not in _ATOMS:
-            yield name, value
+def fields_of(actor: object) -> list[tuple[str, Any]]:
+    """The attributes of an object, in slots and in its ``__dict__``, by name; without those that cannot hold a reference."""
+    names = slots_of(type(actor))
+    found = [(name, value) for name in names if (value := getattr(actor, name, None)).__class__ not in _ATOMS]
+    more = getattr(actor, "__dict__", None)
+    if more:
+        found += [(name, value) for name, value in more.items() if value.__class__ not in _ATOMS and name not in names]
+    return found
 
 
 def replaced(value: Any, by: Replace, *, in_place: bool, depth: int = 0) -> Any:

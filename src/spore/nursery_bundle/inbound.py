@@ -6,7 +6,6 @@ from typing import Any
 
 from trio.lowlevel import enable_ki_protection
 
-from spore.nursery_bundle.answers import PLAIN
 from spore.nursery_bundle.cell import TooDeep
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.local import LocalRef
@@ -87,7 +86,7 @@ class Inbound:
                     self.unfinished = cell.adopted[1]
             else:
                 value = handle(message)
-                if value is not None and value.__class__ not in PLAIN and cell.returned(value, message):
+                if value is not None and value.__class__ is not cell.finished and cell.returned(value, message):
                     self.unfinished = cell.adopted[1] if cell.adopted is not None else None
         except TooDeep:
             edge.count(-1)

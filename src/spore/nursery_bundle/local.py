@@ -16,7 +16,6 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from spore.errors import ActorStopped, AskTimeout, MailboxFull, UsageError
-from spore.nursery_bundle.answers import PLAIN
 from spore.nursery_bundle.cell import Cell, TooDeep
 from spore.nursery_bundle.dispatcher import FRAMES_SHARE, frames_in_use
 from spore.nursery_bundle.envelope import Envelope, Reply
@@ -122,8 +121,9 @@ class LocalRef(ActorRef[M]):
 
     def leave(self) -> None:
         """Be no edge any more: nothing will be sent here."""
-        if not self.sent:
+        if not self.sent and self.listed:
             self._cell.edges.remove(self)
+            self.listed = False
 
     @enable_ki_protection
     @calls_actor("cell")
@@ -151,7 +151,7 @@ class LocalRef(ActorRef[M]):
         self.left = left
         try:
             value = handle(message)
-            if value is not None and value.__class__ not in PLAIN:
+            if value is not None and value.__class__ is not cell.finished:
                 cell.returned(value, message)
         except TooDeep:
             self.left += 1
@@ -217,7 +217,7 @@ class LocalRef(ActorRef[M]):
         began = perf_counter_ns()
         try:
             value = handle(message)
-            if value is not None and value.__class__ not in PLAIN:
+            if value is not None and value.__class__ is not cell.finished:
                 cell.returned(value, message)
         finally:
             cell.time_handling(perf_counter_ns() - began, 1)
@@ -262,14 +262,14 @@ class LocalRef(ActorRef[M]):
             if unless is None:  # the same twice, because it costs a tenth of a message to ask each time
                 for message in rest:
                     value = handle(message)
-                    if value is not None and value.__class__ not in PLAIN:
+                    if value is not None and value.__class__ is not cell.finished:
                         cell.returned(value, message)
                     if cell.ready is None:
                         break
             else:
                 for message in rest:
                     value = handle(message)
-                    if value is not None and value.__class__ not in PLAIN:
+                    if value is not None and value.__class__ is not cell.finished:
                         cell.returned(value, message)
                     if cell.ready is None or unless:
                         break
@@ -396,11 +396,15 @@ class LocalRef(ActorRef[M]):
         cell = self._cell
         if cell.idle is not None:
             await trio.lowlevel.checkpoint()
-            if cell.idle is not None and self.fits(cell):
+            if cell.idle is not None and (self.left > 1 or self.fits(cell)):
                 answer = self._ask_inline(message)
-                if answer.done:
-                    return self._outcome(answer, message, timeout)
+                if answer.__class__ is not Reply:
+                    return answer
                 return await self._wait_for_answer(answer, message, timeout)
+        return await self._ask_queued(message, timeout, high)
+
+    async def _ask_queued(self, message: M, timeout: float, high: bool) -> Any:  # noqa: ASYNC109
+        cell = self._cell
         sender = self._sender()
         if sender is not None and waits_for(cell, sender):
             what = "itself" if cell is sender else f"{cell.name!r}, which waits for it"
@@ -409,7 +413,7 @@ class LocalRef(ActorRef[M]):
             await trio.lowlevel.checkpoint()
             raise cell.stopped_error()
         reply = Reply()
-        envelope = self._traced(Envelope(message, reply=reply))
+        envelope = self._guarded(Envelope(message, reply=reply))
         with trio.move_on_after(timeout), Waiting(sender, cell):
             if cell.mailbox.has_room(envelope, high):
                 self._queue(envelope, high)
@@ -432,9 +436,9 @@ class LocalRef(ActorRef[M]):
             raise AskTimeout(self._cell.name, f"no answer in {timeout:g} s to {kind_of(message)}")
         return reply.value
 
-    def _traced(self, message: Any) -> Any:
-        """What a guard makes of a message to have it keep its trace; here nothing."""
-        return message
+    def _guarded(self, envelope: Envelope) -> Envelope:
+        """What a guard makes of an ask; here nothing."""
+        return envelope
 
     def _queue(self, message: Any, high: bool) -> None:
         cell = self._cell
@@ -453,7 +457,7 @@ class LocalRef(ActorRef[M]):
         if not cell.overfull and len(mailbox) > mailbox.capacity:
             cell.overfull = True
             cell.dispatcher.overfull.add(cell)
-            if self.owner is None and (sender := current_cell()) is not None:
+            if self.owner is None and (sender := current_cell(besides=cell)) is not None:
                 sender.leads_to(cell)  # by a reference that is none of its ports: the pressure has to reach whoever sends to it
 
     async def _send_when_room(self, message: Any, high: bool) -> None:
@@ -492,29 +496,34 @@ class LocalRef(ActorRef[M]):
             await dispatcher.relief.park()
 
     @calls_actor("cell")
-    def _ask_inline(self, message: M) -> Reply:
+    def _ask_inline(self, message: M) -> Any:
+        """The answer, or where it will be, if the handler has not finished."""
         cell = self._cell
         handle = cell.idle
         if handle is None:
             raise AssertionError
-        reply = Reply()
         cell.idle = None
         self.count()
         try:
             value = handle(message)
-            if value is None or value.__class__ in PLAIN or not cell.returned(value, Envelope(message, reply=reply)):
-                reply.answer(value)
+            if value is not None and value.__class__ is not cell.finished:
+                reply = Reply()
+                if cell.returned(value, Envelope(message, reply=reply)):
+                    return reply
         except TooDeep:
             self.count(-1)
+            reply = Reply()
             self._queue(Envelope(message, reply=reply), False)
-        except Exception as error:  # noqa: BLE001 - the supervisor's
-            cell.fail(error, message, reply)
+            return reply
+        except Exception as error:
+            cell.fail(error, message)
+            raise cell.ask_failed(error) from error
         except BaseException:
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
             cell.idle = cell.ready
-        return reply
+        return value
 
 
 _END: Any = object()

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["FIELDS", "about", "about_cell", "describe", "kind_of", "show_traceback"]
+__all__ = ["FIELDS", "about", "about_cell", "describe", "kind_of", "show", "show_traceback"]
+
+LONGEST = 200
+"""Characters of what is logged of an object."""
 
 FIELDS = ("bundle", "actor", "message_type")
 """The fields that a record may have beside the usual ones: names, and the class of a message."""
@@ -31,6 +34,15 @@ def describe(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an error that cannot be printed is still one
         text = "(it cannot be printed)"
     return f"{kind}: {text}" if text else kind
+
+
+def show(thing: object) -> str:
+    """An object as its ``repr`` has it, shortened. It never raises, whatever the object's own methods do."""
+    try:
+        text = repr(thing)
+    except Exception:  # noqa: BLE001 - an object that cannot be shown is still one
+        text = object.__repr__(thing)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def about(*, bundle: str = "", actor: str = "", message_type: str = "") -> dict[str, str]:

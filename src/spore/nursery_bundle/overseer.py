@@ -24,7 +24,7 @@ from spore.nursery_bundle.policy import Directive, Loss, Supervision
 from spore.nursery_bundle.ports import unwired_ports
 from spore.nursery_bundle.roster import Roster
 from spore.nursery_bundle.statistics import ActorState
-from spore.nursery_bundle.whose import current_cell
+from spore.nursery_bundle.whose import current_host
 
 __all__ = ["Overseer"]
 
@@ -128,7 +128,7 @@ class Overseer:
         if cell.gone:
             return
         cell.gone = True
-        if not self.draining and not self.halted:
+        if not (self.draining or self.halted or cell.stays):
             self.ended.add(cell)
             self._roster.remove(cell)
             sever(cell, Departed(self.bundle, weakref.ref(self), left=True))
@@ -174,7 +174,7 @@ class Overseer:
             UsageError: by an actor of the bundle.
             Exception: what a factory or `on_start` raised. That actor is restarted as after a failure, and the others go on.
         """
-        caller = current_cell()
+        caller = current_host()
         if caller is not None and caller.keeper is self:
             raise UsageError(
                 f"bundle {self.bundle!r} cannot be restarted by actor {caller.name!r} of its own, which would end with it"

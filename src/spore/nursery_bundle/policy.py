@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from spore.errors import OptionError, UsageError
+from spore.errors import OptionError
 
 __all__ = ["Directive", "Dispatch", "Loss", "Overflow", "Supervision"]
 
@@ -66,10 +66,12 @@ class Loss(enum.StrEnum):
     """The bundle's drain took longer than it was given."""
 
 
-def _is_directive(_: object, field: attrs.Attribute[Directive], value: object) -> None:
-    if not isinstance(value, Directive):
-        known = ", ".join(f"Directive.{one.name}" for one in Directive)
-        raise UsageError(f"supervision: {field.name} is one of {known}, not {value!r}")
+def _directive(value: object) -> Directive:
+    try:
+        return Directive(value)
+    except ValueError:
+        known = ", ".join(one.value for one in Directive)
+        raise OptionError(f"there is no directive {value!r:.60}; there are {known}") from None
 
 
 def _number(what: str, accepts: Callable[[float], bool]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
@@ -78,16 +80,16 @@ def _number(what: str, accepts: Callable[[float], bool]) -> Callable[[object, at
     def check(_: object, field: attrs.Attribute[Any], value: Any) -> None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not accepts(value):
-            raise OptionError(f"supervision: {field.name} is {what}, not {value!r}")
+            raise OptionError(f"'{field.name}' must be {what}: {value!r:.60}")  # in the words of attrs's own validators
 
     return check
 
 
-_count = _number("a whole number from 0", lambda value: isinstance(value, int) and value >= 0)
-_at_least_1 = _number("a whole number from 1", lambda value: isinstance(value, int) and value >= 1)
-_more_than_0 = _number("more than 0", lambda value: value > 0)
+_count = _number("an integer from 0", lambda value: isinstance(value, int) and value >= 0)
+_at_least_1 = _number("an integer from 1", lambda value: isinstance(value, int) and value >= 1)
+_more_than_0 = _number("above 0", lambda value: value > 0)
 _not_negative = _number("0 or more", lambda value: 0 <= value < math.inf)
-_share = _number("a share from 0 to 1", lambda value: 0 <= value <= 1)
+_share = _number("from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +105,7 @@ class Supervision:
     tenth of a second. One that fails again and again escalates after five restarts.
     """
 
-    on_failure: Directive = attrs.field(default=Directive.RESTART, validator=_is_directive)
+    on_failure: Directive = attrs.field(default=Directive.RESTART, converter=_directive)
     """What `Actor.on_error` means where it does not decide."""
     max_restarts: int = attrs.field(default=5, validator=_count)
     within_s: float = attrs.field(default=60.0, validator=_more_than_0)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -160,8 +161,18 @@ def check_ports(factory: Callable[..., Actor[Any]], fields: dict[str, Any], *, n
             raise UsageError(f"actor {name!r}: its port {port!r} is to hold a reference, and {value!r:.60} is a {kind_of(value)}")
 
 
-def _declared_ports(cls: type) -> Iterator[tuple[str, bool, bool]]:
+def _declared_ports(cls: type) -> list[tuple[str, bool, bool]]:
     """The fields that are annotated as references: the argument's name, whether it must be given, and whether it is converted."""
+    known = _DECLARED.get(cls)
+    if known is None:
+        known = _DECLARED[cls] = list(_look_for_ports(cls))
+    return known
+
+
+_DECLARED: WeakKeyDictionary[type, list[tuple[str, bool, bool]]] = WeakKeyDictionary()
+
+
+def _look_for_ports(cls: type) -> Iterator[tuple[str, bool, bool]]:
     if attrs.has(cls):
         for field in attrs.fields(cls):
             if field.init and "ActorRef" in str(field.type):
@@ -191,7 +202,7 @@ def bind_ports(actor: Actor[Any], cell: Cell) -> list[tuple[str, LaterRef[Any]]]
         UsageError: for a reference that cannot be made a port.
     """
     later: list[tuple[str, LaterRef[Any]]] = []
-    for name, value in tuple(fields_of(actor)):
+    for name, value in fields_of(actor):
         if (where := hidden_reference(value, name)) is not None:
             reason = f"{where} holds a reference that cannot be made a port; give the actor the reference as a field of its own"
             raise UsageError(f"actor {cell.name!r}: {reason}")
@@ -218,7 +229,7 @@ def bind_late_ports(cell: Cell) -> None:
             return ref
         return bound_ref(ref, cell, name)
 
-    for name, value in tuple(fields_of(cell.actor)):
+    for name, value in fields_of(cell.actor):
         bound = replaced(value, bind, in_place=True)
         if bound is not value:
             rewire(cell.actor, name, bound)
@@ -229,7 +240,7 @@ _NOBODY = object()
 
 def found_receivers(cell: Cell) -> Iterator[Cell]:
     """The actors to which references lead that an actor holds now, wherever it has put them."""
-    for _, value in tuple(fields_of(cell.actor)):
+    for _, value in fields_of(cell.actor):
         for ref in references_in(value):
             for each in _each(ref):
                 found = getattr(each, "cell", None)

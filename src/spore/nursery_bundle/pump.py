@@ -10,10 +10,10 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from spore.message import set_trace
-from spore.nursery_bundle.answers import PLAIN, Unfinished, discard, is_awaitable, is_unfinished
+from spore.nursery_bundle.answers import Unfinished, discard, is_awaitable, is_unfinished
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.log import kind_of
-from spore.nursery_bundle.surroundings import surroundings
+from spore.nursery_bundle.surroundings import own_decimals, surroundings
 from spore.nursery_bundle.whose import calls_actor
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ async def run_pump(cell: Cell) -> None:
     Cancellation: wherever the handler waits, and between messages; the message in hand is a dead letter then.
     """
     task = trio.lowlevel.current_task()
+    own_decimals()
     cell.dispatcher.pumps[task] = cell
     try:
         with trio.CancelScope() as cell.pump_scope:
@@ -74,8 +75,8 @@ async def _handle_all(cell: Cell, task: trio.lowlevel.Task) -> None:
                         value = await value
                     elif value is not None and is_awaitable(value):
                         value = await value
-                    if value is not None:
-                        _check_finished(value)
+                    if value is not None and value.__class__ is not cell.finished:
+                        _check_finished(cell, value)
                 except Exception as error:  # noqa: BLE001 - the supervisor's
                     cell.fail(error, message)
                 except BaseException:
@@ -103,7 +104,7 @@ async def _finish(cell: Cell, unfinished: Any, envelope: Envelope) -> None:
         if value is not None and is_awaitable(value):
             value = await value
         if value is not None:
-            _check_finished(value)
+            _check_finished(cell, value)
     except Exception as error:  # noqa: BLE001 - the supervisor's
         cell.fail(error, envelope.message, envelope.reply)
     except BaseException:
@@ -119,7 +120,9 @@ async def _finish(cell: Cell, unfinished: Any, envelope: Envelope) -> None:
             token.var.reset(token)
 
 
-def _check_finished(value: Any) -> None:
-    if value.__class__ not in PLAIN and is_unfinished(value):
+def _check_finished(cell: Cell, value: Any) -> None:
+    if not is_unfinished(value):
+        cell.finished = value.__class__
+    else:
         discard(value)
         raise Unfinished(f"handle returned a {kind_of(value)}, which nobody runs")

@@ -11,6 +11,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from spore.errors import RestartLimit, StartTimeout, UsageError
+from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.answers import call, discard
 from spore.nursery_bundle.cell import Failure
 from spore.nursery_bundle.interrupts import calling
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["AS_IT_IS", "begin", "decide", "next_wait", "note", "restart", "run_on_stop"]
 
 _log = logging.getLogger("spore.supervision")
+_DIRECTIVES = frozenset(one.value for one in Directive)
 AS_IT_IS: Final = object()
 """In place of an actor's state; see `begin`."""
 
@@ -40,6 +42,8 @@ def decide(cell: Cell, error: Exception, message: Any) -> Directive:
     """
     try:
         directive: Any = calling(cell.actor.on_error, error, message)
+        if isinstance(directive, str) and directive in _DIRECTIVES:
+            directive = Directive(directive)
         if directive is not None and not isinstance(directive, Directive):
             if inspect.isawaitable(directive):
                 discard(directive)
@@ -96,11 +100,14 @@ async def run_on_stop(cell: Cell) -> None:
     cell.end_timers()
     limit = cell.supervision.stop_timeout_s
     fields = about_cell(cell, failed=False)
+    stopped: Any = None
     try:
-        with trio.move_on_after(limit) as scope, hosting(cell):
-            await call("on_stop", calling(cell.actor.on_stop))
-        if scope.cancelled_caught:
-            _log.error("actor %s: on_stop was cancelled after %g s", cell.name, limit, extra=fields)
+        stopped = calling(cell.actor.on_stop)
+        if stopped is not None:
+            with trio.move_on_after(limit) as scope, hosting(cell):
+                await call("on_stop", stopped)
+            if scope.cancelled_caught:
+                _log.error("actor %s: on_stop was cancelled after %g s", cell.name, limit, extra=fields)
     except Exception as error:  # noqa: BLE001 - it is logged, and that is all that can be done
         _log.error("actor %s: on_stop raised %s", cell.name, describe(error), extra=fields)
         show_traceback(_log, error, fields)
@@ -130,14 +137,18 @@ async def begin(cell: Cell, state: Any = None) -> None:
     try:
         cell.install(calling(cell.build))
         if state is not AS_IT_IS:
-            with trio.move_on_after(limit) as scope, hosting(cell):
-                if state is not None:
-                    await call("restore", calling(cell.actor.restore, state))
-                await call("on_start", calling(cell.actor.on_start))
-            if scope.cancelled_caught:
-                raise StartTimeout(cell.name, f"on_start was cancelled after {limit:g} s; Supervision(start_timeout_s=…) is the limit")
+            if state is not None and (unfinished := calling(cell.actor.restore, state)) is not None:
+                await call("restore", unfinished)
+            started = calling(cell.actor.on_start)
+            if started is not None:
+                with trio.move_on_after(limit) as scope, hosting(cell):
+                    await call("on_start", started)
+                if scope.cancelled_caught:
+                    reason = f"on_start was cancelled after {limit:g} s; Supervision(start_timeout_s=…) is the limit"
+                    raise StartTimeout(cell.name, reason)
         cell.living = True
-        bind_late_ports(cell)
+        if type(cell.actor).on_start is not Actor.on_start:
+            bind_late_ports(cell)
     finally:
         cell.beginning = False
         if not cell.living:
@@ -159,8 +170,12 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
     generation = cell.generation  # before anything waits, so that another restart meanwhile is noticed
     await run_on_stop(cell)
     while True:
-        if cell.generation != generation or cell.over:
-            return  # somebody else has restarted or stopped it in the meantime
+        if cell.generation != generation:
+            return  # somebody else has restarted it in the meantime
+        if cell.over:
+            _log.warning("actor %s: has failed, and stops: %s", cell.name, describe(error), extra=about_cell(cell))
+            show_traceback(_log, error, about_cell(cell))
+            return
         cell.restarted_at = list(cell.restarted_at)
         if cell.handled - cell.restarted_when >= cell.supervision.forgive_after:
             cell.restarted_at.clear()  # it has worked since, so a new row begins

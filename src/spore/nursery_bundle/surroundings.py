@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Surroundings", "surroundings"]
+__all__ = ["Surroundings", "own_decimals", "surroundings"]
 
 
 @attrs.frozen
@@ -36,6 +36,11 @@ class Surroundings:
 
 
 _NOTHING = object()
+
+
+def own_decimals() -> None:
+    """Give the current context settings of ``decimal`` of its own: a copy of a context shares them with the one that it was copied from."""
+    decimal.setcontext(decimal.getcontext().copy())
 
 
 def surroundings() -> Surroundings:

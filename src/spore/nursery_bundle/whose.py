@@ -17,7 +17,7 @@ import trio
 if TYPE_CHECKING:
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["calls_actor", "current_cell", "hosting", "hosts"]
+__all__ = ["calls_actor", "current_cell", "current_host", "hosting", "hosts"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,20 +65,32 @@ def hosting(cell: Cell) -> Iterator[None]:
             running[task] = before
 
 
-def current_cell() -> Cell | None:
-    """The cell of the actor whose code makes this call; None outside of actors."""
+def current_cell(besides: Cell | None = None) -> Cell | None:
+    """The cell of the actor whose code makes this call; None outside of actors.
+
+    Args:
+        besides: the receiver of the message that is being sent, whose `tell` is on the stack and calls no handler.
+    """
     frame = sys._getframe(1)
     while frame is not None:
         variable = _CALLERS.get(id(frame.f_code))
         if variable is not None:
             cell: Cell = frame.f_locals[variable]
-            return cell
+            if cell is not besides:
+                return cell
         frame = frame.f_back  # type: ignore[assignment]
+    return current_host()
+
+
+def current_host() -> Cell | None:
+    """As `current_cell`, for callers that are async: their task, or one above it, is known."""
     try:
         task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
     except RuntimeError:
         return None
     running = hosts()
+    if not running:
+        return None
     while task is not None:
         if task in running:
             return running[task]

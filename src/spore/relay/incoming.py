@@ -178,6 +178,11 @@ class Incoming:
         self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
 
+    def skip(self) -> None:
+        """A frame of a plain sender cannot be read. It is left out, and gives back the place that it took at its sender."""
+        self.received += 1
+        self.done(self.received)
+
     def damaged(self, sequence: int) -> Resend | None:
         """A frame of this link could not be read, if its header is right the one with this number: ask for it again.
 

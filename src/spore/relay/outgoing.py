@@ -100,7 +100,7 @@ class OutgoingCounts:
     unheard: int = 0
     """Published to a topic that nobody has subscribed."""
     lost: dict[Loss, int] = attrs.field(factory=dict)
-    """Given up by the policy before they got a number."""
+    """Given up by the policy before they got a number, or told to an actor that had stopped."""
 
 
 class Outgoing:
@@ -313,6 +313,11 @@ class Outgoing:
             frame = self._encode(message, 0, ask)
             self.counts.sent += 1
             self.waiting.put(Waiting(frame, ask, self._key(message)))
+
+    def give_up(self, reason: Loss) -> None:
+        """Count a message that was not taken, because nobody will ever handle it."""
+        self.counts.sent += 1
+        self.counts.lost[reason] = self.counts.lost.get(reason, 0) + 1
 
     def queue_frame(self, frame: bytes) -> None:
         """Take a frame that has the next number already, as long as the link is `hungry`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
@@ -88,7 +89,8 @@ class ClientStatistics:
     damaged: int
     """Frames that could not be read."""
     denied: tuple[str, ...]
-    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred, each once."""
+    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred, each once. With them why it does
+    not have the names of some of its receivers now."""
     outgoing: tuple[OutgoingStatistics, ...]
     incoming: tuple[IncomingStatistics, ...]
     """The links whose senders have not left."""
@@ -99,6 +101,10 @@ class ClientStatistics:
     gaps: int
     refused: tuple[str, ...] = ()
     """The links from this client of which the other end takes nothing, each with why, and with how much it has not handled."""
+    unread: Mapping[str, int] = attrs.field(factory=dict)
+    """Frames of plain senders that could not be read, by reason: each was left out, and has given back its place."""
+    token: int = 0
+    """Which of its tokens the relay has taken: 1 for the first; 0 for none."""
 
 
 def joined(name: str, clients: Iterable[ClientStatistics]) -> ClientStatistics | None:
@@ -119,6 +125,8 @@ def joined(name: str, clients: Iterable[ClientStatistics]) -> ClientStatistics |
         redelivered=sum(each.redelivered for each in every),
         duplicates=sum(each.duplicates for each in every),
         gaps=sum(each.gaps for each in every),
+        unread=dict(sum((Counter(each.unread) for each in every), Counter())),
+        token=max(each.token for each in every),
     )
 
 
