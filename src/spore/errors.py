@@ -27,6 +27,7 @@ __all__ = [
     "EncodeError",
     "FeedError",
     "JournalError",
+    "JournalFailed",
     "JournalFull",
     "LinkDenied",
     "MailboxFull",
@@ -373,6 +374,10 @@ class JournalError(SporeError):
         self.sequence = sequence
         where = "" if stream is None else f"stream {stream!r}" + ("" if sequence is None else f", sequence {sequence}")
         super().__init__(f"journal {path}: {where}: {reason}" if where else f"journal {path}: {reason}")
+
+
+class JournalFailed(JournalError):
+    """The file cannot be used now: the disk fails, it is damaged, locked or gone. Where the cause goes away it works again."""
 
 
 class JournalFull(JournalError):

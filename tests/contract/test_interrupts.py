@@ -17,11 +17,11 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from tests.actors import balance
 
 import spore
 from spore import Actor, ActorRef, Supervision, open_bundle
 from spore.errors import ActorStopped, AskError, MailboxFull
-from tests.actors import balance
 
 MOMENTS = int(os.environ.get("SPORE_INTERRUPTS", "120"))
 """So many interrupts; a thousand in `make interrupts`."""
@@ -63,7 +63,15 @@ async def busy(bundle: spore.Bundle) -> None:
     last = await bundle.start(Async, name="last", capacity=2, supervision=again)
     plain = await bundle.start(Plain, out=last, name="plain", supervision=again)
     first = await bundle.start(Async, out=plain, name="first", capacity=3, supervision=again)
-    newest = await bundle.start(Plain, out=last, name="newest", overflow="conflate", key=lambda number: number % 3, capacity=3)
+    newest = await bundle.start(
+        Plain,
+        out=last,
+        name="newest",
+        overflow="conflate",
+        key=lambda number: number % 3,
+        capacity=3,
+        supervision=again,
+    )
     bundle.every(0.0001, newest, make=lambda: 5)
 
     async def feed(ref: ActorRef[Any], seed: int) -> None:
@@ -111,6 +119,7 @@ def interrupted_after(lines: int, dispatch: str) -> spore.Bundle:
             if left <= 0:
                 sys.settrace(None)
                 frame.f_trace = None
+                where[:] = traceback.format_stack(frame)
                 signal.raise_signal(signal.SIGINT)
         return trace
 
@@ -128,12 +137,13 @@ def interrupted_after(lines: int, dispatch: str) -> spore.Bundle:
     before = sys.gettrace()
     try:
         trio.run(main)
-    except BaseException as error:
-        assert _only_interrupts(error), f"after {lines} lines, {dispatch}: {error!r}\n{''.join(where)}"
+    except BaseException as error:  # noqa: BLE001 - whatever else comes is what the test looks for
+        raised = error
     else:
         pytest.fail("nothing was interrupted")
     finally:
         sys.settrace(before)
+    assert _only_interrupts(raised), f"after {lines} lines, {dispatch}: {raised!r}\n{''.join(where)}"
     return kept[0]
 
 

@@ -69,11 +69,14 @@ def test_a_file_that_is_there_is_kept_unless_forced(tmp_path):
     assert len(messages(str(tmp_path / "a.frames"))) == 10
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
-def test_the_mode_is_what_the_umask_leaves(umask, mode, tmp_path):
-    """As any file that the user makes."""
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_recording_is_for_its_user_alone(umask, tmp_path):
+    """Whatever the umask is; one that is replaced keeps the mode that somebody has given to it."""
     run("sim:seed=1,events=10", "--to", "a.frames", cwd=tmp_path, umask=umask)
-    assert (tmp_path / "a.frames").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "a.frames").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "a.frames").chmod(0o640)
+    run("sim:seed=1,events=10", "--to", "a.frames", "--force", cwd=tmp_path, umask=umask)
+    assert (tmp_path / "a.frames").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("old", [None, b"old"])

@@ -271,7 +271,13 @@ def test_monitor_looks_as_often_as_it_takes(config, monkeypatch):
 
     async def watch(control, source, limits, show, *, seconds, from_now):
         return await real(
-            control, source, limits, lambda health: (seen.append(health), show(health)), seconds=seconds, from_now=from_now, every_s=0.01
+            control,
+            source,
+            limits,
+            lambda health: (seen.append(health), show(health)),
+            seconds=seconds,
+            from_now=from_now,
+            every_s=0.01,
         )
 
     monkeypatch.setattr(spore.cli.monitor, "watch", watch)

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 
 from spore.cli.compare_page import page_maker
 from spore.cli.compare_table import show
+from spore.cli.console import kept_in, output_console
 from spore.cli.files import open_recording
 from spore.cli.modules import Modules
 from spore.cli.prefix import keep_prefix
@@ -148,14 +148,13 @@ def compare(
             page.write(make_page(comparison, verdict))
         for (mode, stream), output in outputs.items():
             output.writelines(f"{jsonlib.dumps(line_of(each))}\n".encode() for each in comparison.outputs[mode][stream])
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH)
-    show(comparison, verdict, console, feed=" + ".join(feed))
-    if html is not None:
-        console.print(
-            f"Open the report in a browser: {html.absolute().as_uri()}", markup=False, highlight=False, soft_wrap=True
-        )
+    console = output_console(width=WIDTH)
+    with kept_in(json, html, record.path):
+        show(comparison, verdict, console, feed=" + ".join(feed))
+        if html is not None:
+            link = f"Open the report in a browser: {html.absolute().as_uri()}"
+            console.print(link, markup=False, highlight=False, soft_wrap=True)
+        sys.stdout.flush()
     for loss in comparison.losses:
         print(f"spore: {loss}", file=sys.stderr)
     if not verdict.identical or comparison.losses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -12,9 +13,9 @@ from typing import Annotated, Any, Literal
 import attrs
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 
 from spore.cli.compare import WIDTH
+from spore.cli.console import kept_in, output_console
 from spore.cli.files import open_recording
 from spore.cli.loadtest_table import show_found, show_test
 from spore.cli.modules import Modules
@@ -104,13 +105,15 @@ def loadtest(
             found = _run(feed, record, config=chosen, mode=name, seconds=lasting, rate=rate)
         if file is not None:
             file.write(jsonlib.dumps(found.plain(), indent=2).encode() + b"\n")
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH)
+    console = output_console(width=WIDTH)
+    with kept_in(json, record.path):
+        if isinstance(found, FoundMax):
+            show_found(found, console)
+        else:
+            show_test(found, console)
+        sys.stdout.flush()
     if isinstance(found, FoundMax):
-        show_found(found, console)
         return 0 if found.sustained is not None else NOT_SUSTAINED
-    show_test(found, console)
     return 0 if found.sustained and found.flat is not False else NOT_SUSTAINED
 
 

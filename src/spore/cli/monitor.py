@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 import trio
-from rich.console import Console
 from rich.live import Live
 
 from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
+from spore.cli.console import output_console
 from spore.cli.monitor_table import table, verdict
 from spore.deploy import SystemConfig, load_config
 from spore.deploy.control_socket import socket_path
@@ -84,7 +84,7 @@ async def watch_and_show(
     Raises:
         ControlError: if it does not answer, unless it was seen before that it is not healthy.
     """
-    console = Console()
+    console = output_console()
     live = Live(console=console, auto_refresh=False) if console.is_terminal and not json else None
     last: Health | None = None
 

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import attrs
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
+from spore.cli.console import output_console
 from spore.cli.files import open_recording
 from spore.cli.modules import Modules, load_messages
 from spore.cli.progress import LateProgress
@@ -52,7 +52,11 @@ def replay(
     """Play feeds through a pipeline once, and sum up what came out: signals, orders, and a digest of each.
 
     The same feeds give the same digests in every mode and in every run. Files appear when everything is in them; at an error
-    or Ctrl-C there are none. If messages were lost other than by an overflow policy, it is said of each actor on stderr. Only a live feed, which has no end, is played until Ctrl-C or SIGTERM, and what came by then counts.
+    or Ctrl-C there are none. If messages were lost other than by an overflow policy, stderr names each actor that lost some. Only a live
+    feed, which has no end, is played until Ctrl-C, SIGTERM or an error of its own, and what came by then counts.
+
+    Exit codes: 0 played · 1 messages were lost · 2 bad input or configuration, or the feed has failed, also where what came before was
+    played · 130 interrupted.
 
     Examples: `spore replay sample` plays the recorded session that comes with Spore; `spore replay evm-logs:logs.jsonl.gz --mode relayed
     --signals signals.jsonl` another one, with a process for each actor.
@@ -97,6 +101,8 @@ def replay(
         _show(facts)
     for finding in played.findings:
         print(f"spore: {finding}", file=sys.stderr)
+    if played.failure is not None:
+        raise played.failure
     return 0 if played.whole else LOST
 
 
@@ -110,7 +116,7 @@ def pipeline(config: Path | None, modules: list[str] | None = None, *, all_oppor
     """
     load_messages(modules or [])
     if config is not None:
-        import_from_here()
+        import_beside(config)
     loaded = load_config(config or PIPELINE)
     loaded = attrs.evolve(loaded, modules=tuple(dict.fromkeys((*loaded.modules, *(modules or ())))))
     return _with_all(loaded) if all_opportunities else loaded
@@ -212,7 +218,7 @@ def _show(facts: dict[str, Any]) -> None:
     table.add_row("reports", _counted(facts["reports"]))
     table.add_row("sha256 signals", facts["digest"]["signals"])
     table.add_row("sha256 orders", facts["digest"]["orders"])
-    Console().print(table)
+    output_console().print(table)
 
 
 def _counted(counts: dict[str, int]) -> str:

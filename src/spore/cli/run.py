@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
 from spore.deploy import Plan, System, UnitKind, load_config, make_plan, run_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
@@ -58,7 +58,7 @@ def run(config: Path, /, *, node: str | None = None, log_json: bool = False, log
     log_level
         Write what is at least so serious: debug, which has tracebacks, info, warning (the default), or error.
     """
-    import_from_here()
+    import_beside(config)
     loaded = load_config(config)
     observe = loaded.observe
     set_up_logs(Logs(form="json" if log_json else observe.logs, level=log_level or observe.log_level))

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from spore.cli.config_argument import DEFAULT_CONFIG
+from spore.cli.console import output_console
 from spore.cli.keys import keys, single_keys
 from spore.cli.top_table import OTHER_LINES, top_table
 from spore.deploy import load_config
@@ -135,7 +136,7 @@ class Screen:
 
 
 async def _top(path: Path, config: Path, screen: Screen, *, once: bool, json: bool) -> int:
-    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+    console = output_console(width=WIDE)
     show = partial(_print, screen=screen, json=json, console=console)
     async with open_source(path, config) as source:
         if once:

@@ -1,13 +1,13 @@
 """What was counted of actors that are there no more: those that were stopped, and those that were switched to another mode.
 
-A bundle keeps sums over its actors that have ended. Here they get names again, as far as the system itself has stopped the actors.
+Of actors that have ended while their bundle went on there are sums; those that a system stops at its end are still there by name.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,9 +17,7 @@ from spore.nursery_bundle.statistics import EndedStatistics
 if TYPE_CHECKING:
     from spore.deploy.unit import UnitStatistics
 
-__all__ = ["Ended", "ended_of", "joined_by_name", "of_unit", "without"]
-
-K = TypeVar("K")
+__all__ = ["Ended", "ended_of", "joined_by_name", "of_unit"]
 
 
 @attrs.frozen(kw_only=True)
@@ -52,14 +50,12 @@ def joined_by_name(found: Iterable[Ended]) -> tuple[Ended, ...]:
 
 
 def ended_of(unit: UnitStatistics) -> Iterator[Ended]:
-    """Of those that have ended while their process goes on: each that the system has stopped, and the others together."""
-    if unit.bundle is not None:
-        rest = unit.bundle.ended
-        for name, ended in unit.left.items():
-            rest = without(rest, ended)
-            yield _ended(name, ended)
-        if rest.actors or rest.received:
-            yield attrs.evolve(_ended(unit.bundle.name, rest), several=True)
+    """Of those that have ended while their process goes on, all together."""
+    ended = unit.bundle.ended if unit.bundle is not None else EndedStatistics()
+    if unit.bundle is not None and (ended.actors or ended.received):
+        yield Ended(
+            name=unit.bundle.name, several=True, failed=ended.failed, lost=_by_name(ended.lost), restarts=ended.restarts
+        )
 
 
 def of_unit(unit: UnitStatistics) -> Iterator[Ended]:
@@ -67,27 +63,6 @@ def of_unit(unit: UnitStatistics) -> Iterator[Ended]:
     yield from ended_of(unit)
     for actor in unit.bundle.actors.values() if unit.bundle is not None else ():
         yield Ended(name=actor.name, failed=actor.failed, lost=_by_name(actor.lost), restarts=actor.restarts)
-
-
-def without(sums: EndedStatistics, others: EndedStatistics) -> EndedStatistics:
-    """The sums over those that are not among some others."""
-    return EndedStatistics(
-        actors=sums.actors - others.actors,
-        received=sums.received - others.received,
-        handled=sums.handled - others.handled,
-        failed=sums.failed - others.failed,
-        lost=_less(sums.lost, others.lost),
-        restarts=sums.restarts - others.restarts,
-        skipped=_less(sums.skipped, others.skipped),
-    )
-
-
-def _less(counts: Mapping[K, int], others: Mapping[K, int]) -> dict[K, int]:
-    return {what: left for what, count in counts.items() if (left := count - others.get(what, 0))}
-
-
-def _ended(name: str, ended: EndedStatistics) -> Ended:
-    return Ended(name=name, failed=ended.failed, lost=_by_name(ended.lost), restarts=ended.restarts)
 
 
 def _by_name(lost: Mapping[Loss, int]) -> dict[str, int]:

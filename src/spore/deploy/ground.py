@@ -5,12 +5,10 @@ The relay and the link to it are there from the beginning if the plan needs them
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -24,6 +22,7 @@ from spore.deploy.links import Links, open_links
 from spore.deploy.neighbours import Neighbour, Neighbours, Quieten, open_neighbours
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Unit
+from spore.deploy.run_folder import open_run_folder
 from spore.deploy.shadow import Shadow
 from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec
 from spore.deploy.supervise import Child
@@ -292,7 +291,7 @@ class Ground:
         config = plan.config.relay
         socket = config.socket
         if socket is None:
-            socket = str(Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
+            socket = str(self._folder.enter_context(open_run_folder("run", sockets=True)) / "relay")
         return RelaySpec(label=RELAY, address=f"unix:{socket}", heartbeat_s=config.heartbeat_s)
 
 

@@ -28,6 +28,7 @@ from spore.errors import RestartLimit, UnitFailed
 from spore.nursery_bundle.chance import chances
 from spore.nursery_bundle.policy import Supervision
 from spore.nursery_bundle.supervision import next_wait
+from spore.relay.environment import child_environment
 
 __all__ = ["MAX_LINE_BYTES", "RESTARTS", "Child", "Died"]
 
@@ -178,6 +179,7 @@ class Child:
                 [sys.executable, "-m", "spore.deploy.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                env=child_environment(),
                 start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
             )
         except OSError as error:

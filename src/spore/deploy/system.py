@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -434,7 +435,7 @@ async def open_system(
     senders before receivers, and stops them.
 
     Args:
-        config: a file, or what `spore.deploy.load_config` has made of one.
+        config: a file, or what `spore.deploy.load_config` has made of one. Modules are found in the folder of a file, too.
         local: actors of the caller's own, which run in the calling process: for each name a factory and its fields. Ports of
             configured actors lead to them by name: of the port, or in ``wire``. They are in the bundle of the first actor
             that sends to them, if that runs in this process, and are else reached through the relay.
@@ -451,6 +452,8 @@ async def open_system(
     """
     source = "configuration" if isinstance(config, SystemConfig) else str(config)
     loaded = config if isinstance(config, SystemConfig) else load_config(config)
+    if not isinstance(config, SystemConfig) and (beside := str(Path(config).absolute().parent)) not in sys.path:
+        sys.path.append(beside)  # behind the program's own modules
     plan = make_plan(loaded, local=local, node=own_node(loaded, node), source=source)
     async with run_plan(plan, local=local, hops=hops) as system:
         yield system

@@ -19,7 +19,6 @@ import attrs
 import trio
 
 from spore.codec import encoded_size, wire_difference
-from spore.deploy.ended import without
 from spore.deploy.engine import Engine
 from spore.deploy.handover import Handover, hand_over, send_again
 from spore.deploy.hops import Hop, HopTimes, Probe
@@ -31,10 +30,10 @@ from spore.deploy.shadow_statistics import ShadowStatistics
 from spore.deploy.shards import together
 from spore.deploy.spec import ActorSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
+from spore.distribution import missing
 from spore.errors import EncodeError, UsageError
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
-from spore.nursery_bundle.statistics import EndedStatistics
 from spore.nursery_bundle.supervision import AS_IT_IS
 from spore.relay.statistics import ClientStatistics
 
@@ -62,8 +61,6 @@ class UnitStatistics:
     """What was noted here of hops that are measured."""
     shadow: ShadowStatistics | None = None
     """Of a bundle in shadow mode."""
-    left: Mapping[str, EndedStatistics] = attrs.field(factory=dict)
-    """What was counted of actors that the system has stopped, by their names. It is in `BundleStatistics.ended`, too."""
     letters: tuple[LetterStatistics, ...] = ()
     """The last dead letters, as many as were asked for."""
 
@@ -103,7 +100,6 @@ class RunningUnit:
         self._to_finish = trio.Event()
         self._to_leave = trio.Event()
         self._last: BundleStatistics | None = None
-        self._left: dict[str, EndedStatistics] = {}
         self._probes: list[Probe] = []
         self._tracing: Any = None
 
@@ -280,7 +276,6 @@ class RunningUnit:
             client=client,
             hops=tuple(probe.times() for probe in self._probes),
             shadow=self._shadow.statistics() if self._shadow is not None else None,
-            left=dict(self._left),
             letters=self.bundle.last_letters(letters) if self.bundle is not None else (),
         )
 
@@ -301,11 +296,7 @@ class RunningUnit:
         """
         if self.bundle is not None and not self.finished.is_set():
             self._hold(actor)
-            before = self.bundle.statistics(()).ended
-            try:
-                await self.bundle.end_actor(actor)  # the system has a limit of its own
-            finally:
-                self._left[actor] = without(self.bundle.statistics(()).ended, before)
+            await self.bundle.end_actor(actor)  # the system has a limit of its own
 
     def _hold(self, *actors: str) -> None:
         if self.links.inlet is not None:
@@ -480,7 +471,7 @@ def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
     try:
         tracing = importlib.import_module("spore.observe.tracing")
     except ModuleNotFoundError as error:
-        raise UsageError(f"traces need {error.name}, which is not installed: pip install 'spore[traces]'") from None
+        raise UsageError(missing("tracing", error.name, "traces")) from None
     opened: AbstractAsyncContextManager[Any] = tracing.open_tracing(spec.traces, spec.label, every=spec.trace_every)
     return opened
 

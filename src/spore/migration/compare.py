@@ -25,6 +25,7 @@ import trio
 
 import spore
 from spore.deploy import Hop, Mode, NodeConfig, SystemConfig
+from spore.deploy.run_folder import open_run_folder
 from spore.migration.divergence import Divergence, Side, first_divergence
 from spore.migration.find_max import FoundMax, find_max
 from spore.migration.latency import hop_of
@@ -135,7 +136,7 @@ async def compare(
     async with AsyncExitStack() as stack:
         servers: tuple[int, ...] = ()
         if DISTRIBUTED in modes and not config.nodes:
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-nats-")))
+            home = stack.enter_context(open_run_folder("nats"))
             started = await stack.enter_async_context(open_servers(home, [0]))
             config = attrs.evolve(config, nodes={"here": NodeConfig(carrier=started.address)})
             servers = tuple(process.pid for process in started.processes)
@@ -143,8 +144,8 @@ async def compare(
         for mode in modes:
             tapped(config.in_mode(MODES[mode]))
         events = await read_whole(*specs)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-compare-"))
-        turns = _Turns(specs, config, modes, servers, events, Path(folder), repeat, seconds, watch, note)
+        folder = stack.enter_context(open_run_folder("compare"))
+        turns = _Turns(specs, config, modes, servers, events, folder, repeat, seconds, watch, note)
         comparison = await turns.run()
         return attrs.evolve(comparison, sustained=await _sustained(specs, config, modes, watch) if sustained else {})
 

@@ -407,7 +407,9 @@ class Cell:
             return False
         if not is_awaitable(value):
             discard(value)
-            raise Unfinished(f"handle returned a {kind_of(value)}, which nobody iterates; make it an async def, or loop inside")
+            raise Unfinished(
+                f"handle returned a {kind_of(value)}, which nobody iterates; make it an async def, or loop inside"
+            )
         self.adopted = (value, message if message.__class__ is Envelope else Envelope(message))
         self.turned_async = self.is_async = True
         self.idle = self.ready = None

@@ -17,7 +17,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-
 from trio.lowlevel import enable_ki_protection
 
 from spore.errors import ActorStopped, UsageError

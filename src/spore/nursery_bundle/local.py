@@ -37,7 +37,19 @@ SAMPLES = 16
 class LocalRef(ActorRef[M]):
     """A reference to an actor of the same bundle."""
 
-    __slots__ = ("_cell", "_timed_at", "left", "listed", "owner", "port", "samples", "sender", "verified", "watched", "weight")
+    __slots__ = (
+        "_cell",
+        "_timed_at",
+        "left",
+        "listed",
+        "owner",
+        "port",
+        "samples",
+        "sender",
+        "verified",
+        "watched",
+        "weight",
+    )
 
     def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
         self._cell = cell
@@ -458,7 +470,9 @@ class LocalRef(ActorRef[M]):
             cell.overfull = True
             cell.dispatcher.overfull.add(cell)
             if self.owner is None and (sender := current_cell(besides=cell)) is not None:
-                sender.leads_to(cell)  # by a reference that is none of its ports: the pressure has to reach whoever sends to it
+                sender.leads_to(
+                    cell
+                )  # by a reference that is none of its ports: the pressure has to reach whoever sends to it
 
     async def _send_when_room(self, message: Any, high: bool) -> None:
         cell = self._cell

@@ -151,7 +151,9 @@ class Overseer:
                 self._supervision, self._restarted_at, self._chances, name=self.bundle, error=error
             )
             fields = about_cell(cell)
-            _log.warning("bundle %s: restarts whole in %.3f s after %s", self.bundle, wait, describe(error), extra=fields)
+            _log.warning(
+                "bundle %s: restarts whole in %.3f s after %s", self.bundle, wait, describe(error), extra=fields
+            )
             show_traceback(_log, error, fields)
             for other in self._roster.cells.values():
                 if other.living:
@@ -212,8 +214,12 @@ class Overseer:
                     cell.pump_scope.cancel()
             for cell in cells:
                 # Whoever is in its on_stop or on_start already, and waits for room, would wait for an actor that waits for it.
-                cell.mailbox.let_in(lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing)
-            while any(cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells):
+                cell.mailbox.let_in(
+                    lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing
+                )
+            while any(
+                cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells
+            ):
                 await self._dispatcher.quiet.park()
             for cell in reversed(cells):
                 cell.suspend()

@@ -78,7 +78,7 @@ def current_cell(besides: Cell | None = None) -> Cell | None:
             cell: Cell = frame.f_locals[variable]
             if cell is not besides:
                 return cell
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return current_host()
 
 

@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector, CollectorRegistry
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+import trio
 
 from spore.deploy.reading import Reading
 from spore.deploy.truth import Kind, Level, findings_of
+from spore.distribution import needs
 from spore.errors import ControlError, NothingRuns
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.statistics import Sampled
 from spore.observe.source import Source
+
+with needs("metrics"):
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector, CollectorRegistry
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
 
 __all__ = ["DEFAULT_PLACE", "ReadingCollector", "exposed", "metrics_app"]
 
@@ -67,17 +71,60 @@ def exposed(reading: Reading | None, accept: str = "") -> tuple[bytes, str]:
     return encode(registry), kind
 
 
+class Scrapes:
+    """Looks for those who scrape. Who comes during a look shares the next one with all others who do: a crowd costs a system no more than one client.
+
+    Args:
+        source: looks at the system.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._turn = trio.Lock()
+        self._begun = 0
+        self._seen_number = 0
+        """Which of the looks that have begun was the last that came to its end."""
+        self._seen: Reading | ControlError | None = None
+        self._encoded: dict[str, tuple[bytes, str]] = {}
+        """Of the last look, by format."""
+
+    async def answer(self, accept: str) -> tuple[bytes, str]:
+        """A look that begins no sooner than now, in the format that a client accepts, and that format's name.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            ControlError: if the system does not answer. That nothing runs is none: then `spore_up` is 0.
+        """
+        wanted = self._begun + 1
+        async with self._turn:
+            if self._seen_number < wanted:
+                self._begun += 1
+                try:
+                    self._seen = await self._source.look()
+                except NothingRuns:
+                    self._seen = None
+                except ControlError as error:
+                    self._seen = error
+                self._seen_number = self._begun
+                self._encoded.clear()
+            if isinstance(self._seen, ControlError):
+                raise ControlError(self._seen.config, self._seen.reason)
+            _, kind = choose_encoder(accept)
+            if kind not in self._encoded:
+                self._encoded[kind] = exposed(self._seen, accept)
+            return self._encoded[kind]
+
+
 def metrics_app(source: Source) -> Starlette:
     """What is served at ``/metrics``. Nothing that runs is no error: then `spore_up` is 0."""
+    scrapes = Scrapes(source)
 
     async def scrape(request: Request) -> Response:
         try:
-            reading = await source.look()
-        except NothingRuns:
-            reading = None
+            body, kind = await scrapes.answer(request.headers.get("accept", ""))
         except ControlError as error:
             return PlainTextResponse(f"{error}\n", 503)
-        body, kind = exposed(reading, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": kind})
 
     async def hint(_: Request) -> Response:  # noqa: ASYNC124 - what is not async, starlette calls in a thread

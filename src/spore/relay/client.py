@@ -96,13 +96,13 @@ class Client:
         self._refusal: RelayError | None = None
         self._broken: RelayError | None = None
         """Why this connection has to be given up, found while nobody was reading."""
-        self._said: set[str] = set()
-        """The refusals that were logged: a link that is refused at each connection is one line."""
-        session.on_denied = self._say_denied
         self._nap = trio.CancelScope()
         """While the clock need not be looked at."""
+        self._said: set[str] = set()
+        """The refusals that were logged: a link that is refused at each connection is one line."""
         session.on_send = self._kick
         session.names.on_taken = self._name_taken
+        session.on_denied = self._say_denied
 
     # For the application
 
@@ -448,6 +448,13 @@ class Client:
                 while self._carrier is not None:
                     await self._changed.park()
 
+    def say_goodbye(self) -> None:
+        """Say it without waiting for an answer: this process ends in an orderly way, and did not die of what it had in hand."""
+        self._leaving = True
+        if self.session.ready:
+            self.session.leave()
+            self._write()
+
     def end(self) -> None:
         """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""
         self.closed = f"client {self.session.name!r} has left the {self.there}"
@@ -614,6 +621,17 @@ async def open_client(
         try:
             yield client
             await client.leave()
+        except BaseException as error:
+            if _is_stop(error):
+                client.say_goodbye()
+            raise
         finally:
             client.end()
             nursery.cancel_scope.cancel()
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether somebody wants this process, or this part of it, to end, and nothing has failed."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_stop(each) for each in error.exceptions)
+    return isinstance(error, (trio.Cancelled, KeyboardInterrupt))

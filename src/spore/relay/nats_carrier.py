@@ -17,10 +17,13 @@ from collections import deque
 from struct import Struct
 
 import trio
-from nats.aio.subscription import Subscription
 
+from spore.distribution import needs
 from spore.relay.carrier import Carrier
 from spore.relay.nats_connection import NatsConnection
+
+with needs("nats"):
+    from nats.aio.subscription import Subscription
 
 __all__ = ["WINDOW_BYTES", "NatsCarrier"]
 

@@ -134,6 +134,9 @@ class Outgoing:
         self.to_send: deque[bytes] = deque()
         self.on_change: Callable[[], None] = _nothing
         """Called when there is something to send, or room again, or the link was denied."""
+        self.on_accept: Callable[[bool], None] = _nothing_of
+        """Called when a receiver has come, before it is told where the link goes on: whether it is the successor of one that had some
+        of the messages."""
         self.asks: dict[int, Receipt] = {}
         self.outlet: Outlet | None = None
         """The port of an actor that the link belongs to, if it does to one."""
@@ -165,6 +168,26 @@ class Outgoing:
         for member in self.members.values():
             member.acked = acked
             member.incarnation = _SOMEBODY if known else 0
+
+    @property
+    def under_way(self) -> range:
+        """The numbers of what was written and is not acknowledged."""
+        return range(self._base + 1, self._last - len(self.to_send) + 1)
+
+    def withdraw(self) -> None:
+        """Forget what is not acknowledged: it is in a journal, from where it is queued again, with its numbers."""
+        self._forget_acked()
+        self._kept.clear()
+        self._kept_bytes = 0
+        self.to_send.clear()
+        self._last = self._base
+
+    def skip(self) -> None:
+        """The next message is not given to the receivers of this link. Only where nothing is kept."""
+        self._base += 1
+        self._last = max(self._last, self._base)
+        for member in self.members.values():
+            member.acked = max(member.acked, self._base)
 
     # For the application
 
@@ -429,11 +452,13 @@ class Outgoing:
             if accept.known and member.incarnation == _SOMEBODY:
                 member.incarnation = accept.incarnation  # it lives: it knows this link
                 self._skip_to(accept.handled)
+            successor = bool(member.incarnation) and not (accept.known and accept.incarnation == member.incarnation)
+            self.on_accept(successor)
             start = member.acked + 1
             if accept.known:  # it was here before, though somebody else may have been between
                 member.acked = max(member.acked, min(accept.handled, self._last))
                 start = max(member.acked, min(accept.received, self._last)) + 1
-            if member.incarnation and not (accept.known and accept.incarnation == member.incarnation):
+            if successor:
                 self._mark_redelivered(start)
         member.incarnation = accept.incarnation
         if member.index is None:
@@ -583,4 +608,8 @@ def _is_in_link(frame: bytes) -> bool:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_: bool) -> None:
     pass

@@ -18,6 +18,7 @@ from spore.errors import UsageError
 from spore.relay.address import Address
 from spore.relay.carrier import READ_SIZE, Carrier, SocketCarrier, StreamCarrier
 from spore.relay.control import Reason
+from spore.relay.deaths import DEFAULT_DEATHS
 from spore.relay.journal import Journal
 from spore.relay.keeper import Keeper
 from spore.relay.peer import HIGH_WATER, Peer
@@ -285,6 +286,7 @@ async def open_relay(
     tls: ssl.SSLContext | None = None,
     plain_tcp: bool = False,
     journal: Journal | None = None,
+    deaths: int = DEFAULT_DEATHS,
 ) -> AsyncIterator[Relay]:
     """A relay for the length of a block.
 
@@ -293,12 +295,14 @@ async def open_relay(
         board: with which token, limits and heartbeat.
         tls: for TCP; clients must show certificates. Without it TCP is for the loopback.
         journal: what keeps the streams that clients send to and subscribe; without it there are none. It stays open.
+        deaths: a message of a stream is set aside when so many processes of a subscriber died while they had it in hand.
         plain_tcp: allow TCP without TLS off the loopback. Everybody on the way can read and change what passes.
 
     Cancellation: a checkpoint; sockets are closed, and socket files removed, in any case.
 
     Raises:
         UsageError: for an address that would be open to the world, or is taken.
+        JournalError: if the journal cannot be read.
         OSError: if the system does not let it listen.
     """
     board = board or Switchboard()
@@ -315,7 +319,7 @@ async def open_relay(
             for sock, bound in listening:
                 nursery.start_soon(_accept, relay, sock, tls if bound.path is None else None, nursery)
             nursery.start_soon(relay.watch)
-            keeper = Keeper(journal, board, relay.flush) if journal is not None else None
+            keeper = Keeper(journal, board, relay.flush, deaths=deaths) if journal is not None else None
             if keeper is not None:
                 nursery.start_soon(keeper.run)
             try:

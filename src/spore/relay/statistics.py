@@ -89,8 +89,8 @@ class ClientStatistics:
     damaged: int
     """Frames that could not be read."""
     denied: tuple[str, ...]
-    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred, each once. With them why it does
-    not have the names of some of its receivers now."""
+    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred, each once. With them why
+    it does not have the names of some of its receivers now."""
     outgoing: tuple[OutgoingStatistics, ...]
     incoming: tuple[IncomingStatistics, ...]
     """The links whose senders have not left."""
@@ -99,12 +99,12 @@ class ClientStatistics:
     redelivered: int
     duplicates: int
     gaps: int
-    refused: tuple[str, ...] = ()
-    """The links from this client of which the other end takes nothing, each with why, and with how much it has not handled."""
     unread: Mapping[str, int] = attrs.field(factory=dict)
     """Frames of plain senders that could not be read, by reason: each was left out, and has given back its place."""
     token: int = 0
     """Which of its tokens the relay has taken: 1 for the first; 0 for none."""
+    refused: tuple[str, ...] = ()
+    """The links from this client of which the other end takes nothing, each with why, and with how much it has not handled."""
 
 
 def joined(name: str, clients: Iterable[ClientStatistics]) -> ClientStatistics | None:

@@ -89,6 +89,10 @@ class Keeper(Protocol):
         """It never will again."""
         ...
 
+    def vanished(self, subscribers: list[tuple[str, str]]) -> None:
+        """The connection of a process is lost, without a word of farewell: the streams and the receivers that it had subscribed."""
+        ...
+
 
 @attrs.define
 class RelayCounts:
@@ -240,6 +244,11 @@ class Switchboard:
                 self.notice(
                     peer, "token", f"{peer.title} is gone: no client that is connected has shown the second token"
                 )
+        subscribed = [
+            (topic, name) for name, topics in peer.receivers.items() for topic in topics if topic.startswith(STREAM)
+        ]
+        if subscribed and self.keeper is not None:
+            self.keeper.vanished(subscribed)
         for link in list(peer.channels.values()):
             self._drop_link(link, close=False)
         for name in list(peer.receivers):

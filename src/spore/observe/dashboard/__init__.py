@@ -12,6 +12,6 @@ It needs the packages of the extra ``dashboard``.
 
 from spore.observe.dashboard.board import Board
 from spore.observe.dashboard.buttons import Buttons, ConfigButtons
-from spore.observe.dashboard.serve import open_dashboard, serve_dashboard
+from spore.observe.dashboard.serve import open_dashboard, serve_dashboard, with_code
 
-__all__ = ["Board", "Buttons", "ConfigButtons", "open_dashboard", "serve_dashboard"]
+__all__ = ["Board", "Buttons", "ConfigButtons", "open_dashboard", "serve_dashboard", "with_code"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from spore.deploy.ended import Ended
-from spore.deploy.reading import ActorReading, EdgeReading, ProcessReading, Reading
+from spore.deploy.reading import ActorReading, EdgeReading, LetterReading, ProcessReading, Reading
 from spore.deploy.truth import Finding
 from spore.observe.dashboard.sheet import Row
 from spore.observe.rates import ActorRate, EdgeRate, ProcessRate, RateMeter
@@ -20,9 +21,9 @@ ACTOR_COLUMNS = (
     *("name", "bundle", "process", "pid", "mode", "state"),
     *("busy", "per_second", "waiting_ns", "handling_ns", "queued", "capacity", "blocked"),
     *("handled", "failed", "lost", "reasons", "restarts", "last_error", "last_error_ms"),
-    *("dispatch", "overflow", "held", "skipped"),
+    *("dispatch", "overflow", "held", "skipped", "before"),
 )
-"""``busy`` is a share, and ``reasons`` what was lost, by reason."""
+"""``busy`` is a share, ``reasons`` what was lost, by reason, and ``before`` what was counted by processes of the actor that are there no more."""
 EDGE_COLUMNS = (
     *("key", "sender", "port", "receiver", "route", "reason"),
     *("messages", "per_second", "bytes_encoded", "bytes_saved"),
@@ -35,6 +36,7 @@ NO_EDGE = EdgeRate(per_second=0.0, encoded_per_second=0.0, saved_per_second=0.0)
 NO_PROCESS = ProcessRate(cpu=None)
 MOST_WARNINGS = 50
 """Of one look, the worst, are told."""
+MOST_LETTERS = 200
 
 
 @attrs.frozen(kw_only=True)
@@ -80,12 +82,13 @@ class Teller:
         process_rates: Mapping[str, ProcessRate] = rates.processes if rates is not None else {}
         processes = [_process(each, process_rates.get(each.name, NO_PROCESS)) for each in reading.processes]
         totals = _totals(reading, actor_rates)
+        before = {ended.name: ended for ended in reading.ended if not ended.several}
         sections = {
             "totals": totals,
             "bundles": list(_bundles(reading, actor_rates, {each["name"]: each["cpu"] for each in processes})),
             "processes": processes,
             "shadows": [attrs.asdict(shadow) for shadow in reading.shadows],
-            "letters": [attrs.asdict(letter) for letter in reversed(reading.letters)],
+            "letters": [attrs.asdict(letter) for letter in _newest(reading.letters)],
             "warnings": [_warning(finding) for finding in self._warner.see(reading)[:MOST_WARNINGS]],
         }
         kept = ("per_second", "waiting_ns", "handling_ns", "message_ns", "queued", "lost", "restarts", "dead_letters")
@@ -93,11 +96,26 @@ class Teller:
             source={"state": "live", "text": "", "hint": ""},
             sections=sections,
             rows={
-                "actors": [_actor(each, actor_rates.get(each.name, NO_ACTOR)) for each in reading.actors],
+                "actors": [
+                    _actor(each, actor_rates.get(each.name, NO_ACTOR), before.get(each.name)) for each in reading.actors
+                ],
                 "edges": list(_edges(reading.edges, edge_rates)),
             },
             point={name: totals[name] for name in kept} if rates is not None else None,
         )
+
+
+def _newest(letters: Iterable[LetterReading]) -> list[LetterReading]:
+    """So many as are told, the newest first: the newest of each actor and reason before the second newest of any."""
+    piles: dict[tuple[str, str], list[LetterReading]] = {}
+    for letter in sorted(letters, key=_when, reverse=True):
+        piles.setdefault((letter.actor, letter.reason), []).append(letter)
+    by_turns = (letter for turn in itertools.zip_longest(*piles.values()) for letter in turn if letter is not None)
+    return sorted(itertools.islice(by_turns, MOST_LETTERS), key=_when, reverse=True)
+
+
+def _when(letter: LetterReading) -> tuple[int, str, int]:
+    return letter.at_ns, letter.process, letter.number
 
 
 def _warning(finding: Finding) -> dict[str, Any]:
@@ -111,7 +129,7 @@ def _warning(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _actor(now: ActorReading, rate: ActorRate) -> Row:
+def _actor(now: ActorReading, rate: ActorRate, before: Ended | None) -> Row:
     return (
         now.name,
         now.bundle,
@@ -137,6 +155,9 @@ def _actor(now: ActorReading, rate: ActorRate) -> Row:
         now.overflow.value,
         now.held,
         now.skipped,
+        {"failed": before.failed, "lost": dict(before.lost), "restarts": before.restarts}
+        if before is not None
+        else None,
     )
 
 
