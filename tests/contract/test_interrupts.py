@@ -150,11 +150,14 @@ def interrupted_after(lines: int, dispatch: str) -> spore.Bundle:
 def _is_ours(frame: FrameType | None) -> bool:
     """Whether a line is the test's, Spore's, or one of trio that Spore has called. What trio does for a test's own code is trio's matter:
     an interrupt in the midst of ``nursery.start_soon`` leaves half a task."""
-    if frame is None or "/trio/" not in frame.f_code.co_filename:
-        return True
-    while frame is not None and "/trio/" in frame.f_code.co_filename:
+    innermost = frame
+    while frame is not None:
+        if "/spore/" in frame.f_code.co_filename:
+            return True
+        if frame.f_code.co_filename == __file__:
+            return frame is innermost
         frame = frame.f_back
-    return frame is not None and "/spore/" in frame.f_code.co_filename
+    return False
 
 
 def _only_interrupts(error: BaseException) -> bool:

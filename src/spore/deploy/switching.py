@@ -327,6 +327,10 @@ class Switch:
 
     async def _go_on(self, handover: Handover) -> None:
         """Have the new actors be reached in place of the old ones."""
+        with trio.move_on_after(
+            BACK_S
+        ):  # now, while they are quiet: once others have their names, they have to be gone at once
+            await _all(_unless_died(self._remember(running)) for running in self._old.values())
         with trio.move_on_after(BACK_S) as deadline:
             await _all(_unless_died(running.let_go()) for running in self._old.values())
         if deadline.cancelled_caught:  # whoever does not let go of the names has to be gone
@@ -343,8 +347,6 @@ class Switch:
 
     async def _leave(self, timeout_s: float) -> None:
         """Have the old units go; they are killed if they do not."""
-        with trio.move_on_after(BACK_S):
-            await _all(_unless_died(self._remember(running)) for running in self._old.values())
         with trio.move_on_after(timeout_s):
             await _all(running.retire() for running in self._old.values())
         await _all(self._ground.end(running) for running in self._old.values())
