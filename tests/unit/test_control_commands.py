@@ -105,6 +105,7 @@ def test_switch_tells_machines_the_same(config, capsys):
             "mode": "relay",
             "pause_s": 0.0125,
             "steps": [{"name": "drain", "seconds": 0.01}],
+            "anew": [],
         }
         assert run(["switch", "core", str(config), "--to", "relay"]) == 0
         assert capsys.readouterr().out == "bundle 'core' runs in relay already\n"
