@@ -68,7 +68,7 @@ class MessageType:
         return f"{self.type_id} {self.name} {self.domain.label} {self.layout.text}"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Registry:
     """A set of messages with distinct numbers and distinct names.
 
@@ -78,6 +78,9 @@ class Registry:
     _by_type: dict[int, MessageType] = attrs.field(factory=dict, init=False)
     _by_name: dict[str, MessageType] = attrs.field(factory=dict, init=False)
     _nested: dict[str, type] = attrs.field(factory=dict, init=False)
+
+    def __repr__(self) -> str:
+        return f"<Registry: {len(self._by_type):,} messages>"  # short: it stands in the signature of `message`
 
     def add(self, entry: MessageType) -> None:
         """Register a message.
