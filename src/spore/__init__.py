@@ -46,7 +46,17 @@ from spore.message import (
     record,
     to_plain,
 )
-from spore.nursery_bundle import Actor, ActorRef, Bundle, Directive, Mailbox, Supervision, open_bundle
+from spore.nursery_bundle import (
+    Actor,
+    ActorRef,
+    Bundle,
+    Directive,
+    Mailbox,
+    Supervision,
+    ThreadPort,
+    open_bundle,
+    open_thread_port,
+)
 
 if TYPE_CHECKING:
     from spore.deploy import open_system
@@ -88,6 +98,7 @@ __all__ = [
     "SporeError",
     "Str",
     "Supervision",
+    "ThreadPort",
     "TimestampNs",
     "__version__",
     "codec",
@@ -95,6 +106,7 @@ __all__ = [
     "message",
     "open_bundle",
     "open_system",
+    "open_thread_port",
     "record",
     "to_plain",
 ]

@@ -23,7 +23,7 @@ EXTRAS = {
     "psutil": "cli",
     "tomlkit": "cli",
     "starlette": "dashboard",
-    "hypercorn": "dashboard",
+    "h11": "dashboard",
     "plotly": "report",
     "prometheus_client": "metrics",
     "nats": "nats",

@@ -108,7 +108,7 @@ def test_the_readme_has_links_that_lead_somewhere_wherever_it_is_shown(monkeypat
         ("spore.migration.resources", "psutil", "cli"),
         ("spore.migration.rewrite", "tomlkit", "cli"),
         ("spore.migration.page", "plotly", "report"),
-        ("spore.observe.listen", "hypercorn", "dashboard"),
+        ("spore.observe.listen", "h11", "dashboard"),
         ("spore.observe.metrics", "prometheus_client", "metrics"),
         ("spore.observe.dashboard", "starlette", "dashboard"),
         ("spore.observe.tracing", "opentelemetry", "traces"),

@@ -15,7 +15,7 @@ from spore.cli import BAD_INPUT, INTERRUPTED
 from spore.cli.config_argument import DEFAULT_CONFIG
 from spore.cli.console import OutputConsole
 from spore.distribution import VERSION, extra_of, missing
-from spore.errors import RollbackFailed, SporeError, SwitchFailed, UnitFailed
+from spore.errors import JournalFailed, JournalFull, RollbackFailed, SporeError, SwitchFailed, UnitFailed
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app_for", "run"]
 
@@ -29,6 +29,7 @@ COMMANDS = (
     "decode",
     "encode",
     "relay",
+    "journal",
     "nats",
     "record",
     "replay",
@@ -121,7 +122,7 @@ def _explained(error: BaseException, hint: str = "") -> int:
             return PIPE_CLOSED
         case ModuleNotFoundError() if (extra := extra_of(error)) is not None:
             return _say(missing("this command", error.name, extra))
-        case UnitFailed() | SwitchFailed() | RollbackFailed():
+        case UnitFailed() | SwitchFailed() | RollbackFailed() | JournalFailed() | JournalFull():
             _say(f"{error}{hint}")
             return FAILED
         case SporeError():

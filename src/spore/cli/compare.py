@@ -16,6 +16,7 @@ from spore.cli.compare_page import page_maker
 from spore.cli.compare_table import show
 from spore.cli.console import kept_in, output_console
 from spore.cli.files import open_recording
+from spore.cli.modules import Modules
 from spore.cli.prefix import keep_prefix
 from spore.cli.progress import LateProgress
 from spore.cli.replay import pipeline
@@ -32,7 +33,7 @@ from spore.services import line_of
 __all__ = ["DIFFERENT", "UNMET", "compare"]
 
 DIFFERENT = 1
-"""The exit code where signals or orders differ."""
+"""The exit code where signals or orders differ, or something was lost."""
 UNMET = 3
 """The exit code where a criterion is not met, and all are required."""
 WIDTH = 100
@@ -51,6 +52,7 @@ def compare(
     signals: Path | None = None,
     find_max: bool = False,
     require_criteria: bool = False,
+    module: Modules | None = None,
     force: bool = False,
 ) -> int:
     """Run the same input through a pipeline bundled and relayed, in turns, and say what differs.
@@ -62,7 +64,7 @@ def compare(
     is a feed. Then the table says what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in
     fresh processes.
 
-    Exit codes: 0 identical · 1 signals or orders differ · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
+    Exit codes: 0 identical, and nothing lost · 1 signals or orders differ, or messages were lost other than by an overflow policy · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
 
     Examples: `spore compare` takes under a minute with the recorded session that comes with Spore; `spore compare pipeline.toml --feed
     evm-logs:logs.jsonl.gz --json result.json --html result.html`.
@@ -100,7 +102,7 @@ def compare(
         raise UsageError(f"--seconds is more than 0 and at most 3600, not {seconds:g}")
     if html is not None and html == json:
         raise UsageError(f"--json and --html both say {html}; give each a file of its own")
-    chosen, compared = pipeline(config), _modes(modes)
+    chosen, compared = pipeline(config, module), _modes(modes)
     make_page = (
         page_maker(config, feed=feed, modes=compared, repeat=repeat, seconds=seconds) if html is not None else None
     )
@@ -153,7 +155,9 @@ def compare(
             link = f"Open the report in a browser: {html.absolute().as_uri()}"
             console.print(link, markup=False, highlight=False, soft_wrap=True)
         sys.stdout.flush()
-    if not verdict.identical:
+    for loss in comparison.losses:
+        print(f"spore: {loss}", file=sys.stderr)
+    if not verdict.identical or comparison.losses:
         return DIFFERENT
     return UNMET if require_criteria and not verdict.all_met else 0
 

@@ -18,6 +18,7 @@ from spore.cli.compare import WIDTH
 from spore.cli.console import kept_in, output_console
 from spore.cli.files import open_recording
 from spore.cli.loadtest_table import show_found, show_test
+from spore.cli.modules import Modules
 from spore.cli.progress import LateProgress
 from spore.cli.replay import MODES, pipeline
 from spore.deploy import SystemConfig
@@ -45,6 +46,7 @@ def loadtest(
     seconds: float | None = None,
     find_max: bool = False,
     json: Path | None = None,
+    module: Modules | None = None,
     force: bool = False,
 ) -> int:
     """Put a pipeline under a steady load, and say whether it sustains it, with memory and queues over time.
@@ -89,7 +91,7 @@ def loadtest(
     lasting = seconds if seconds is not None else STEP_SECONDS if find_max else SECONDS
     check_load(rate, lasting)
     name = mode or "as configured"
-    loaded = pipeline(config)
+    loaded = pipeline(config, module)
     chosen = loaded if mode is None else loaded.in_mode(MODES[mode])
     found: LoadTest | FoundMax
     with ExitStack() as stack:

@@ -20,11 +20,12 @@ import trio
 from cyclopts import Parameter
 
 from spore.cli.files import open_recording
+from spore.cli.modules import Modules, load_messages
 from spore.cli.progress import LateProgress
 from spore.codec import encode
 from spore.errors import FeedError, UsageError
 from spore.feeds import Account, Feed, RecordedFeed, open_feed
-from spore.feeds.frames import SUFFIX
+from spore.feeds.frames import SUFFIX, recording_head
 from spore.services.messages import MarketMessage
 
 __all__ = ["record", "recorded"]
@@ -46,10 +47,11 @@ class _Written:
 def record(
     *feeds: Annotated[str, Parameter(name="FEED")],
     to: Path,
+    module: Modules | None = None,
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Write what feeds tell to a file of frames, which is a feed itself.
+    """Write what feeds tell to a file of frames, which is a feed itself. It begins with the schema of its messages.
 
     The file appears when everything is in it; at an error or Ctrl-C there is none, and one that was there is as it was.
     Only a live feed, which has no end, is recorded until Ctrl-C or SIGTERM, and what came by then is kept; so are the whole blocks
@@ -71,6 +73,7 @@ def record(
     """
     if to.suffix != SUFFIX:
         raise UsageError(f"--to {to}: the name must end in {SUFFIX}, by which a recording is known as a feed")
+    load_messages(module or [])
     account, written, failure = trio.run(_record, feeds, to, force)
     facts = {
         "file": str(to),
@@ -98,6 +101,9 @@ async def _record(specs: tuple[str, ...], to: Path, force: bool) -> tuple[Accoun
         async with open_feed(*specs) as feed, trio.open_nursery() as nursery:
             nursery.start_soon(stop_at_a_signal)
             with open_recording(to, overwrite=force) as file:
+                head = recording_head()
+                file.write(head)
+                written.bytes += len(head)
                 with reading:
                     try:
                         await _write(feed, file, written)
@@ -127,7 +133,7 @@ async def _write(feed: Feed, file: BinaryIO, written: _Written) -> None:
 
 
 def recorded(messages: Iterable[MarketMessage], *, first: int = 0) -> bytes:
-    """Market data as a recording has it.
+    """Market data as a recording has it behind its head.
 
     Args:
         messages: in order.
@@ -135,7 +141,7 @@ def recorded(messages: Iterable[MarketMessage], *, first: int = 0) -> bytes:
     """
     return b"".join(
         [
-            encode(message, sequence=number, timestamp_ns=message.event_time_ns, source=COLLECTOR)
+            encode(message, sequence=number, timestamp_ns=getattr(message, "event_time_ns", 0), source=COLLECTOR)
             for number, message in enumerate(messages, start=first)
         ]
     )

@@ -69,7 +69,7 @@ def rollback(
     if not minutes or not runs or change is None:
         return 0
     _say(f"watching for {minutes:g} min")
-    return trio.run(partial(watch_and_show, change.control, change.config, config, minutes=minutes))
+    return trio.run(partial(watch_and_show, change.control, change.config, config, minutes=minutes, from_now=True))
 
 
 def _to_take_back(config: Path) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from spore.deploy.strict import Found, among
 from spore.deploy.twin import Twin, collectors, refusals, twin_of
 from spore.deploy.wires import Placed, Wire, class_names, wires_of
 from spore.errors import ConfigError, FeedError, UsageError
-from spore.message import REGISTRY
+from spore.message import REGISTRY, message_type
 from spore.nursery_bundle.wiring import groups_in_order
 from spore.relay import Address
 
@@ -529,9 +529,10 @@ def _messages(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[str, 
         needed.update(actor.kind.handles or ())
         for port in actor.kind.ports.values():
             needed.update(port.sends or ())
+    numbers = {message_type(cls).type_id for cls in needed if cls in REGISTRY}  # a class may be defined again
     return tuple(
         f"{entry.cls.__module__}:{entry.cls.__qualname__}"
         for entry in REGISTRY
         if "<locals>" not in entry.cls.__qualname__
-        and (entry.cls in needed or any(f"{entry.cls.__module__}.".startswith(f"{module}.") for module in modules))
+        and (entry.type_id in numbers or any(f"{entry.cls.__module__}.".startswith(f"{module}.") for module in modules))
     )

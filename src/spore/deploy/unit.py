@@ -242,7 +242,7 @@ class RunningUnit:
                 return self._activity()
             before = self._activity()
             await self.bundle.wait_idle()
-            if any(actor.queued for actor in self.bundle.statistics().actors.values()):
+            if any(actor.queued or actor.held for actor in self.bundle.statistics().actors.values()):
                 await trio.sleep(HELD_S)
             elif self._activity() == before:
                 return before
@@ -257,7 +257,7 @@ class RunningUnit:
 
         Args:
             actors: the names of those of which to say something, and of what is sent to them; by default all. Others may be among them.
-            letters: so many of the last dead letters.
+            letters: so many of the last dead letters of each actor and reason.
 
         Cancellation: a checkpoint.
         """
@@ -296,7 +296,7 @@ class RunningUnit:
         """
         if self.bundle is not None and not self.finished.is_set():
             self._hold(actor)
-            await self.bundle.stop(actor)
+            await self.bundle.end_actor(actor)  # the system has a limit of its own
 
     def _hold(self, *actors: str) -> None:
         if self.links.inlet is not None:

@@ -91,6 +91,11 @@ class Comparison:
         kinds = ([each.full for each in self.repeats], [each.paced for each in self.repeats])
         return all(len({run.result.digest for runs in kind for run in runs.values()}) == 1 for kind in kinds)
 
+    @property
+    def losses(self) -> dict[str, None]:
+        """What was lost in any of the runs, other than by an overflow policy: sentences, each once, with the mode before it."""
+        return dict.fromkeys(f"{mode}: {loss}" for mode, run in self.runs() for loss in run.result.losses)
+
     def runs(self) -> list[tuple[str, Measured]]:
         """All runs, each with the name of its mode."""
         return [pair for each in self.repeats for runs in (each.full, each.paced) for pair in runs.items()]

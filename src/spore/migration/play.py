@@ -12,7 +12,9 @@ import attrs
 import trio
 
 from spore.deploy import Hop, Mode, SystemConfig, open_system
+from spore.deploy.reading import reading_of
 from spore.deploy.system import SystemStatistics
+from spore.deploy.truth import Finding, findings_of
 from spore.errors import FeedError, UsageError
 from spore.feeds import Account, Feed, RecordedFeed, open_feed
 from spore.migration.recording import Recorder, Recording, TimedRecorder
@@ -40,6 +42,14 @@ class Played:
     processes: int
     statistics: SystemStatistics
     """Of the moment when everything had been handled."""
+    findings: tuple[Finding, ...] = ()
+    """What is to be known of the run at its end, the worst first: what was lost, and what an overflow policy gave up."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every message was handled, or given up by an overflow policy."""
+        return not any(finding.loses for finding in self.findings)
+
     failure: FeedError | None = None
     """Why a live feed has ended before it was told to. What it had sent by then was handled."""
 
@@ -162,6 +172,7 @@ async def _play(
         idle_after_s=idle_after,
         processes=len({*statistics.processes.values(), os.getpid()}),
         statistics=statistics,
+        findings=findings_of(reading_of(system.plan, system.last), over=True) if system.last is not None else (),
         failure=failure,
     )
 
@@ -172,5 +183,6 @@ def lost_in(statistics: SystemStatistics) -> int:
     bundles = [unit.bundle for unit in units if unit.bundle is not None]
     clients = [client for client in (statistics.client, *(unit.client for unit in units)) if client is not None]
     actors = (actor.lost for bundle in bundles for actor in bundle.actors.values())
+    ended = (bundle.ended.lost for bundle in bundles)
     links = (link.lost for client in clients for link in client.outgoing)
-    return sum(sum(lost.values()) for lost in (*actors, *links))
+    return sum(sum(lost.values()) for lost in (*actors, *ended, *links))

@@ -7,6 +7,7 @@ why there is none. It ends when stdin does, and what it has started with it, so 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from spore.deploy.child import first_cause
 from spore.deploy.spec import from_json, to_json
 from spore.errors import RunFailed
 from spore.outputs import open_standard_streams, write_line
+from spore.relay.environment import child_environment
 
 __all__ = ["Say", "open_worker", "serve"]
 
@@ -50,6 +52,7 @@ async def open_worker(module: str, job: Any, *, mode: str) -> AsyncIterator[Asyn
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=child_environment(),
         start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
     )
     try:
@@ -95,6 +98,7 @@ def serve(kind: type[J], work: Callable[[J, Say], Awaitable[Any]]) -> int:
     open_standard_streams(goes_on=True)  # what actors print is no reason to fail, whoever has stopped reading it
     out = os.dup(1)
     os.dup2(2, 1)  # and no part of the result
+    logging.getLogger("spore.feeds").setLevel(logging.ERROR)  # whoever wants the job has read the feeds, and was warned
 
     def say(**event: Any) -> None:
         write_line(out, json.dumps(event))

@@ -14,7 +14,7 @@ from spore.deploy import ObserveConfig
 from spore.distribution import missing
 from spore.errors import UsageError
 from spore.observe.source import Source
-from spore.relay.token import read_token
+from spore.relay.token import read_tokens
 
 if TYPE_CHECKING:
     from spore.observe.listen import Access
@@ -64,7 +64,7 @@ def _views(observe: ObserveConfig, source: Source, config: Path, control: Path) 
             from spore.observe.metrics import metrics_app  # noqa: PLC0415
         except ModuleNotFoundError as error:
             need(error, "metrics in [observe]", "metrics")
-        site = open_site(metrics_app(source), Place.parse(observe.metrics), _access(observe, config))
+        site = open_site(metrics_app(source), Place.parse(observe.metrics), _access(observe, config), name="metrics")
         yield "metrics", _at("/metrics", site)
     if observe.dashboard is not None:
         try:
@@ -111,7 +111,7 @@ def access_of(*, token_file: Path | None, certificate: Path | None, key: Path | 
     """
     from spore.observe.listen import Access  # noqa: PLC0415 - an extra
 
-    return Access(token=read_token(token_file), certificate=certificate, key=key)
+    return Access(token=read_tokens(token_file) or None, certificate=certificate, key=key)
 
 
 def need(error: ModuleNotFoundError, what: str, extra: str) -> NoReturn:

@@ -86,6 +86,9 @@ class NatsKeeper:
             scope.cancel()
             self._nursery.start_soon(self._leave, reader)
 
+    def vanished(self, subscribers: list[tuple[str, str]]) -> None:
+        """Of no account: the subscribers live in this process, and what is gone with it a reader cannot count."""
+
     async def _read(self, reader: Reader, scope: trio.CancelScope) -> None:
         with scope:
             await reader.run()

@@ -24,6 +24,7 @@ import trio
 
 from spore.distribution import install
 from spore.errors import UnitFailed, UsageError
+from spore.relay.environment import child_environment
 
 __all__ = ["Servers", "find_server", "open_servers", "server_config"]
 
@@ -164,7 +165,7 @@ def _free(port: int) -> int:
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
     # Not by a worker thread, as trio would: with that thread the kernel takes the parent for dead.
-    return subprocess.Popen(command, process_group=0, preexec_fn=_die_with_parent)  # noqa: S603, PLW1509 - one system call
+    return subprocess.Popen(command, process_group=0, preexec_fn=_die_with_parent, env=child_environment())  # noqa: S603, PLW1509 - one system call
 
 
 async def _wait_listening(process: subprocess.Popen[bytes], port: int) -> None:
