@@ -23,7 +23,23 @@ from spore.testing import run
 
 __all__ = ["check"]
 
-ACTS = ["", "", "", "fail", "slow", "fail late", "tell", "send", "ask", "stop", "stop other", "start", "every", "restart", "idle"]
+ACTS = [
+    "",
+    "",
+    "",
+    "fail",
+    "slow",
+    "fail late",
+    "tell",
+    "send",
+    "ask",
+    "stop",
+    "stop other",
+    "start",
+    "every",
+    "restart",
+    "idle",
+]
 DIRECTIVES = [Directive.RESUME, Directive.RESTART, Directive.RESTART, Directive.STOP]
 
 
@@ -318,7 +334,9 @@ async def steps(bundle: Bundle, books: Books, refs: list[ActorRef[Any]]) -> None
                     await books.ask(ref, books.message())
                 case 5:
                     some = [books.message() for _ in range(3)]
-                    books.perhaps.update(each.number for each in some)  # the first that is refused keeps the others back
+                    books.perhaps.update(
+                        each.number for each in some
+                    )  # the first that is refused keeps the others back
                     ref.tell_many(some)
                 case 6:
                     some = [books.message() for _ in range(3)]
@@ -356,7 +374,7 @@ def check(seed: int) -> None:
     Raises:
         AssertionError: naming what was not kept.
     """
-    chances = random.Random(seed)  # noqa: S311 - a program, not a secret
+    chances = random.Random(seed)
     books = Books(chances)
     dispatch = chances.choice(["inline", "queued"])
     bundles: list[Bundle] = []
@@ -375,7 +393,9 @@ def check(seed: int) -> None:
                 refs: list[ActorRef[Any]] = []
                 for number in range(chances.randint(1, 4)):
                     with suppress(Planned):
-                        refs.append(await start(bundle, books, f"a{number}", chances.choice([None, *refs, bundle.ref("a0")])))
+                        refs.append(
+                            await start(bundle, books, f"a{number}", chances.choice([None, *refs, bundle.ref("a0")]))
+                        )
                 if not refs:
                     return
                 if chances.random() < 0.3:

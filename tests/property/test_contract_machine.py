@@ -6,7 +6,6 @@ import os
 import random
 
 import pytest
-
 from tests.property.contract_world import check
 
 RUNS = int(os.environ.get("SPORE_CONTRACT_RUNS", "1500"))

@@ -188,7 +188,9 @@ class Overseer:
             try:
                 failed.extend(await self._restart_all())
                 for cell, error in failed:
-                    self.start_soon(self._restart_one, cell, error, cell.generation, name=f"restart of actor {cell.name}")
+                    self.start_soon(
+                        self._restart_one, cell, error, cell.generation, name=f"restart of actor {cell.name}"
+                    )
             finally:
                 done.set()
 
@@ -224,8 +226,9 @@ class Overseer:
             cell.mailbox.let_in(lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing)
         while any(cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells):
             await self._dispatcher.quiet.park()
-        for cell in reversed(cells):
+        for cell in cells:
             cell.generation += 1  # a restart of its own that is due leaves it to this one
+        for cell in reversed(cells):
             await supervising.run_on_stop(cell)
         failed: list[tuple[Cell, Exception]] = []
         begun: list[Cell] = []
