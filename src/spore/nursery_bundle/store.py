@@ -168,16 +168,36 @@ class Store(Generic[T]):
         line = self.sending
         older: list[T] = []
         while line and len(self.normal) + len(self.high) < self.capacity:
-            task = line.first()
-            waiter = line[task]
-            if waiter.keyed:
-                *others, newest = [_let_in(line, fellow) for fellow in line.with_key(waiter.key)]
-                older += cast("Keyed[T]", self.normal).replace(waiter.key, newest)
-                older += others
-            else:
-                self._append(_let_in(line, task), waiter.high)
+            older += self._admit(line, line.first())
         if older:
             self._lose(older, _CONFLATED)
+
+    def _admit(self, line: Line, task: trio.lowlevel.Task) -> list[T]:
+        """Let one in, and all with its key; return the older values that have given way."""
+        waiter = line[task]
+        if not waiter.keyed:
+            self._append(_let_in(line, task), waiter.high)
+            return []
+        *others, newest = [_let_in(line, fellow) for fellow in line.with_key(waiter.key)]
+        return [*cast("Keyed[T]", self.normal).replace(waiter.key, newest), *others]
+
+    @enable_ki_protection
+    def let_in(self, may: Callable[[trio.lowlevel.Task], bool]) -> None:
+        """Let some of those in who wait to send, whether or not there is room."""
+        line = self.sending
+        if not line:
+            return
+        older: list[T] = []
+        for task in [task for task in line if may(task)]:
+            if task in line:  # else it was let in with another one of its key
+                older += self._admit(line, task)
+        if older:
+            self._lose(older, _CONFLATED)
+
+    @enable_ki_protection
+    def turn_away(self) -> None:
+        """Refuse those who wait to send, with `trio.BrokenResourceError`. What is queued stays."""
+        self._wake_senders(None, trio.BrokenResourceError)
 
     @contextmanager
     @enable_ki_protection
