@@ -223,7 +223,9 @@ def _of_processes(reading: Reading) -> Iterator[Metric]:
     letters = _counter("spore_process_dead_letters", "Messages that were not handled, or not to their end.", label)
     reconnects = _counter("spore_process_relay_reconnects", "Connections to the relay that were lost.", label)
     unread = _counter(
-        "spore_process_unread_frames", "Frames of plain senders that could not be read, by reason.", ("process", "reason")
+        "spore_process_unread_frames",
+        "Frames of plain senders that could not be read, by reason.",
+        ("process", "reason"),
     )
     denied = _gauge("spore_process_denied_links", "Links from the process and to it that are refused.", label)
     for process in reading.processes:
