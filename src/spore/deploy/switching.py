@@ -196,7 +196,9 @@ class Switch:
             raise self._refused(problem)
         if change.anew and not self._cold:
             names = ", ".join(map(repr, change.anew))
-            raise self._refused(f"{names}: no snapshot and restore, so the state would be lost; cold begins anew")
+            raise self._refused(
+                f"{names}: no snapshot and restore, so the state would be lost; --cold (cold=True) lets them begin anew"
+            )
         return change
 
     async def _prepare(self) -> None:
