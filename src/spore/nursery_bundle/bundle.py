@@ -421,7 +421,8 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
     def of(value: Any) -> Hashable:
         enclosed = value.__class__ is Envelope
         if enclosed and value.reply is not None and value.reply.awaited:
-            return value
+            own: Hashable = value
+            return own
         message = value.message if enclosed else value
         try:
             found: Hashable = calling(key, message)
