@@ -6,6 +6,7 @@ Which of the two is configuration, never code. Read `spore.message` first: every
 from typing import TYPE_CHECKING
 
 from spore import codec
+from spore.distribution import VERSION
 from spore.errors import (
     ActorStopped,
     AskError,
@@ -99,6 +100,7 @@ __all__ = [
     "Supervision",
     "ThreadPort",
     "TimestampNs",
+    "__version__",
     "codec",
     "from_plain",
     "message",
@@ -108,6 +110,8 @@ __all__ = [
     "record",
     "to_plain",
 ]
+
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> object:

@@ -27,6 +27,7 @@ __all__ = [
     "EncodeError",
     "FeedError",
     "JournalError",
+    "JournalFailed",
     "JournalFull",
     "LinkDenied",
     "MailboxFull",
@@ -38,6 +39,7 @@ __all__ = [
     "RestartLimit",
     "RollbackFailed",
     "RunFailed",
+    "SchemaMismatch",
     "SettingError",
     "SporeError",
     "StartTimeout",
@@ -334,6 +336,27 @@ class DecodeError(CodecError, ValueError):
         super().__init__(f"at byte {offset}: {where}{reason}")
 
 
+class SchemaMismatch(CodecError, ValueError):
+    """A message was recorded with another meaning than it has here. It was not read.
+
+    Attributes:
+        message: its name here.
+        type_id: its type number.
+        differences: what was, and what is: one sentence each, naming the field.
+        offset: where the first frame with one begins, in bytes.
+    """
+
+    def __init__(self, message: str, type_id: int, differences: tuple[str, ...], *, offset: int) -> None:
+        self.message = message
+        self.type_id = type_id
+        self.differences = differences
+        self.offset = offset
+        super().__init__(
+            f"at byte {offset}: {message} ({type_id}) was recorded with another meaning: {'; '.join(differences)}; "
+            "read it with the messages with which it was recorded"
+        )
+
+
 class JournalError(SporeError):
     """A journal cannot be opened, or cannot do what was asked. Nothing of what was asked has happened.
 
@@ -351,6 +374,10 @@ class JournalError(SporeError):
         self.sequence = sequence
         where = "" if stream is None else f"stream {stream!r}" + ("" if sequence is None else f", sequence {sequence}")
         super().__init__(f"journal {path}: {where}: {reason}" if where else f"journal {path}: {reason}")
+
+
+class JournalFailed(JournalError):
+    """The file cannot be used now: the disk fails, it is damaged, locked or gone. Where the cause goes away it works again."""
 
 
 class JournalFull(JournalError):

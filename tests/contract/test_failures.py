@@ -10,13 +10,13 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import balance
 
 import spore
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
 from spore.errors import ActorStopped, AskFailed, UsageError
 from spore.nursery_bundle import Loss
 from spore.testing import run, start_probe
-from tests.actors import balance
 
 DISPATCHES = ("inline", "queued")
 QUICK = Supervision(backoff_s=0.0)
@@ -36,7 +36,7 @@ class Unprintable(Exception):
 
 class NoString(Exception):
     def __str__(self) -> Any:
-        return 3
+        return 3  # noqa: PLE0307 - what this is about
 
 
 class Raises(Actor[Any]):
@@ -138,7 +138,7 @@ def test_messages_and_keys_that_misbehave_end_nothing() -> None:
         return message["key"]
 
     async def main() -> None:
-        async with open_bundle("b", debug=True, verifier=lambda message: repr(message)) as bundle:
+        async with open_bundle("b", debug=True, verifier=repr) as bundle:
             probe = await start_probe(bundle, overflow="conflate", key=key, capacity=9)
             verified = await start_probe(bundle, "verified", verify=1.0)
             failing = await bundle.start(RaisesAsync, supervision=Supervision(on_failure=Directive.RESUME), name="f")
@@ -238,7 +238,7 @@ class Awaits:
         self.message = message
 
     def __await__(self) -> Any:
-        yield from trio.sleep(1).__await__()
+        yield from trio.sleep(1).__await__()  # noqa: ASYNC105 - awaited by hand
         return self.message
 
 
@@ -319,7 +319,7 @@ def test_an_answer_that_nobody_would_run_is_a_failure(dispatch: str) -> None:
 
     class Nested(Actor[Any]):
         async def handle(self, message: Any) -> Any:
-            return trio.sleep(1)
+            return trio.sleep(1)  # noqa: ASYNC105 - that nobody awaits it is what this is about
 
     async def main() -> None:
         async with open_bundle("b", dispatch=dispatch) as bundle:
@@ -369,7 +369,9 @@ def test_the_end_of_one_actor_is_not_its_senders(cls: Any, merge: str | None, di
 
     async def main() -> None:
         async with open_bundle("b", dispatch=dispatch) as bundle:
-            leaf = await bundle.start(Leaf, name="leaf", merge=merge, supervision=Supervision(on_failure=Directive.STOP))
+            leaf = await bundle.start(
+                Leaf, name="leaf", merge=merge, supervision=Supervision(on_failure=Directive.STOP)
+            )
             forward = await bundle.start(cls, out=leaf, name="forward")
             for number in range(20):
                 forward.tell(At(number))

@@ -11,12 +11,12 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import balance, open_gate, shut
 
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
 from spore.errors import ActorStopped, AskFailed, StartTimeout, UsageError
 from spore.nursery_bundle import ActorState, Loss
 from spore.testing import run, start_probe
-from tests.actors import balance, open_gate, shut
 
 DISPATCHES = ("inline", "queued")
 RESUME = Supervision(on_failure=Directive.RESUME)
@@ -199,7 +199,7 @@ def test_an_actor_that_waits_for_its_bundle_elsewhere_than_in_a_handler(phase: s
 
         async def handle(self, message: Any) -> None:
             if phase == "task":
-                async with trio.open_nursery() as nursery:
+                async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - the task is the point
                     nursery.start_soon(self.look)
 
         async def on_stop(self) -> None:
@@ -496,7 +496,9 @@ def test_a_whole_restart_does_not_wait_for_room(phase: str, by: str) -> None:
         whole = Supervision(on_failure=Directive.RESTART, backoff_s=0)
         async with open_bundle("b", supervision=whole) as bundle:
             full = await bundle.start(Full, gate=gate, name="full", capacity=1)
-            says = await bundle.start(Says, out=full, name="says", supervision=Supervision(on_failure=Directive.ESCALATE))
+            says = await bundle.start(
+                Says, out=full, name="says", supervision=Supervision(on_failure=Directive.ESCALATE)
+            )
             await trio.testing.wait_all_tasks_blocked()
             for number in range(3):
                 full.tell(number)
@@ -565,7 +567,9 @@ def test_a_bundle_that_is_abandoned_amid_a_restart(when: float, supervision: Sup
         with trio.move_on_after(when):
             async with open_bundle("b") as bundle:
                 probe = await start_probe(bundle)
-                actor = await bundle.start(Worker, log=log, takes_s=1, leaves_s=1, out=probe.ref, name="a", supervision=supervision)
+                actor = await bundle.start(
+                    Worker, log=log, takes_s=1, leaves_s=1, out=probe.ref, name="a", supervision=supervision
+                )
                 actor.tell_many([ValueError(), 2, 3])
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(bundle.restart)
@@ -608,7 +612,9 @@ def test_an_actor_may_tell_itself_in_on_start(is_async: bool, dispatch: str) -> 
     async def main() -> list[Any]:
         log: list[Any] = []
         async with open_bundle("b", dispatch=dispatch) as bundle:
-            actor = await bundle.start(AsyncItself if is_async else Itself, bundle=bundle, log=log, name="a", supervision=RESTART)
+            actor = await bundle.start(
+                AsyncItself if is_async else Itself, bundle=bundle, log=log, name="a", supervision=RESTART
+            )
             actor.tell("fail")
             await trio.sleep(1)
             actor.tell("last")

@@ -10,13 +10,13 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from tests.actors import balance
 
 import spore
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
 from spore.errors import UsageError
 from spore.nursery_bundle import Loss
 from spore.testing import run, start_probe
-from tests.actors import balance
 
 
 class Sink(Actor[Any]):
@@ -134,10 +134,10 @@ REFUSED_STARTS: list[tuple[Any, dict[str, Any], str]] = [
     (Alien(), {}, "cannot be called"),
     (Sink(), {}, "give its class"),
     (make, {}, "factory is async"),
-    (lambda: make(), {}, "which is no spore.Actor"),
-    (lambda: Alien(), {}, "which is no spore.Actor"),
-    (lambda: Nothing(), {}, r"has no handle\(self, message\)"),
-    (lambda: AsyncOnError(), {}, "on_error is async"),
+    (lambda: make(), {}, "which is no spore.Actor"),  # noqa: PLW0108 - a function, and no class
+    (lambda: Alien(), {}, "which is no spore.Actor"),  # noqa: PLW0108 - a function, and no class
+    (lambda: Nothing(), {}, r"has no handle\(self, message\)"),  # noqa: PLW0108 - a function, and no class
+    (lambda: AsyncOnError(), {}, "on_error is async"),  # noqa: PLW0108 - a function, and no class
 ]
 
 
@@ -225,7 +225,7 @@ def test_other_calls_say_what_is_wrong(call: str) -> None:
     async def main() -> None:
         async with open_bundle("b") as bundle:
             actor = await bundle.start(Sink, name="a")
-            with pytest.raises(UsageError):
+            with pytest.raises(UsageError):  # noqa: PT012 - each of these
                 if call == "stop":
                     await bundle.stop(actor, timeout_s=-1)
                 elif call == "every":
@@ -258,7 +258,7 @@ def test_a_timer_that_fails_is_counted_and_goes_on() -> None:
                 return turn
 
             bundle.every(1, probe.ref, make=sometimes)
-            bundle.every(1, probe.ref, make=lambda: make())
+            bundle.every(1, probe.ref, make=lambda: make())  # noqa: PLW0108 - one that does not look async
             bundle.every(1, bundle.ref("later"), "hello")
             await trio.sleep(3.5)
             assert probe.received == [0, 2]

@@ -12,13 +12,13 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import balance
 
 import spore
 from spore import Actor, ActorRef, Directive, Supervision, open_bundle
 from spore.errors import ActorStopped, MailboxFull, UsageError
 from spore.nursery_bundle import Loss
 from spore.testing import run, start_probe
-from tests.actors import balance
 
 DISPATCHES = ("inline", "queued")
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
@@ -47,7 +47,7 @@ def test_an_async_actor_has_its_bundles_context(first_sender: str) -> None:
                 WHO.set("the sender")
                 actor.tell("fail" if first_sender == "a task" else "x")
 
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - the task is the point
                 nursery.start_soon(send)
             assert await actor.ask("who?") == "the opener"
             await bundle.restart()
@@ -114,7 +114,10 @@ def test_debug_reports_an_actor_that_does_not_leave_its_context_as_it_was(is_asy
             actor.tell("variable")
             await actor.ask("precision")
             reasons = [defect.reason for defect in bundle.defects]
-            assert reasons == ["its handler changed the context: WHO", "its handler changed the context: decimal_context"]
+            assert reasons == [
+                "its handler changed the context: WHO",
+                "its handler changed the context: decimal_context",
+            ]
 
     run(main)
 
@@ -193,7 +196,7 @@ def test_a_thread_port_is_bounded_and_loses_nothing() -> None:
 
             with trio.CancelScope() as scope:
                 async with spore.open_thread_port(probe.ref, capacity=3) as port:
-                    with pytest.raises(RuntimeError, match="await ref.send"):
+                    with pytest.raises(RuntimeError, match=r"await ref\.send"):
                         port.send(1)
                     accepted = fill()  # in this thread nothing crosses meanwhile
                     assert accepted == 3
@@ -236,7 +239,9 @@ class Deep(Actor[Any]):
 @pytest.mark.parametrize("dispatch", DISPATCHES)
 @pytest.mark.parametrize(("actors", "frames"), [(40, 25), (12, 80), (5, 200), (3, 330), (100, 12), (48, 1)])
 @pytest.mark.parametrize("bundles", [1, 4])
-def test_a_chain_of_deep_handlers_is_handled_in_either_dispatch(bundles: int, actors: int, frames: int, dispatch: str) -> None:
+def test_a_chain_of_deep_handlers_is_handled_in_either_dispatch(
+    bundles: int, actors: int, frames: int, dispatch: str
+) -> None:
     """However deep the handlers are, no message is lost to the recursion limit, also across bundles."""
 
     async def main() -> None:
@@ -247,7 +252,9 @@ def test_a_chain_of_deep_handlers_is_handled_in_either_dispatch(bundles: int, ac
             ref = None
             for number in range(actors):
                 own = entered[number * bundles // actors]
-                ref = await own.start(Deep, out=ref, frames=frames, seen=seen, supervision=Supervision(on_failure=Directive.RESUME))
+                ref = await own.start(
+                    Deep, out=ref, frames=frames, seen=seen, supervision=Supervision(on_failure=Directive.RESUME)
+                )
             assert ref is not None
             for message in range(300):
                 ref.tell(message)
@@ -268,7 +275,9 @@ def test_a_tell_from_deep_in_the_stack() -> None:
     async def main() -> None:
         seen: list[Any] = []
         async with open_bundle("b") as bundle:
-            actor = await bundle.start(Deep, out=None, frames=400, seen=seen, supervision=Supervision(on_failure=Directive.RESUME))
+            actor = await bundle.start(
+                Deep, out=None, frames=400, seen=seen, supervision=Supervision(on_failure=Directive.RESUME)
+            )
             deeper(sys.getrecursionlimit() - 300, lambda: actor.tell(1))
             deeper(sys.getrecursionlimit() - 300, lambda: actor.tell_many([2, 3]))
         assert seen == [1, 2, 3]

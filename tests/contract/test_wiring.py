@@ -14,12 +14,12 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors import Slow, open_gate, shut
 
 import spore
 from spore import Actor, ActorRef, open_bundle
 from spore.errors import UsageError
 from spore.testing import run, start_probe
-from tests.actors import Slow, open_gate, shut
 
 DISPATCHES = ("inline", "queued")
 
@@ -99,7 +99,11 @@ class FilledLater(Actor[Any]):
     outs: list[ActorRef[Any]] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.out = functools.partial(lambda ref: ref, self.out.refs[0]) if isinstance(self.out, spore.nursery_bundle.ref.FanOut) else self.out
+        self.out = (
+            functools.partial(lambda ref: ref, self.out.refs[0])
+            if isinstance(self.out, spore.nursery_bundle.ref.FanOut)
+            else self.out
+        )
 
     def on_start(self) -> None:
         self.outs.append(self.out)
@@ -108,7 +112,16 @@ class FilledLater(Actor[Any]):
         self.outs[0].tell(message)
 
 
-PORTS: list[Callable[..., Actor[Any]]] = [Forward, Slotted, Handwritten, InADict, InATuple, InASet, InADeque, FilledLater]
+PORTS: list[Callable[..., Actor[Any]]] = [
+    Forward,
+    Slotted,
+    Handwritten,
+    InADict,
+    InATuple,
+    InASet,
+    InADeque,
+    FilledLater,
+]
 
 
 @pytest.mark.parametrize("dispatch", DISPATCHES)
@@ -214,7 +227,7 @@ def test_a_reference_that_cannot_be_a_port_is_refused(wrap: Callable[[Any], Any]
     async def main() -> None:
         async with open_bundle("b") as bundle:
             sink = await bundle.start(Sink, name="sink")
-            with pytest.raises(UsageError, match="thing.* holds a reference that cannot be made a port"):
+            with pytest.raises(UsageError, match=r"thing.* holds a reference that cannot be made a port"):
                 await bundle.start(Holds, thing=wrap(sink))
             assert bundle.statistics().actors.keys() == {"sink"}
 

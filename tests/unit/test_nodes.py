@@ -15,7 +15,7 @@ from spore.deploy.load import config_of
 from spore.deploy.spec import LinkSpec, UnitSpec, spec_of, to_json
 from spore.errors import ConfigError, UsageError
 
-pytest.importorskip("nats", reason="needs nats-py; the extra spore[nats] brings it")
+pytest.importorskip("nats", reason="needs nats-py; the extra nats brings it")
 
 HERE = "tests.plan_actors"
 SIM = "sim:seed=1,events=5"
@@ -223,6 +223,13 @@ def test_secrets_are_looked_up_by_whoever_connects(tmp_path: Path, monkeypatch: 
     assert alpha.tls_ca == tmp_path / "ca.pem"
     assert beta.token == "hunter3"
     assert "hunter" not in f"{config!r}{alpha!r}{beta!r}{to_json(config)}"
+
+
+def test_a_secret_is_not_in_the_variable_that_processes_do_not_get() -> None:
+    """It lets others in, and is not for those who run somebody's code."""
+    with pytest.raises(ConfigError) as refused:
+        config_of({"bundles": [_bundle()], "nodes": {"a": {**CARRIER, "token": {"env": "SPORE_TOKEN"}}}})
+    assert "must have another name than SPORE_TOKEN" in str(refused.value)
 
 
 def test_a_secret_that_is_not_where_it_is_said_to_be_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

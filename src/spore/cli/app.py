@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from spore.errors import RollbackFailed, SporeError, SwitchFailed, UnitFailed
+from spore import outputs
+from spore.cli import BAD_INPUT, INTERRUPTED
+from spore.cli.config_argument import DEFAULT_CONFIG
+from spore.cli.console import OutputConsole
+from spore.distribution import VERSION, extra_of, missing
+from spore.errors import JournalFailed, JournalFull, RollbackFailed, SporeError, SwitchFailed, UnitFailed
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app_for", "run"]
 
 FAILED = 1
 """A part of a running system has failed, or could not be switched, or is not healthy."""
-BAD_INPUT = 2
-INTERRUPTED = 130
-"""128 + SIGINT, as a shell reports it."""
 PIPE_CLOSED = 141
 """128 + SIGPIPE: whoever read our output has gone, as in ``spore decode FILE | head``."""
 
@@ -28,6 +29,7 @@ COMMANDS = (
     "decode",
     "encode",
     "relay",
+    "journal",
     "nats",
     "record",
     "replay",
@@ -43,6 +45,8 @@ COMMANDS = (
     "dashboard",
 )
 """Each is the function of its name in the module of its name."""
+USAGE = {"switch": "switch BUNDLE --to MODE FILE", "rollback": "rollback BUNDLE FILE"}
+"""How a file is named where it is not the only argument."""
 
 
 def app_for(tokens: Sequence[str]) -> App:
@@ -53,7 +57,8 @@ def app_for(tokens: Sequence[str]) -> App:
     """
     app = App(
         name="spore",
-        version=lambda: importlib.metadata.version("spore"),
+        console=OutputConsole(),
+        version=VERSION,
         help="Event-driven services as trio actors: bundled in one nursery, or relayed as processes.",
         help_epilogue="Exit codes: 0 done · 1 a part of a running system has failed or is not as it should be · 2 bad input, configuration or usage · 130 interrupted.",
         help_format="markdown",
@@ -70,9 +75,12 @@ def run(tokens: Sequence[str] | None = None) -> int:
     try:
         return _run(tokens)
     except BaseExceptionGroup as group:  # what a nursery raises; for a person, its first cause is the error
-        return _explained(_first(group))
-    except (CycloptsError, SporeError, OSError, KeyboardInterrupt) as error:
-        return _explained(error)
+        error = _first(group)
+    except (CycloptsError, SporeError, OSError, KeyboardInterrupt, ModuleNotFoundError) as raised:
+        error = raised
+    with suppress(OSError):  # that what was printed before cannot be written any more is not why the command failed
+        sys.stdout.flush()
+    return _explained(error, _hint_at_default(error, sys.argv[1:] if tokens is None else tokens))
 
 
 def _run(tokens: Sequence[str] | None) -> int:
@@ -88,6 +96,16 @@ def _run(tokens: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _hint_at_default(error: BaseException, words: Sequence[str]) -> str:
+    """Why an error speaks of a configuration that nobody has named; empty if it does not."""
+    default = str(DEFAULT_CONFIG)
+    meant = error.filename == default if isinstance(error, OSError) else str(error).startswith(default)
+    if not meant or default in words or not words:
+        return ""
+    usage = USAGE.get(words[0], f"{words[0]} FILE")
+    return f" (no file was named, so {default} is meant; name another as in: spore {usage})"
+
+
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
@@ -95,23 +113,23 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def _explained(error: BaseException) -> int:
+def _explained(error: BaseException, hint: str = "") -> int:
     """The exit code of a failure, which is said in one line on stderr; what is no failure of the user's is raised."""
     match error:
         case CycloptsError():
             return BAD_INPUT  # it was printed already
-        case BrokenPipeError():
-            # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case BrokenPipeError(filename=None | outputs.STDOUT):
             return PIPE_CLOSED
-        case UnitFailed() | SwitchFailed() | RollbackFailed():
-            _say(str(error))
+        case ModuleNotFoundError() if (extra := extra_of(error)) is not None:
+            return _say(missing("this command", error.name, extra))
+        case UnitFailed() | SwitchFailed() | RollbackFailed() | JournalFailed() | JournalFull():
+            _say(f"{error}{hint}")
             return FAILED
         case SporeError():
-            return _say(str(error))
+            return _say(f"{error}{hint}")
         case OSError():
             said = error.strerror or str(error)
-            return _say(f"{error.filename}: {said}" if error.filename else said)
+            return _say(f"{error.filename}: {said}{hint}" if error.filename else said)
         case KeyboardInterrupt():
             return INTERRUPTED
     raise error

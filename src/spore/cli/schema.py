@@ -6,10 +6,11 @@ import json as jsonlib
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from spore.cli.console import output_console
 from spore.cli.modules import Modules, load_messages
+from spore.cli.narrow import Fitting
 from spore.errors import UsageError
 from spore.message import catalogue
 
@@ -40,7 +41,7 @@ def schema(*, json: bool = False, markdown: bool = False, module: Modules | None
 
 
 def _show(known: dict[str, Any]) -> None:
-    console = Console()
+    console = output_console()
     table = Table("type", "message", "domain", "fields", box=None, pad_edge=False, header_style="bold")
     for entry in known["messages"]:
         fields = "\n".join(f"{field['name']}: {field['type']}" for field in entry["fields"])
@@ -51,7 +52,7 @@ def _show(known: dict[str, Any]) -> None:
     for entry in known["enums"]:
         values = "\n".join(f"{name} = {value}" for name, value in entry["values"].items())
         table.add_row("", entry["name"], f"enum {entry['type']}", f"{values}\n")
-    console.print(table)
+    console.print(Fitting(table))
     console.print(f"digest {known['digest']}", soft_wrap=True, highlight=False)
 
 

@@ -74,6 +74,8 @@ class Switched:
     pause_s: float
     """How long senders had to wait."""
     steps: tuple[Step, ...]
+    anew: tuple[str, ...] = ()
+    """The actors that go on without their state, because they could not hand it over."""
 
 
 class Switch:
@@ -160,7 +162,7 @@ class Switch:
         ends = [began for _, began in self._steps[1:]] + [perf_counter()]
         steps = tuple(Step(name, end - began) for (name, began), end in zip(self._steps, ends, strict=True))
         pause_s = sum(step.seconds for step in steps if step.name in PAUSING)
-        return Switched(self._bundle, before, self._to, pause_s, steps)
+        return Switched(self._bundle, before, self._to, pause_s, steps, self._change.anew)
 
     # What can be undone
 
@@ -194,7 +196,9 @@ class Switch:
             raise self._refused(problem)
         if change.anew and not self._cold:
             names = ", ".join(map(repr, change.anew))
-            raise self._refused(f"{names}: no snapshot and restore, so the state would be lost; cold begins anew")
+            raise self._refused(
+                f"{names}: no snapshot and restore, so the state would be lost; --cold (cold=True) lets them begin anew"
+            )
         return change
 
     async def _prepare(self) -> None:
@@ -325,6 +329,10 @@ class Switch:
 
     async def _go_on(self, handover: Handover) -> None:
         """Have the new actors be reached in place of the old ones."""
+        with trio.move_on_after(
+            BACK_S
+        ):  # now, while they are quiet: once others have their names, they have to be gone at once
+            await _all(_unless_died(self._remember(running)) for running in self._old.values())
         with trio.move_on_after(BACK_S) as deadline:
             await _all(_unless_died(running.let_go()) for running in self._old.values())
         if deadline.cancelled_caught:  # whoever does not let go of the names has to be gone
@@ -345,6 +353,9 @@ class Switch:
             await _all(running.retire() for running in self._old.values())
         await _all(self._ground.end(running) for running in self._old.values())
         await self._close_own_links()
+
+    async def _remember(self, running: Running) -> None:
+        self._ground.remember(await running.statistics())
 
     # What this process itself has under way to actors in others, where they come to run here
 

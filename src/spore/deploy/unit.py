@@ -30,6 +30,7 @@ from spore.deploy.shadow_statistics import ShadowStatistics
 from spore.deploy.shards import together
 from spore.deploy.spec import ActorSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
+from spore.distribution import missing
 from spore.errors import EncodeError, UsageError
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
@@ -256,7 +257,7 @@ class RunningUnit:
 
         Args:
             actors: the names of those of which to say something, and of what is sent to them; by default all. Others may be among them.
-            letters: so many of the last dead letters.
+            letters: so many of the last dead letters of each actor and reason.
 
         Cancellation: a checkpoint.
         """
@@ -470,7 +471,7 @@ def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
     try:
         tracing = importlib.import_module("spore.observe.tracing")
     except ModuleNotFoundError as error:
-        raise UsageError(f"traces need {error.name}, which is not installed: pip install 'spore[traces]'") from None
+        raise UsageError(missing("tracing", error.name, "traces")) from None
     opened: AbstractAsyncContextManager[Any] = tracing.open_tracing(spec.traces, spec.label, every=spec.trace_every)
     return opened
 

@@ -50,5 +50,7 @@ async def call(what: str, result: Any) -> Any:
         result = await result
     if is_unfinished(result):
         discard(result)
-        raise Unfinished(f"{what} returned a {type(result).__name__}, which nobody runs; make it an async def without yield")
+        raise Unfinished(
+            f"{what} returned a {type(result).__name__}, which nobody runs; make it an async def without yield"
+        )
     return result

@@ -270,7 +270,9 @@ class Bundle:
         """
         caller = current_host()
         if caller is not None and caller.keeper is self._overseer:
-            raise UsageError(f"actor {caller.name!r} would wait for itself: its bundle {self.name!r} is idle once its message is handled")
+            raise UsageError(
+                f"actor {caller.name!r} would wait for itself: its bundle {self.name!r} is idle once its message is handled"
+            )
         await trio.lowlevel.checkpoint()
         while self._dispatcher.active:
             await self._dispatcher.quiet.park()
@@ -419,15 +421,20 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
     def of(value: Any) -> Hashable:
         enclosed = value.__class__ is Envelope
         if enclosed and value.reply is not None and value.reply.awaited:
-            return value
+            own: Hashable = value
+            return own
         message = value.message if enclosed else value
         try:
-            found = calling(key, message)
+            found: Hashable = calling(key, message)
             hash(found)
         except Exception as error:  # noqa: BLE001 - the receiver's function is no fault of the sender
             if kind_of(message) not in complained:
                 complained.add(kind_of(message))
-                _log.error("a message of class %s has no key, and is handled as one of its own: %s", kind_of(message), describe(error))
+                _log.error(
+                    "a message of class %s has no key, and is handled as one of its own: %s",
+                    kind_of(message),
+                    describe(error),
+                )
             return _NoKey(message)
         return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MemberDescriptorType
 from typing import Any
 from weakref import WeakSet
@@ -17,9 +16,20 @@ from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.policy import Supervision
 
-__all__ = ["OPTIONS", "check_class", "check_factory", "check_handler", "check_name", "check_seconds", "check_start", "check_whole"]
+__all__ = [
+    "OPTIONS",
+    "check_class",
+    "check_factory",
+    "check_handler",
+    "check_name",
+    "check_seconds",
+    "check_start",
+    "check_whole",
+]
 
-OPTIONS = frozenset({"capacity", "dispatch", "key", "merge", "name", "overflow", "portable", "state", "supervision", "verify"})
+OPTIONS = frozenset(
+    {"capacity", "dispatch", "key", "merge", "name", "overflow", "portable", "state", "supervision", "verify"}
+)
 """The options of `spore.Bundle.start`."""
 _PLAIN_METHODS = ("on_error", "skipped", "snapshot", "restore")
 _NO_GENERATORS = ("handle", "on_start", "on_stop", *_PLAIN_METHODS)
@@ -37,7 +47,9 @@ def check_name(name: object, what: str) -> None:
     if not isinstance(name, str):
         raise OptionError(f"a name of {what} is text, not {name!r:.60}")
     if not name or not name.isprintable() or name != name.strip():
-        raise OptionError(f"a name of {what} has printable characters, none of them around it a space, and {name!r:.60} has not")
+        raise OptionError(
+            f"a name of {what} has printable characters, none of them around it a space, and {name!r:.60} has not"
+        )
 
 
 def check_seconds(value: object, what: str, *, zero: bool) -> None:
@@ -89,7 +101,9 @@ def check_start(
         raise OptionError(f"actor {name!r} cannot merge by {merge!r:.60}; there is only 'event_time'")
     if supervision is not None and not isinstance(supervision, Supervision):
         right = "supervision=spore.Supervision(on_failure=spore.Directive.RESTART)"
-        raise OptionError(f"actor {name!r}: supervision is a spore.Supervision, not {supervision!r:.60}; for example {right}")
+        raise OptionError(
+            f"actor {name!r}: supervision is a spore.Supervision, not {supervision!r:.60}; for example {right}"
+        )
     if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
         raise OptionError(f"actor {name!r}: key is a plain function of a message, not {key!r:.60}")
     if not isinstance(portable, bool):
@@ -103,7 +117,11 @@ def check_factory(factory: Callable[..., Any], fields: Mapping[str, Any], *, nam
         UsageError: naming what would be right.
     """
     if not callable(factory):
-        what = f"an {kind_of(factory)} itself; give its class" if isinstance(factory, Actor) else f"{factory!r:.60}, which cannot be called"
+        what = (
+            f"an {kind_of(factory)} itself; give its class"
+            if isinstance(factory, Actor)
+            else f"{factory!r:.60}, which cannot be called"
+        )
         raise UsageError(f"actor {name!r} is made by a class or a function, not by {what}")
     if inspect.iscoroutinefunction(factory):
         raise UsageError(f"actor {name!r}: its factory is async; make it a plain function, and wait in on_start")
@@ -141,7 +159,9 @@ def check_class(cls: type, *, name: str) -> None:
     for method in _NO_GENERATORS:
         function = inspect.getattr_static(cls, method)
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise UsageError(f"actor {name!r}: {cls.__qualname__}.{method} is a generator, which nobody iterates; take the yield out")
+            raise UsageError(
+                f"actor {name!r}: {cls.__qualname__}.{method} is a generator, which nobody iterates; take the yield out"
+            )
         if not callable(getattr(cls, method)) and not isinstance(function, MemberDescriptorType):
             raise UsageError(f"actor {name!r}: {cls.__qualname__}.{method} is no method")
     for method, arguments in (("handle", 1), ("on_start", 0), ("on_stop", 0), ("on_error", 2)):
@@ -168,6 +188,6 @@ def _check_takes(cls: type, method: str, arguments: int, name: str) -> None:
         inspect.signature(function).bind(*range(arguments + 1))
     except TypeError:
         right = {"handle": "(self, message)", "on_error": "(self, error, message)"}.get(method, "(self)")
-        raise UsageError(f"actor {name!r}: {cls.__qualname__}.{method} is called as {method}{right}, and takes something else") from None
-
-
+        raise UsageError(
+            f"actor {name!r}: {cls.__qualname__}.{method} is called as {method}{right}, and takes something else"
+        ) from None

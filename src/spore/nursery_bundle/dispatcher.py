@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -60,7 +60,9 @@ def _pressure() -> Pressure:
 def frames_in_use(share: int) -> bool:
     """Whether the stack is deeper than one part in ``share`` of the recursion limit."""
     try:
-        sys._getframe(sys.getrecursionlimit() // share)  # fast where it finds nothing, and it walks no further than that
+        sys._getframe(
+            sys.getrecursionlimit() // share
+        )  # fast where it finds nothing, and it walks no further than that
     except ValueError:
         return False
     return True

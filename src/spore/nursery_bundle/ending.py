@@ -69,8 +69,8 @@ class Ending:
                     if self._roster.version != version:
                         break  # an actor was started meanwhile, and may be the receiver of one that is left
         if deadline.cancelled_caught:
-            left = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
-            shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
+            undone = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
+            shown = ", ".join(undone[:SHOWN]) + (f" and {len(undone) - SHOWN} more" if len(undone) > SHOWN else "")
             _log.warning(
                 "bundle %s: not drained in %g s: %s", self._bundle, timeout_s, shown, extra=about(bundle=self._bundle)
             )
@@ -82,7 +82,9 @@ class Ending:
         for cell in left:
             if cell.living:
                 for receiver in found_receivers(cell):
-                    if (cell.ports is None or receiver not in [ref.cell for ref in cell.ports.values()]) and not receiver.gone:
+                    if (
+                        cell.ports is None or receiver not in [ref.cell for ref in cell.ports.values()]
+                    ) and not receiver.gone:
                         cell.leads_to(receiver)
         return left
 
@@ -96,8 +98,10 @@ class Ending:
         try:
             for cell in alive:
                 await self._until_drained([cell])  # in a cycle, another one's on_stop may have sent it something
+                cell.ending = True
                 cell.suspend()
                 await supervising.run_on_stop(cell)
+                await self._until_begun(cell)
         except BaseException:
             for cell in alive:
                 if not cell.living:  # its on_stop was called, so it cannot go on
@@ -169,7 +173,12 @@ class Ending:
             raise
         if scope.cancelled_caught:
             reason = Loss.DEADLINE
-            _log.warning("actor %s: was not drained in %g s, and is stopped", cell.name, timeout_s, extra=about(bundle=self._bundle, actor=cell.name))
+            _log.warning(
+                "actor %s: was not drained in %g s, and is stopped",
+                cell.name,
+                timeout_s,
+                extra=about(bundle=self._bundle, actor=cell.name),
+            )
         # From here on there is no way back, so that it goes on when whoever waits for it is cancelled.
         self._overseer.start_soon(self._end, cell, reason, name=f"end of actor {cell.name}")
         await self._until_gone(cell)
@@ -179,17 +188,21 @@ class Ending:
             await self._dispatcher.quiet.park()
 
     async def _end(self, cell: Cell, reason: Loss) -> None:
+        cell.ending = True
         cell.suspend()
-        cell.in_hand = reason
-        if cell.pump_scope is not None and cell.pump is None:
-            cell.pump_scope.cancel()
-            while cell.pump_scope is not None:
-                await self._dispatcher.quiet.park()
-        await supervising.run_on_stop(cell)
-        while cell.beginning:  # a restart that takes longer than the stop was given
+        cell.cancel_in_hand(reason)
+        while cell.pump_scope is not None and cell.pump_scope.cancel_called:
             await self._dispatcher.quiet.park()
         await supervising.run_on_stop(cell)
+        await self._until_begun(cell)
         self._finish(cell, reason)
+
+    async def _until_begun(self, cell: Cell) -> None:
+        """Where a restart was under way when the actor was to end, wait for it, and have the actor that it has begun run its `on_stop`."""
+        while cell.beginning or cell.living:
+            if cell.beginning:
+                await self._dispatcher.quiet.park()
+            await supervising.run_on_stop(cell)
 
     # At once
 
@@ -229,6 +242,10 @@ def _is_drained(cell: Cell) -> bool:
 def _undone(cell: Cell) -> str:
     """What an actor has still to do, in words."""
     queued, held = len(cell.mailbox), len(cell.merge) if cell.merge is not None else 0
-    parts = [f"{queued} queued" if queued else "", f"{held} held" if held else "", "one in hand" if cell.in_handler else ""]
+    parts = [
+        f"{queued} queued" if queued else "",
+        f"{held} held" if held else "",
+        "one in hand" if cell.in_handler else "",
+    ]
     life = "in on_start" if cell.beginning else "in on_stop" if cell.leaving else ""
     return ", ".join(part for part in (*parts, life) if part) or cell.state.value

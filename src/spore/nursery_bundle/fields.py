@@ -128,7 +128,9 @@ def hidden_reference(value: Any, path: str, depth: int = 0) -> str | None:
     if isinstance(value, types.MethodType) and isinstance(value.__self__, ActorRef):
         return f"{path} (a method of a reference)"
     if isinstance(value, functools.partial):
-        return next((found for part in (value.func, *value.args) if (found := hidden_reference(part, path, depth + 1))), None)
+        return next(
+            (found for part in (value.func, *value.args) if (found := hidden_reference(part, path, depth + 1))), None
+        )
     if isinstance(value, Mapping) and not isinstance(value, dict):
         return path if any(isinstance(item, ActorRef) for item in value.values()) else None
     if isinstance(value, (dict, list, tuple, set, frozenset, deque)):
@@ -168,7 +170,9 @@ def _is_helper(value: Any) -> bool:
     return attrs.has(cls) or hasattr(value, "__dict__") or hasattr(cls, "__slots__")
 
 
-_LIBRARIES = frozenset({"spore", "trio", "builtins", "types", "functools", "collections", "logging", "threading", "random", "decimal"})
+_LIBRARIES = frozenset(
+    {"spore", "trio", "builtins", "types", "functools", "collections", "logging", "threading", "random", "decimal"}
+)
 
 
 def _is_large(value: Any) -> bool:

@@ -11,20 +11,19 @@
 from __future__ import annotations
 
 import logging
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-
 from trio.lowlevel import enable_ki_protection
 
 from spore.errors import ActorStopped, UsageError
 from spore.message import current_trace, message_type
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Envelope
+from spore.nursery_bundle.fingerprint import fingerprint
 from spore.nursery_bundle.local import LocalRef, Waiting
 from spore.nursery_bundle.log import about, kind_of, show
 from spore.nursery_bundle.merge import FOREVER
@@ -83,12 +82,12 @@ class Guards:
 
     def watch(self, sender: str, receiver: str, message: Any) -> Callable[[], None]:
         """A check that reports, once, if the message has changed since now."""
-        before = _fingerprint(message)
+        unchanged = fingerprint(message)
         reported = False
 
         def check() -> None:
             nonlocal reported
-            if not reported and before is not None and _fingerprint(message) != before:
+            if not reported and not unchanged():
                 reported = True
                 self.report(Defect(sender, receiver, message, "changed after it was sent"))
 
@@ -107,13 +106,6 @@ class Guards:
         """Look at the last messages once more."""
         while self._sent:
             self._sent.popleft()()
-
-
-def _fingerprint(message: Any) -> bytes | None:
-    try:
-        return pickle.dumps(message, protocol=5)
-    except Exception:  # noqa: BLE001 - whatever its own methods raise: it cannot be watched, and that is no fault
-        return None
 
 
 class GuardedRef(LocalRef[M]):
@@ -159,7 +151,7 @@ class GuardedRef(LocalRef[M]):
                 with Waiting(sender, cell):
                     await cell.merge.wait_for_room(self._place, cell.mailbox)
         elif not cell.mailbox.has_room(message, high):
-            await self._send_when_room(self._traced(self._enclose(message) if self._guards.debug else message), high)
+            await self._send_when_room(self._traced(self._watched(message)), high)
             return
         if cell.refuses:
             raise cell.stopped_error()
@@ -170,9 +162,18 @@ class GuardedRef(LocalRef[M]):
 
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         self._inspect(message)
-        answer = await super().ask(message, timeout, high)
+        if self._guards.debug:  # queued, so that the message and the handler's context are looked at before and after
+            answer = await self._ask_queued(message, timeout, high)
+        else:
+            answer = await super().ask(message, timeout, high)
         self._verify(answer, reply=True)
         return answer
+
+    def _guarded(self, envelope: Envelope) -> Envelope:
+        if self._guards.debug:
+            envelope.check = self._guards.watch(self.sender, self.name, envelope.message)
+        traced: Envelope = self._traced(envelope)
+        return traced
 
     def leave(self) -> None:
         super().leave()
@@ -202,7 +203,7 @@ class GuardedRef(LocalRef[M]):
             await self._cell.merge.wait_for_room(self._place, self._cell.mailbox)
         elif not self.has_room(envelope, high):
             self._inspect(envelope.message)
-            await self._send_when_room(envelope, high)
+            await self._send_when_room(self._watched(envelope), high)
             return
         self.enclosed(envelope, high)
 
@@ -247,7 +248,7 @@ class GuardedRef(LocalRef[M]):
         return message
 
     def _deliver(self, message: Any, high: bool) -> None:
-        message = self._traced(message)
+        message = self._traced(self._watched(message))
         if self._place is not None and self._cell.merge is not None:
             if self._cell.refuses:
                 raise self._cell.stopped_error()
@@ -265,13 +266,14 @@ class GuardedRef(LocalRef[M]):
 
     def _hand_over(self, message: Any, high: bool) -> None:
         if message.__class__ is Envelope:
-            if self._guards.debug:
-                message.check = self._guards.watch(self.sender, self.name, message.message)
             self._queue(message, high)
-        elif self._guards.debug:
-            self._queue(self._enclose(message), high)
         else:
             super().tell(message, high)
 
-    def _enclose(self, message: Any) -> Envelope:
-        return Envelope(message, check=self._guards.watch(self.sender, self.name, message))
+    def _watched(self, message: Any) -> Any:
+        """The message with a check, from the moment when it is sent: one that is merged may be held for long."""
+        if not self._guards.debug:
+            return message
+        envelope = message if message.__class__ is Envelope else Envelope(message)
+        envelope.check = self._guards.watch(self.sender, self.name, envelope.message)
+        return envelope

@@ -37,7 +37,19 @@ SAMPLES = 16
 class LocalRef(ActorRef[M]):
     """A reference to an actor of the same bundle."""
 
-    __slots__ = ("_cell", "_timed_at", "left", "listed", "owner", "port", "samples", "sender", "verified", "watched", "weight")
+    __slots__ = (
+        "_cell",
+        "_timed_at",
+        "left",
+        "listed",
+        "owner",
+        "port",
+        "samples",
+        "sender",
+        "verified",
+        "watched",
+        "weight",
+    )
 
     def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
         self._cell = cell
@@ -226,7 +238,7 @@ class LocalRef(ActorRef[M]):
     def tell_many(self, messages: Iterable[M]) -> None:
         cell = self._cell
         # Read first, because what a generator raises is its caller's and not the handler's.
-        left = messages if isinstance(messages, (list, tuple)) else calling(tuple, messages)
+        left: Any = messages if isinstance(messages, (list, tuple)) else calling(tuple, messages)
         cell.dispatcher.check_thread(cell.name)
         handle = cell.idle
         if handle is not None and len(left) >= self.left and not self.fits(cell):
@@ -330,6 +342,7 @@ class LocalRef(ActorRef[M]):
             await self._send_all(messages)
             return
         rest = iter(messages)
+        message: Any
         while (message := calling(next, rest, _END)) is not _END:
             await self.send(message)
 
@@ -401,6 +414,10 @@ class LocalRef(ActorRef[M]):
                 if answer.__class__ is not Reply:
                     return answer
                 return await self._wait_for_answer(answer, message, timeout)
+        return await self._ask_queued(message, timeout, high)
+
+    async def _ask_queued(self, message: M, timeout: float, high: bool) -> Any:  # noqa: ASYNC109
+        cell = self._cell
         sender = self._sender()
         if sender is not None and waits_for(cell, sender):
             what = "itself" if cell is sender else f"{cell.name!r}, which waits for it"
@@ -409,7 +426,7 @@ class LocalRef(ActorRef[M]):
             await trio.lowlevel.checkpoint()
             raise cell.stopped_error()
         reply = Reply()
-        envelope = self._traced(Envelope(message, reply=reply))
+        envelope = self._guarded(Envelope(message, reply=reply))
         with trio.move_on_after(timeout), Waiting(sender, cell):
             if cell.mailbox.has_room(envelope, high):
                 self._queue(envelope, high)
@@ -432,9 +449,9 @@ class LocalRef(ActorRef[M]):
             raise AskTimeout(self._cell.name, f"no answer in {timeout:g} s to {kind_of(message)}")
         return reply.value
 
-    def _traced(self, message: Any) -> Any:
-        """What a guard makes of a message to have it keep its trace; here nothing."""
-        return message
+    def _guarded(self, envelope: Envelope) -> Envelope:
+        """What a guard makes of an ask; here nothing."""
+        return envelope
 
     def _queue(self, message: Any, high: bool) -> None:
         cell = self._cell
@@ -454,7 +471,9 @@ class LocalRef(ActorRef[M]):
             cell.overfull = True
             cell.dispatcher.overfull.add(cell)
             if self.owner is None and (sender := current_cell(besides=cell)) is not None:
-                sender.leads_to(cell)  # by a reference that is none of its ports: the pressure has to reach whoever sends to it
+                sender.leads_to(
+                    cell
+                )  # by a reference that is none of its ports: the pressure has to reach whoever sends to it
 
     async def _send_when_room(self, message: Any, high: bool) -> None:
         cell = self._cell

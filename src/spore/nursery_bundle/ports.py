@@ -158,7 +158,9 @@ def check_ports(factory: Callable[..., Actor[Any]], fields: dict[str, Any], *, n
                 raise UsageError(f"actor {name!r}: {reason}")
         elif not converted and not _is_wiring(given[port]):
             value = given[port]
-            raise UsageError(f"actor {name!r}: its port {port!r} is to hold a reference, and {value!r:.60} is a {kind_of(value)}")
+            raise UsageError(
+                f"actor {name!r}: its port {port!r} is to hold a reference, and {value!r:.60} is a {kind_of(value)}"
+            )
 
 
 def _declared_ports(cls: type) -> list[tuple[str, bool, bool]]:

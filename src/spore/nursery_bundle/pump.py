@@ -71,9 +71,7 @@ async def _handle_all(cell: Cell, task: trio.lowlevel.Task) -> None:
             else:
                 try:
                     value = cell.handle(message)
-                    if value.__class__ is CoroutineType:
-                        value = await value
-                    elif value is not None and is_awaitable(value):
+                    if value.__class__ is CoroutineType or (value is not None and is_awaitable(value)):
                         value = await value
                     if value is not None and value.__class__ is not cell.finished:
                         _check_finished(cell, value)

@@ -126,8 +126,10 @@ class Roster:
             del self.cells[cell.name]
             self.version += 1
         for name, owners in tuple(self._later.items()):
-            self._later[name] = owners = [each for each in owners if each[0] is not cell]
-            if not owners:
+            left = [each for each in owners if each[0] is not cell]
+            if left:
+                self._later[name] = left
+            else:
                 del self._later[name]
 
     def wire_later(self, cell: Cell) -> None:

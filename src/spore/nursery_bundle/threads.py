@@ -55,7 +55,9 @@ class ThreadPort(Generic[M]):
         with self._changed:
             self._check_open()
             if len(self._waiting) >= self._capacity:
-                raise MailboxFull(self.name, f"{self._capacity} messages of other threads wait to cross; use send, which waits")
+                raise MailboxFull(
+                    self.name, f"{self._capacity} messages of other threads wait to cross; use send, which waits"
+                )
             self._put(message)
 
     def send(self, message: M) -> None:
@@ -66,7 +68,9 @@ class ThreadPort(Generic[M]):
             RuntimeError: in the bundle's own thread, which must not be blocked.
         """
         if threading.get_ident() == self._thread:
-            raise RuntimeError("this is the bundle's own thread, which a blocking send would stop; await ref.send(message) there")
+            raise RuntimeError(
+                "this is the bundle's own thread, which a blocking send would stop; await ref.send(message) there"
+            )
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._capacity)
             self._check_open()
@@ -82,8 +86,7 @@ class ThreadPort(Generic[M]):
             self._due = True
             self._token.run_sync_soon(self._arrived.set)
 
-    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
+    async def _run(self) -> None:
         while True:
             await self._arrived.wait()
             with self._changed:
@@ -136,7 +139,7 @@ async def open_thread_port(ref: ActorRef[M], *, capacity: int = 1_000) -> AsyncI
     port = ThreadPort(ref, capacity)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(port._run)
+            nursery.start_soon(port._run)
             try:
                 yield port
             finally:

@@ -55,7 +55,9 @@ class Tick:
                 message = calling(self.make)
                 if is_unfinished(message):
                     discard(message)
-                    raise UsageError(f"a timer's function returned a {kind_of(message)}; it makes the message, and cannot wait")
+                    raise UsageError(
+                        f"a timer's function returned a {kind_of(message)}; it makes the message, and cannot wait"
+                    )
             await self.ref.send(message)
         except ActorStopped:
             return False

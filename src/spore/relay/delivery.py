@@ -26,11 +26,13 @@ from spore.nursery_bundle.policy import Loss
 from spore.relay.control import Advance, Idle, Policy, Reason
 from spore.relay.incoming import Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import Outgoing
+from spore.relay.quiet import Quiet
 from spore.relay.session import Session
 
 __all__ = ["Delivery"]
 
 _log = logging.getLogger("spore.relay")
+PLAIN = "a plain sender"
 _NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 
 
@@ -71,6 +73,8 @@ class Delivery:
         """The only senders whose messages are handed over; None: all."""
         self._held: set[str] = set()
         """Receivers to whom nothing more is handed over."""
+        self._quiet = Quiet(_log)
+        session.unread.on_frame = self._unread
         session.on_announced = self.announced
         session.on_closed = self.closed
         session.leads_to = self._leads_to
@@ -225,10 +229,11 @@ class Delivery:
         elif kind is Idle:
             inbound.idle()
         elif kind in _NO_MESSAGES:
-            fields = about(actor=link.receiver)
-            _log.warning(
-                "%s: message %d from %s is not known here", link.receiver, sequence, link.client_name, extra=fields
-            )
+            text = f"message {sequence} from {link.client_name or PLAIN} is not known here"
+            if link.plain:
+                self._session.unread.add(link, "unknown", text)
+            else:
+                self._warn(link, "unknown", f"{link.receiver}: {text}")
         else:
             receipt = _Receipt(
                 self._session, self._handled, link, sequence, awaited=company is not None and company.awaited
@@ -237,6 +242,18 @@ class Delivery:
         link.done(sequence)
         self._handled(link)
         return None
+
+    def _unread(self, link: Incoming, reason: str, text: str) -> None:
+        """A frame of a plain sender was left out."""
+        self._warn(link, reason, f"{link.receiver}: a frame of {PLAIN} cannot be read, and is left out: {text}")
+
+    def _warn(self, link: Incoming, reason: str, text: str) -> None:
+        peer = link.client_name or PLAIN
+        self._quiet.warn(trio.current_time(), peer, reason, text, extra=about(actor=link.receiver))
+
+    def on_time(self, now_s: float) -> None:
+        """Look at the clock: log how much more there was of what is logged once a minute."""
+        self._quiet.on_time(now_s)
 
     def _refuse(self, link: Incoming, enclosed: Envelope, error: Exception) -> None:
         """The actor does not take the message; it is counted there."""

@@ -85,6 +85,8 @@ class Incoming:
         self.incarnation = 0
         """The client of the predecessor from which this end was taken over; 0 where it is this process's own."""
         self._acked = 0
+        self._again_upto = 0
+        """The last message that had been sent to a predecessor."""
         self._asked_again = False
         self._damaged_after = -1
         self._damaged_times = 0
@@ -175,8 +177,14 @@ class Incoming:
         self.counts.received += 1
         if frame.flags is not Flags.NONE and frame.flags & Flags.REDELIVERED:
             self.counts.redelivered += 1
+            self._again_upto = sequence
         self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
+
+    def skip(self) -> None:
+        """A frame of a plain sender cannot be read. It is left out, and gives back the place that it took at its sender."""
+        self.received += 1
+        self.done(self.received)
 
     def damaged(self, sequence: int) -> Resend | None:
         """A frame of this link could not be read, if its header is right the one with this number: ask for it again.
@@ -227,8 +235,9 @@ class Incoming:
 
     @property
     def ack_urgent(self) -> bool:
-        """Whether the sender may soon have to wait for the acknowledgement."""
-        return self.handled - self._acked >= max(1, self.window // 4)
+        """Whether the sender may soon have to wait for the acknowledgement. What had ended a predecessor may be sent one by one."""
+        due = self.handled - self._acked
+        return due >= max(1, self.window // 4) or (due > 0 and self._acked < self._again_upto)
 
     def ack(self) -> Ack:
         """The acknowledgement of all that was handled."""

@@ -20,7 +20,7 @@ import trio
 from spore.errors import NatsRefused
 from spore.nursery_bundle.chance import chances
 from spore.relay.carrier import Carrier
-from spore.relay.client import BACKOFF
+from spore.relay.client import BACKOFF, is_stop
 from spore.relay.guest import Guest, open_guest
 from spore.relay.memory import MemoryCarrier
 from spore.relay.nats_carrier import NatsCarrier
@@ -200,9 +200,18 @@ async def open_nats(
     options = NatsOptions.parse(options) if isinstance(options, str) else options
     async with open_guest() as guest, trio.open_nursery() as nursery:
         nats = Nats(guest, options, name, system, durable=durable)
-        nursery.start_soon(nats.run, name=f"NATS for {name}")
-        yield nats
-        nursery.cancel_scope.cancel()
+        scope = trio.CancelScope(shield=True)  # else those who end with it could not write down how far they are
+
+        async def keep() -> None:
+            with scope:
+                await nats.run()
+
+        nursery.start_soon(keep, name=f"NATS for {name}")
+        try:
+            yield nats
+        finally:
+            scope.cancel()
+            nursery.cancel_scope.cancel()
 
 
 class Inlet:
@@ -263,20 +272,24 @@ class Inlet:
             self._listening = trio.Event()
 
     async def _accept(self, connection: NatsConnection, wish: bytes, answer_to: str) -> None:
-        if wish == PROBE:
+        origin = answer_to.rpartition(".")[0] or "somebody"  # what is behind the last dot is drawn anew each time
+        if wish == PROBE and answer_to:
             connection.publish(answer_to, b"taken")
-        elif wish == CONNECT and answer_to:
+        elif wish != CONNECT or not answer_to:
+            text = f"inlet {self.name}: {wish[:80]!r} with an answer to {answer_to!r} is no wish to connect that is known here"
+            self.relay.warn(origin, "wish", text)
+        elif self.relay.admit(origin):
             back = f"{self._subject}.{token_hex(8)}"
             carrier = NatsCarrier(connection, back, answer_to)
             try:
                 await carrier.listen()
+                connection.publish(answer_to, back.encode())
+                await self.relay.serve_admitted(carrier, origin)
             except trio.BrokenResourceError:
+                pass
+            finally:
                 carrier.close()
-                return
-            connection.publish(answer_to, back.encode())
-            await self.relay.serve(carrier)
-        else:
-            _log.warning("inlet %s: %r is no wish to connect that is known here", self.name, wish[:80])
+                self.relay.release()
 
 
 @asynccontextmanager
@@ -299,6 +312,7 @@ async def open_inlet(
     """
     async with trio.open_nursery() as nursery:
         board = board or Switchboard()
+        keeper = None
         opened = Inlet(nats, inlet, board, nursery)
         if streams is not None:
             store = Store(nats.prefix, nats.system, streams)
@@ -308,5 +322,9 @@ async def open_inlet(
         nursery.start_soon(opened.listen)
         try:
             yield opened
+        except BaseException as error:
+            if keeper is not None:
+                keeper.caution.orderly = is_stop(error)
+            raise
         finally:
             nursery.cancel_scope.cancel()

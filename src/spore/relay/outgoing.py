@@ -129,9 +129,14 @@ class Outgoing:
         self.counts = OutgoingCounts()
         self.denied: ActorError | None = None
         """Why no more messages are taken."""
+        self.refused: dict[str, str] = {}
+        """Of a topic: which subscribers take nothing from this link, and why. The others get what is published."""
         self.to_send: deque[bytes] = deque()
         self.on_change: Callable[[], None] = _nothing
         """Called when there is something to send, or room again, or the link was denied."""
+        self.on_accept: Callable[[bool], None] = _nothing_of
+        """Called when a receiver has come, before it is told where the link goes on: whether it is the successor of one that had some
+        of the messages."""
         self.asks: dict[int, Receipt] = {}
         self.outlet: Outlet | None = None
         """The port of an actor that the link belongs to, if it does to one."""
@@ -163,6 +168,26 @@ class Outgoing:
         for member in self.members.values():
             member.acked = acked
             member.incarnation = _SOMEBODY if known else 0
+
+    @property
+    def under_way(self) -> range:
+        """The numbers of what was written and is not acknowledged."""
+        return range(self._base + 1, self._last - len(self.to_send) + 1)
+
+    def withdraw(self) -> None:
+        """Forget what is not acknowledged: it is in a journal, from where it is queued again, with its numbers."""
+        self._forget_acked()
+        self._kept.clear()
+        self._kept_bytes = 0
+        self.to_send.clear()
+        self._last = self._base
+
+    def skip(self) -> None:
+        """The next message is not given to the receivers of this link. Only where nothing is kept."""
+        self._base += 1
+        self._last = max(self._last, self._base)
+        for member in self.members.values():
+            member.acked = max(member.acked, self._base)
 
     # For the application
 
@@ -203,6 +228,14 @@ class Outgoing:
         if self.denied is not None or not self.outstanding:
             return False
         return self._active > 0 or self.owed > 0
+
+    @property
+    def unhandled(self) -> ActorError | None:
+        """What is to be raised where somebody relies on it that all was handled: why nobody takes what was sent; None if nothing is left."""
+        if self.denied is None or not (owed := self.owed):
+            return None
+        left = "1 message that was sent to it is" if owed == 1 else f"{owed:,} messages that were sent to it are"
+        return type(self.denied)(self.denied.actor, f"{self.denied.reason}; {left} not handled")
 
     @property
     def unwritten(self) -> bool:
@@ -419,11 +452,13 @@ class Outgoing:
             if accept.known and member.incarnation == _SOMEBODY:
                 member.incarnation = accept.incarnation  # it lives: it knows this link
                 self._skip_to(accept.handled)
+            successor = bool(member.incarnation) and not (accept.known and accept.incarnation == member.incarnation)
+            self.on_accept(successor)
             start = member.acked + 1
             if accept.known:  # it was here before, though somebody else may have been between
                 member.acked = max(member.acked, min(accept.handled, self._last))
                 start = max(member.acked, min(accept.received, self._last)) + 1
-            if member.incarnation and not (accept.known and accept.incarnation == member.incarnation):
+            if successor:
                 self._mark_redelivered(start)
         member.incarnation = accept.incarnation
         if member.index is None:
@@ -431,6 +466,7 @@ class Outgoing:
         member.index = accept.member
         if not self.topic:
             self.denied = None
+        self.refused.pop(accept.receiver, None)
         self._adopt(member, accept)
         self._rewind(start)
         self._promote()
@@ -524,6 +560,7 @@ class Outgoing:
             self.to_send.clear()
         if self.topic:
             self.members.pop(receiver, None)
+            self.refused[receiver] = text
             self._fewer_members()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
@@ -571,4 +608,8 @@ def _is_in_link(frame: bytes) -> bool:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_: bool) -> None:
     pass
