@@ -38,7 +38,7 @@ class World:
     def __init__(self, seed: int, dispatch: str) -> None:
         self.chances = random.Random(seed)
         self.dispatch = dispatch
-        self.books = Books(trio.current_time)
+        self.books = Books(_now)
         self.waits_for_ever = False
         """Whether something may wait as long as it likes: for a merge that waits for a sender."""
         self.known: list[tuple[ActorRef[Any], Place]] = []
@@ -620,6 +620,13 @@ class Drawn(Conduct):
     def restore(self, state: Any) -> None:
         if self.fails():
             raise Boom("in restore")
+
+
+def _now() -> float:
+    try:
+        return trio.current_time()
+    except RuntimeError:  # the run is over
+        return float("inf")
 
 
 def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:

@@ -190,8 +190,8 @@ class Cell:
     # The wiring.
     edges: list[LocalRef[Any]] = attrs.field(init=False, factory=list)
     """The references to this actor."""
-    ports: dict[tuple[str, str], LocalRef[Any]] | None = attrs.field(init=False, default=None)
-    """This actor's own references, by field and receiver's name."""
+    ports: dict[tuple[str, Cell], LocalRef[Any]] | None = attrs.field(init=False, default=None)
+    """This actor's own references, by field and receiver: not by its name, which another one has in another bundle, or has had before."""
     outlets: dict[tuple[str, str], Outlet] | None = attrs.field(init=False, default=None)
     """This actor's references to actors of other processes, by field and receiver's name."""
     children: WeakSet[Cell] | tuple[()] = attrs.field(init=False, default=())

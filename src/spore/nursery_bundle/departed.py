@@ -115,7 +115,7 @@ def sever(cell: Cell, keeper: Departed) -> None:
     cell.dispatcher.overfull.discard(cell)
     for edge in cell.edges:
         if edge.owner is not None and edge.owner.ports is not None:
-            edge.owner.ports.pop((edge.port, cell.name), None)
+            edge.owner.ports.pop((edge.port, cell), None)
         edge.owner = None
         edge.samples = None
     cell.ports = cell.outlets = None

@@ -24,7 +24,7 @@ from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.nursery_bundle.statistics import SAMPLE_EVERY
-from spore.nursery_bundle.whose import calls_actor, current_cell
+from spore.nursery_bundle.whose import calls_actor, current_cell, current_host
 from spore.nursery_bundle.wiring import reaches, waits_for
 
 __all__ = ["LocalRef", "Waiting", "patient"]
@@ -126,7 +126,7 @@ class LocalRef(ActorRef[M]):
         """The reference to the same receiver that belongs to a field of an actor."""
         if owner.ports is None:
             owner.ports = {}
-        key = (port, self._cell.name)
+        key = (port, self._cell)
         if key not in owner.ports:
             owner.ports[key] = type(self)(self._cell, owner, port)
         return owner.ports[key]
@@ -499,14 +499,14 @@ class LocalRef(ActorRef[M]):
         self.count()
 
     def _sender(self) -> Cell | None:
-        """The actor that sends: the owner, or, of a reference that came in a message, the one whose code this is."""
-        return self.owner or self._cell.dispatcher.pumps.get(trio.lowlevel.current_task())
+        """The actor that sends: the owner, or, of a reference that came in a message, the one whose code this is, in tasks of its own too."""
+        return self.owner or current_host()
 
     async def _wait_for_relief(self) -> None:
         """Wait while an actor to which messages lead from here has more than its mailbox holds."""
         dispatcher = self._cell.dispatcher
-        if trio.lowlevel.current_task() in dispatcher.pumps:
-            return  # an actor with a reference from a message is not the outside
+        if current_host() is not None:
+            return  # an actor with a reference from a message is not the outside, nor is a task that it has started
         while any(reaches(self._cell, cell) for cell in dispatcher.overfull):
             await dispatcher.relief.park()
 
@@ -563,7 +563,7 @@ class Waiting:
             self._owner.waits_for = [*self._owner.waits_for, self._target]
 
     def __exit__(self, *_: object) -> None:
-        if self._owner is not None:
+        if self._owner is not None and self._target in self._owner.waits_for:  # it waits for nothing once it has left its bundle
             left = list(self._owner.waits_for)
             left.remove(self._target)
             self._owner.waits_for = left

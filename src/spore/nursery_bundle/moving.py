@@ -79,7 +79,8 @@ class Moving:
         """The reference in an actor's port that leads to a receiver, in this bundle or elsewhere."""
         cell = self._roster.cells[sender]
         outlet = (cell.outlets or {}).get((port, receiver))
-        found: Any = outlet if outlet is not None else (cell.ports or {}).get((port, receiver))
+        inside = (ref for (field, other), ref in (cell.ports or {}).items() if field == port and other.name == receiver)
+        found: Any = outlet if outlet is not None else next(inside, None)
         return found if isinstance(found, ActorRef) else None
 
     def rewire(self, actor: str) -> None:

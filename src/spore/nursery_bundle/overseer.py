@@ -24,7 +24,7 @@ from spore.nursery_bundle.policy import Directive, Loss, Supervision
 from spore.nursery_bundle.ports import unwired_ports
 from spore.nursery_bundle.roster import Roster
 from spore.nursery_bundle.statistics import ActorState
-from spore.nursery_bundle.whose import current_host
+from spore.nursery_bundle.whose import current_host, host_of
 
 __all__ = ["Overseer"]
 
@@ -223,7 +223,7 @@ class Overseer:
             cell.cancel_in_hand(Loss.CANCELLED)
         for cell in cells:
             # Whoever is in its on_stop or on_start already, and waits for room, would wait for an actor that waits for it.
-            cell.mailbox.let_in(lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing)
+            cell.mailbox.let_in(lambda task: (host := host_of(task)) is not None and host.changing)
         while any(cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells):
             await self._dispatcher.quiet.park()
         for cell in cells:

@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 import trio
 
 if TYPE_CHECKING:
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["calls_actor", "current_cell", "current_host", "hosting", "hosts"]
+__all__ = ["calls_actor", "current_cell", "current_host", "host_of", "hosting", "hosts", "keeps"]
+
+_KEPT: WeakSet[trio.Nursery] = WeakSet()
+"""The nurseries of bundles."""
+_ENTERED: dict[trio.lowlevel.Task, list[tuple[Cell | None, int]]] = {}
+"""For each task that runs an `on_start` or `on_stop` now, perhaps one inside another: whose it was before, and how many nurseries it had open."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,15 +57,25 @@ def hosts() -> dict[trio.lowlevel.Task, Cell]:
         return {}
 
 
+def keeps(nursery: trio.Nursery) -> None:
+    """Say that this nursery is a bundle's: a task in it is the bundle's own, in whosever code the bundle was opened."""
+    _KEPT.add(nursery)
+
+
 @contextmanager
 def hosting(cell: Cell) -> Iterator[None]:
-    """A block in which the current task runs an actor's `on_start` or `on_stop`."""
+    """A block in which the current task runs an actor's `on_start` or `on_stop`. Tasks that it has started before go on as whose they were."""
     running, task = hosts(), trio.lowlevel.current_task()
     before = running.get(task)
+    entered = _ENTERED.setdefault(task, [])
+    entered.append((before, len(task.child_nurseries)))
     running[task] = cell
     try:
         yield
     finally:
+        entered.pop()
+        if not entered:
+            del _ENTERED[task]
         if before is None:
             running.pop(task, None)
         else:
@@ -86,14 +102,27 @@ def current_cell(besides: Cell | None = None) -> Cell | None:
 def current_host() -> Cell | None:
     """As `current_cell`, for callers that are async: their task, or one above it, is known."""
     try:
-        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        task = trio.lowlevel.current_task()
     except RuntimeError:
         return None
+    return host_of(task)
+
+
+def host_of(task: trio.lowlevel.Task) -> Cell | None:
+    """The cell of the actor in whose async handler, `on_start` or `on_stop` a task runs, or was started by one that does."""
     running = hosts()
     if not running:
         return None
-    while task is not None:
+    if task in running:
+        return running[task]
+    while (nursery := task.parent_nursery) is not None and nursery not in _KEPT:
+        task = nursery.parent_task
         if task in running:
-            return running[task]
-        task = task.parent_nursery.parent_task if task.parent_nursery is not None else None
+            cell: Cell | None = running[task]
+            for before, depth in reversed(_ENTERED.get(task, ())):
+                if task.child_nurseries.index(nursery) >= depth:
+                    break
+                cell = before  # it was opened before that call began
+            if cell is not None:
+                return cell
     return None
