@@ -195,7 +195,8 @@ class Bundle:
             if cell.over or self._ending.closed:
                 raise cell.stopped_error()
         except BaseException:
-            roster.remove(cell)
+            if not cell.gone:  # the bundle's end has come before, and has counted it
+                roster.remove(cell)
             unbind_ports(cell)
             cell.stop(Loss.STOPPED)  # what was sent to it already is a dead letter
             with trio.CancelScope(shield=True) as scope:

@@ -151,6 +151,8 @@ class Ending:
 
     def _refuse_more(self, cell: Cell, drain: bool) -> None:
         cell.stopping = True
+        if drain and cell.merge is not None:
+            cell.merge.flush()  # what it holds was accepted, and is to be handled, too
         cell.close()
         if not drain:
             cell.suspend()

@@ -258,9 +258,9 @@ class GuardedRef(LocalRef[M]):
 
     def release(self, message: Any, high: bool) -> None:
         """Hand over a message that was held; its sender has gone on long ago and cannot be told that it is too late."""
-        if self._cell.over:
+        if self._cell.refuses:
             self.count()
-            self._cell.lose(message, self._cell.in_hand)
+            self._cell.lose(message, self._cell.in_hand if self._cell.over else Loss.STOPPED)
         else:
             self._hand_over(message, high)
 

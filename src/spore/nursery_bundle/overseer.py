@@ -128,7 +128,8 @@ class Overseer:
         if cell.gone:
             return
         cell.gone = True
-        if not (self.draining or self.halted or cell.stays):
+        begun = self._roster.cells.get(cell.name) is cell  # else it was never started, and there is nothing to stay for
+        if not (begun and (self.draining or self.halted or cell.stays)):
             self.ended.add(cell)
             self._roster.remove(cell)
             sever(cell, Departed(self.bundle, weakref.ref(self), left=True))
