@@ -58,9 +58,12 @@ class Message:
     """What the handler knows: ``done``, ``raised`` or ``cut``."""
     by: Life | None = None
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         signs = ("!" if self.high else "") + ("?" if self.asked else "")
-        return f"m{self.number}{signs} {self.sender.name}→{self.place.name} ({self.fate}, begun {self.begun}, {self.ended or 'not ended'})"
+        return f"m{self.number}{signs} {self.sender.name}→{self.place.label}"
+
+    def __repr__(self) -> str:
+        return f"{self} ({self.fate}, begun {self.begun}, {self.ended or 'not ended'})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("it is not to be pickled")
@@ -72,9 +75,13 @@ class Place:
 
     name: str
     account: Account
+    promised: bool = attrs.field(default=False, kw_only=True)
+    """Whether references by its name were made before it was started. Its name is given to nobody else."""
     form: str = ""
     merges: bool = False
     supervision: Supervision = attrs.field(factory=Supervision)
+    label: str = attrs.field(init=False)
+    """The name with its bundle's."""
     cell: Any = None
     """The bundle's own; None until the factory was called."""
     lives: list[Life] = attrs.field(factory=list)
@@ -85,7 +92,8 @@ class Place:
     """As which its handlers and ends of lives send: never two of them at a time."""
 
     def __attrs_post_init__(self) -> None:
-        self.sender = Sender(self.name)
+        self.label = f"{self.account.name}.{self.name}"
+        self.sender = Sender(self.label)
 
 
 @attrs.define(eq=False)
@@ -94,7 +102,7 @@ class Life:
 
     place: Place
     number: int
-    wired: list[Place] = attrs.field(factory=list)
+    wired: list[Place]
     """Where its ports lead."""
     state: str = "built"
     broken: bool = False
@@ -119,20 +127,24 @@ class Books:
 
     now: Any
     accounts: list[Account] = attrs.field(factory=list)
-    log: list[str] = attrs.field(factory=list)
+    log: list[tuple[float, str, tuple[Any, ...]]] = attrs.field(factory=list)
+    """Moments, and what happened then, to be put into words when somebody wants to read them."""
     wrongs: list[str] = attrs.field(factory=list)
     count: int = 0
 
-    def say(self, what: str) -> None:
-        self.log.append(f"{self.now():9.3f}  {what}")
+    def say(self, what: str, *about: Any) -> None:
+        self.log.append((self.now(), what, about))
+
+    def story(self) -> str:
+        return "\n".join(f"{at:9.3f}  {what.format(*about)}" for at, what, about in self.log)
 
     def wrong(self, what: str) -> None:
-        self.say(f"WRONG: {what}")
+        self.say("WRONG: {}", what)
         self.wrongs.append(what)
 
-    def hold(self, right: bool, what: str) -> None:
+    def hold(self, right: object, what: str, *about: Any) -> None:
         if not right:
-            self.wrong(what)
+            self.wrong(what.format(*about))
 
     # What is sent
 
@@ -151,14 +163,14 @@ class Books:
     def handling(self, life: Life, message: Message) -> Iterator[None]:
         """A block in which an actor handles a message."""
         place = life.place
-        self.say(f"{place.name}.{life.number} begins {message}")
-        self.hold(message.place is place, f"{message} was handled by {place.name}")
-        self.hold(place.lives[-1] is life and life.state == "living", f"{message} was handled by life {life.number}, which is {life.state}")
-        self.hold(not life.broken, f"{message} was handled by life {life.number}, whose supervisor had ended it")
-        self.hold(place.in_hand is None, f"{message} was begun while {place.in_hand} was in hand")
-        self.hold(not message.begun, f"{message} was handled twice")
+        self.say("{}.{} begins {}", place.label, life.number, message)
+        self.hold(message.place is place, "{!r} was handled by {}", message, place.label)
+        self.hold(place.lives[-1] is life and life.state == "living", "{!r} was handled by life {}, which is {}", message, life.number, life.state)
+        self.hold(not life.broken, "{!r} was handled by life {}, whose supervisor had ended it", message, life.number)
+        self.hold(place.in_hand is None, "{!r} was begun while {} was in hand", message, place.in_hand)
+        self.hold(not message.begun, "{!r} was handled twice", message)
         lane = (message.sender, message.high, message.asked and place.merges)
-        self.hold(place.reached.get(lane, 0) < message.turn, f"{message} was handled after a later one of its sender")
+        self.hold(place.reached.get(lane, 0) < message.turn, "{!r} was handled after a later one of its sender", message)
         place.reached[lane] = max(message.turn, place.reached.get(lane, 0))
         place.in_hand, message.begun, message.by = message, message.begun + 1, life
         try:
@@ -173,30 +185,30 @@ class Books:
             message.ended = "done"
         finally:
             place.in_hand = None
-            self.say(f"{place.name}.{life.number} {message.ended} m{message.number}")
+            self.say("{}.{} {} {}", place.label, life.number, message.ended, message)
 
     @contextmanager
     def phase(self, life: Life, before: str, during: str, after: str, failed: str) -> Iterator[None]:
         """A block in which an actor is in its `on_start` or its `on_stop`."""
         place = life.place
-        self.say(f"{place.name}.{life.number} {during}")
-        self.hold(life.state == before, f"life {life.number} of {place.name} went from {life.state} to {during}")
-        self.hold(place.lives[-1] is life, f"life {life.number} of {place.name} was {during} beside its successor")
-        self.hold(place.in_hand is None, f"life {life.number} of {place.name} was {during} while {place.in_hand} was in hand")
+        self.say("{}.{} {}", place.label, life.number, during)
+        self.hold(life.state == before, "life {} of {} went from {} to {}", life.number, place.label, life.state, during)
+        self.hold(place.lives[-1] is life, "life {} of {} was {} beside its successor", life.number, place.label, during)
+        self.hold(place.in_hand is None, "life {} of {} was {} while {} was in hand", life.number, place.label, during, place.in_hand)
         life.state = during
         try:
             yield
         except BaseException as error:
             life.state = failed
-            self.say(f"{place.name}.{life.number} {during} ended by {type(error).__name__}")
+            self.say("{}.{} {} ended by {}", place.label, life.number, during, type(error).__name__)
             raise
         life.state = after
-        self.say(f"{place.name}.{life.number} {after}")
+        self.say("{}.{} {}", place.label, life.number, after)
 
-    def built(self, place: Place) -> Life:
+    def built(self, place: Place, wired: list[Place]) -> Life:
         before = place.lives[-1].state if place.lives else "gone"
-        self.hold(before in ("gone", "failed", "built"), f"{place.name} was built anew while its predecessor was {before}")
-        life = Life(place, len(place.lives) + 1)
+        self.hold(before in ("gone", "failed", "built"), "{} was built anew while its predecessor was {}", place.label, before)
+        life = Life(place, len(place.lives) + 1, wired)
         place.lives.append(life)
         return life
 
@@ -212,7 +224,7 @@ class Books:
         if bundle is None:
             return
         letters = [*bundle.dead_letters]
-        self.hold(bundle.dead_letters.total == len(letters), f"{account.name}: {len(letters)} letters of {bundle.dead_letters.total}")
+        self.hold(bundle.dead_letters.total == len(letters), "{}: {} letters of {}", account.name, len(letters), bundle.dead_letters.total)
         by_message: dict[int, DeadLetter] = {}
         ticks = 0
         for letter in letters:
@@ -220,13 +232,13 @@ class Books:
                 ticks += 1
                 continue
             message = letter.message
-            self.hold(message.place.account is account, f"{message} is a dead letter of {account.name}")
-            self.hold(letter.actor == message.place.name, f"{message} is a dead letter of actor {letter.actor}")
-            self.hold(message.number not in by_message, f"{message} is two dead letters")
+            self.hold(message.place.account is account, "{!r} is a dead letter of {}", message, account.name)
+            self.hold(letter.actor == message.place.name, "{!r} is a dead letter of actor {}", message, letter.actor)
+            self.hold(message.number not in by_message, "{!r} is two dead letters", message)
             by_message[message.number] = letter
         for place in account.places:
             self._settle_place(place, by_message, final=final)
-        self.hold(ticks >= account.timer_failures, f"{account.name}: {ticks} letters of {account.timer_failures} timers that failed")
+        self.hold(ticks >= account.timer_failures, "{}: {} letters of {} timers that failed", account.name, ticks, account.timer_failures)
         statistics = bundle.statistics()
         known = [*statistics.actors.values(), statistics.ended]
         cells = [place.cell for place in account.places if place.cell is not None]
@@ -236,12 +248,12 @@ class Books:
             ("lost", sum(sum(each.lost.values()) for each in known), sum(sum(cell.lost.values()) for cell in cells)),
             ("dead letters", statistics.dead_letters, sum(each.failed + sum(each.lost.values()) for each in known) + ticks),
         ):
-            self.hold(counted == expected, f"{account.name}: {what} is {counted} in its statistics, and {expected} in its actors")
+            self.hold(counted == expected, "{}: {} is {} in its statistics, and {} in its actors", account.name, what, counted, expected)
         for actor in statistics.actors.values():
             sums = actor.handled + actor.failed + sum(actor.lost.values()) + actor.queued + actor.held
-            self.hold(actor.received == sums and actor.handled >= 0, f"{account.name}: {actor} does not add up")
+            self.hold(actor.received == sums and actor.handled >= 0, "{}: {} does not add up", account.name, actor)
         if final:
-            self.hold(statistics.active == 0, f"{account.name}: {statistics.active} actors are at work after the end")
+            self.hold(statistics.active == 0, "{}: {} actors are at work after the end", account.name, statistics.active)
 
     def _settle_place(self, place: Place, letters: dict[int, DeadLetter], *, final: bool) -> None:
         taken = received = failed = 0
@@ -251,37 +263,37 @@ class Books:
             received += bool(letter or message.begun)
             if letter is not None and letter.reason is Loss.FAILED:
                 failed += 1
-                self.hold(message.ended == "raised", f"{message} is a dead letter that failed")
+                self.hold(message.ended == "raised", "{!r} is a dead letter that failed", message)
             elif letter is not None:
                 lost[letter.reason] += 1
-                self.hold(message.ended == "cut" or not message.begun, f"{message} is a dead letter ({letter.reason}), and was handled")
+                self.hold(message.ended == "cut" or not message.begun, "{!r} is a dead letter ({}), and was handled", message, letter.reason)
             elif message.begun:
                 taken += 1
-                self.hold(message.ended == "done" or (not message.ended and not final), f"{message} was begun, and is no dead letter")
+                self.hold(message.ended == "done" or (not message.ended and not final), "{!r} was begun, and is no dead letter", message)
             if message.fate == "accepted" and final:
-                self.hold(bool(letter or message.begun), f"{message} was accepted, and nothing has become of it")
+                self.hold(bool(letter or message.begun), "{!r} was accepted, and nothing has become of it", message)
             if message.fate == "refused":
-                self.hold(not letter and not message.begun, f"{message} was refused, and {letter or 'was handled'}")
+                self.hold(not letter and not message.begun, "{!r} was refused, and {}", message, letter or 'was handled')
             if final:
-                self.hold(message.fate != "open", f"{message}: its sender never came back")
+                self.hold(message.fate != "open", "{!r}: its sender never came back", message)
         cell = place.cell
         if cell is None:
-            self.hold(not received, f"{place.name} was never there, and has received {received}")
+            self.hold(not received, "{} was never there, and has received {}", place.label, received)
             return
         adopted = not final and cell.turned_async
-        self.hold(taken <= cell.handled <= taken + adopted, f"{place.name}: {cell.handled} handled by its count, {taken} in truth")
-        self.hold(cell.failures == failed, f"{place.name}: {cell.failures} failed by its count, {failed} in truth")
-        self.hold({**cell.lost} == {**lost}, f"{place.name}: lost {cell.lost} by its count, {dict(lost)} in truth")
+        self.hold(taken <= cell.handled <= taken + adopted, "{}: {} handled by its count, {} in truth", place.label, cell.handled, taken)
+        self.hold(cell.failures == failed, "{}: {} failed by its count, {} in truth", place.label, cell.failures, failed)
+        self.hold({**cell.lost} == {**lost}, "{}: lost {} by its count, {} in truth", place.label, cell.lost, dict(lost))
         if cell.mailbox.overflow not in ("block", "conflate"):
-            self.hold(len(cell.mailbox) <= cell.capacity, f"{place.name} holds {len(cell.mailbox)} of {cell.capacity}")
+            self.hold(len(cell.mailbox) <= cell.capacity, "{} holds {} of {}", place.label, len(cell.mailbox), cell.capacity)
         if not final:
             return
-        self.hold(_received(cell) == received, f"{place.name}: {_received(cell)} received by its count, {received} in truth")
-        self.hold(not len(cell.mailbox) and not cell.mailbox.sending, f"{place.name} has {len(cell.mailbox)} queued after the end")
-        self.hold(not cell.merge, f"{place.name} holds {cell.merge and len(cell.merge)} after the end")
-        self.hold(not cell.overfull or cell not in cell.dispatcher.overfull, f"{place.name} is overfull after the end")
+        self.hold(_received(cell) == received, "{}: {} received by its count, {} in truth", place.label, _received(cell), received)
+        self.hold(not len(cell.mailbox) and not cell.mailbox.sending, "{} has {} queued after the end", place.label, len(cell.mailbox))
+        self.hold(not cell.merge, "{} holds {} after the end", place.label, cell.merge and len(cell.merge))
+        self.hold(not cell.overfull or cell not in cell.dispatcher.overfull, "{} is overfull after the end", place.label)
         for life in place.lives:
-            self.hold(life.state in ("built", "failed", "gone"), f"life {life.number} of {place.name} is {life.state} after the end")
+            self.hold(life.state in ("built", "failed", "gone"), "life {} of {} is {} after the end", life.number, place.label, life.state)
 
 
 def _received(cell: Any) -> int:

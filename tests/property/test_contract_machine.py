@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import trio
 from tests.property.contract_books import Broken
 from tests.property.contract_world import World
 
@@ -124,10 +123,8 @@ def main() -> None:
         with nothing_warns():
             run(show, seed=seed)
     finally:
-        sys.stdout.write("\n".join(worlds[0].books.log) + "\n")
+        sys.stdout.write(f"{worlds[0].books.story()}\n")
 
 
 if __name__ == "__main__":
     main()
-
-_ = trio
