@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
@@ -37,26 +37,30 @@ class Sender:
     event_time_ns: int = 0
 
 
+def _note(default: Any = attrs.NOTHING) -> Any:
+    """A field of the books' own, which is none of what the message consists of."""
+    return attrs.field(init=False, eq=False, default=default)
+
+
 @attrs.define(eq=False)
 class Message:
     """One delivery to one actor."""
 
     number: int
-    place: Place
-    sender: Sender
-    high: bool
-    asked: bool
-    turn: int
-    """Its place among those of its lane: of one sender, to one receiver, with one priority."""
-    hops: int
-    """How deep what its handler sends may go on."""
     event_time_ns: int
-    fate: str = "open"
+    place: Place = _note()
+    sender: Sender = _note()
+    high: bool = _note()
+    asked: bool = _note()
+    turn: int = _note()
+    """Its place among those of its lane: of one sender, to one receiver, with one priority."""
+    hops: int = _note()
+    """How deep what its handler sends may go on."""
+    fate: str = _note("open")
     """What its sender knows: ``open`` while it sends, ``accepted``, ``refused``, or ``unknown``."""
-    begun: int = 0
-    ended: str = ""
+    begun: int = _note(0)
+    ended: str = _note("")
     """What the handler knows: ``done``, ``raised`` or ``cut``."""
-    by: Life | None = None
 
     def __str__(self) -> str:
         signs = ("!" if self.high else "") + ("?" if self.asked else "")
@@ -64,9 +68,6 @@ class Message:
 
     def __repr__(self) -> str:
         return f"{self} ({self.fate}, begun {self.begun}, {self.ended or 'not ended'})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("it is not to be pickled")
 
 
 @attrs.define(eq=False)
@@ -153,7 +154,9 @@ class Books:
         lane = (id(place), high, asked and place.merges)  # an ask is not merged
         sender.turns[lane] += 1
         sender.event_time_ns += 1 + self.count % 3
-        message = Message(self.count, place, sender, high, asked, sender.turns[lane], hops, sender.event_time_ns)
+        message = Message(self.count, sender.event_time_ns)
+        message.place, message.sender, message.high, message.asked = place, sender, high, asked
+        message.turn, message.hops = sender.turns[lane], hops
         place.messages.append(message)
         return message
 
@@ -172,7 +175,7 @@ class Books:
         lane = (message.sender, message.high, message.asked and place.merges)
         self.hold(place.reached.get(lane, 0) < message.turn, "{!r} was handled after a later one of its sender", message)
         place.reached[lane] = max(message.turn, place.reached.get(lane, 0))
-        place.in_hand, message.begun, message.by = message, message.begun + 1, life
+        place.in_hand, message.begun = message, message.begun + 1
         try:
             yield
         except Exception:
@@ -223,6 +226,7 @@ class Books:
         bundle = account.bundle
         if bundle is None:
             return
+        self.hold(not bundle.defects, "{}: its guards have found {}", account.name, bundle.defects)
         letters = [*bundle.dead_letters]
         self.hold(bundle.dead_letters.total == len(letters), "{}: {} letters of {}", account.name, len(letters), bundle.dead_letters.total)
         by_message: dict[int, DeadLetter] = {}
