@@ -33,7 +33,6 @@ class Sender:
     """Somebody who sends one message after the other."""
 
     name: str
-    turns: Counter[tuple[int, bool, bool]] = attrs.field(factory=Counter)
     event_time_ns: int = 0
 
 
@@ -52,8 +51,9 @@ class Message:
     sender: Sender = _note()
     high: bool = _note()
     asked: bool = _note()
+    lane: Any = _note()
+    """What is handled in order: what one sender sends to one receiver with one priority."""
     turn: int = _note()
-    """Its place among those of its lane: of one sender, to one receiver, with one priority."""
     hops: int = _note()
     """How deep what its handler sends may go on."""
     fate: str = _note("open")
@@ -87,7 +87,9 @@ class Place:
     """The bundle's own; None until the factory was called."""
     lives: list[Life] = attrs.field(factory=list)
     in_hand: Message | None = None
-    reached: dict[tuple[Sender, bool, bool], int] = attrs.field(factory=dict)
+    turns: dict[Any, int] = attrs.field(factory=dict)
+    """How many were sent here in each lane, and up to which they were handled."""
+    reached: dict[Any, int] = attrs.field(factory=dict)
     messages: list[Message] = attrs.field(factory=list)
     sender: Sender = attrs.field(init=False)
     """As which its handlers and ends of lives send: never two of them at a time."""
@@ -149,14 +151,15 @@ class Books:
 
     # What is sent
 
-    def message(self, sender: Sender, place: Place, *, high: bool, asked: bool, hops: int) -> Message:
+    def message(self, sender: Sender, place: Place, ref: object, *, high: bool, asked: bool, hops: int) -> Message:
         self.count += 1
-        lane = (id(place), high, asked and place.merges)  # an ask is not merged
-        sender.turns[lane] += 1
+        # A merge goes by the port through which a message came, and by none for an ask.
+        lane = (sender, high, (asked, id(ref)) if place.merges else None)
+        turn = place.turns[lane] = place.turns.get(lane, 0) + 1
         sender.event_time_ns += 1 + self.count % 3
         message = Message(self.count, sender.event_time_ns)
         message.place, message.sender, message.high, message.asked = place, sender, high, asked
-        message.turn, message.hops = sender.turns[lane], hops
+        message.lane, message.turn, message.hops = lane, turn, hops
         place.messages.append(message)
         return message
 
@@ -172,7 +175,7 @@ class Books:
         self.hold(not life.broken, "{!r} was handled by life {}, whose supervisor had ended it", message, life.number)
         self.hold(place.in_hand is None, "{!r} was begun while {} was in hand", message, place.in_hand)
         self.hold(not message.begun, "{!r} was handled twice", message)
-        lane = (message.sender, message.high, message.asked and place.merges)
+        lane = message.lane
         self.hold(place.reached.get(lane, 0) < message.turn, "{!r} was handled after a later one of its sender", message)
         place.reached[lane] = max(message.turn, place.reached.get(lane, 0))
         place.in_hand, message.begun = message, message.begun + 1

@@ -288,7 +288,7 @@ class World(Sending):
                 timer.cancel()
                 account.timer_failures += 1
                 raise Boom("in a timer")
-            message = self.books.message(ticker, place, high=False, asked=False, hops=1)
+            message = self.books.message(ticker, place, ref, high=False, asked=False, hops=1)
             message.fate = "unknown"
             return message
 

@@ -188,22 +188,23 @@ class Bundle:
         roster = self._roster
         parent = current_host()
         roster.add(cell)
-        try:
-            if parent is not None:
-                parent.leads_to(cell)
-            await supervising.begin(cell, state)
-            if cell.over or self._ending.closed:
-                raise cell.stopped_error()
-        except BaseException:
-            if not cell.gone:  # the bundle's end has come before, and has counted it
+        with self._ending.starting() as scope:
+            try:
+                if parent is not None:
+                    parent.leads_to(cell)
+                with scope:
+                    await supervising.begin(cell, state)
+                if cell.over or self._ending.closed:
+                    raise cell.stopped_error()
+            except BaseException:
                 roster.remove(cell)
-            unbind_ports(cell)
-            cell.stop(Loss.STOPPED)  # what was sent to it already is a dead letter
-            with trio.CancelScope(shield=True) as scope:
-                scope.cancel()
-                await supervising.run_on_stop(cell)
-            self._overseer.depart(cell)
-            raise
+                unbind_ports(cell)
+                cell.stop(Loss.STOPPED)  # what was sent to it already is a dead letter
+                with trio.CancelScope(shield=True) as at_once:
+                    at_once.cancel()
+                    await supervising.run_on_stop(cell)
+                self._overseer.depart(cell)
+                raise
         cell.resume()
         roster.wire_later(cell)
 

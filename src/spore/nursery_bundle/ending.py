@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import trio
 from trio.lowlevel import enable_ki_protection
@@ -39,6 +40,8 @@ class Ending:
         self._roster = roster
         self._dispatcher = dispatcher
         self._overseer = overseer
+        self._starts: set[trio.CancelScope] = set()
+        """Those under way, in whatever task: none outlives the bundle."""
         self._left_because = Loss.CANCELLED
         """What becomes of messages that are left when the bundle has ended."""
 
@@ -215,7 +218,20 @@ class Ending:
         for cell in self._roster.cells.values():
             cell.suspend()
             cell.in_hand = self._left_because
+        for scope in self._starts:
+            scope.cancel()
         self._dispatcher.quiet.unpark_all()
+
+    @contextmanager
+    def starting(self) -> Iterator[trio.CancelScope]:
+        """A block in which an actor is started, with a scope that is cancelled if the bundle ends meanwhile. The end waits for the block."""
+        scope = trio.CancelScope()
+        self._starts.add(scope)
+        try:
+            yield scope
+        finally:
+            self._starts.discard(scope)
+            self._dispatcher.quiet.unpark_all()
 
     @enable_ki_protection
     async def abandon(self) -> None:
@@ -223,6 +239,9 @@ class Ending:
 
         Cancellation: it runs in cancelled scopes: a plain `on_stop` runs, an async one until it waits.
         """
+        with trio.CancelScope(shield=True):
+            while self._starts:  # by tasks that are none of the bundle's
+                await self._dispatcher.quiet.park()
         for group in drain_order(self._roster.cells.values()):
             for cell in group:
                 try:

@@ -72,8 +72,6 @@ class Roster:
         outside = next((edge for edge in cell.edges if edge.sender == OUTSIDE), None)
         if outside is not None:
             return outside
-        if cell.over:
-            raise cell.stopped_error()
         options = cell.options
         guarded = options.verify or options.portable or options.guards.watches or cell.merge is not None
         return (GuardedRef if guarded else LocalRef)(cell)
