@@ -1,0 +1,119 @@
+"""What is under way when an end comes: a start when its bundle ends, and what a merge holds when its actor stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from spore import Actor, ActorRef, open_bundle
+from spore.errors import ActorStopped
+from spore.nursery_bundle import Loss
+from spore.testing import run, start_probe
+
+DISPATCHES = ("inline", "queued")
+
+
+@attrs.frozen
+class Event:
+    event_time_ns: int
+
+
+@attrs.define
+class Opening(Actor[Any]):
+    """Waits in `on_start` for as long as it may."""
+
+    log: list[str]
+    out: ActorRef[Any] | None = None
+
+    async def on_start(self) -> None:
+        self.log.append("starts")
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.log.append("gives up")
+
+    def handle(self, message: Any) -> Any:
+        return message
+
+    def on_stop(self) -> None:
+        self.log.append("stops")
+
+
+@attrs.define
+class Starter(Actor[Any]):
+    """Starts another actor in its handler."""
+
+    log: list[str]
+    bundle: Any
+
+    async def handle(self, message: Any) -> None:
+        await self.bundle().start(Opening, log=self.log, name="opening")
+
+
+@pytest.mark.parametrize("dispatch", DISPATCHES)
+@pytest.mark.parametrize("by", ["a task of the bundle", "a task outside of it", "an actor"])
+def test_a_start_that_the_end_of_the_bundle_overtakes(by: str, dispatch: str) -> None:
+    """It is cancelled, its end is waited for, and what was sent to the actor meanwhile is counted and a dead letter."""
+
+    async def main() -> None:
+        log: list[str] = []
+        refused: list[type] = []
+
+        async def start(bundle: Any) -> None:
+            try:
+                await bundle.start(Opening, log=log, name="opening")
+            except ActorStopped as error:
+                refused.append(type(error))
+
+        async with trio.open_nursery() as outside:
+            async with open_bundle("b", dispatch=dispatch, drain_timeout_s=1) as bundle:
+                inside = await bundle.start(Starter, log=log, bundle=lambda: bundle)
+                if by == "a task of the bundle":
+                    bundle._overseer.start_soon(start, bundle, name="start")
+                elif by == "a task outside of it":
+                    outside.start_soon(start, bundle)
+                else:
+                    inside.tell("start it")
+                await trio.testing.wait_all_tasks_blocked()
+                bundle.ref("opening").tell_many([1, 2, 3])
+            assert log == ["starts", "gives up"]
+            statistics = bundle.statistics()
+            assert statistics.ended.lost == {Loss.STOPPED: 3}
+            assert bundle.dead_letters.total == 3 + (by == "an actor")
+        assert refused == ([ActorStopped] if by == "a task outside of it" else [])
+
+    run(main)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("drain", [True, False])
+@pytest.mark.parametrize("dispatch", DISPATCHES)
+def test_what_a_merge_holds_when_its_actor_stops(dispatch: str, drain: bool, debug: bool) -> None:
+    """It was accepted before the stop, so that it is handled, in order; with drain=False it is dead letters. No sender sees an error."""
+
+    async def main() -> None:
+        async with open_bundle("b", dispatch=dispatch, debug=debug) as bundle:
+            probe = await start_probe(bundle, "merging", merge="event_time")
+            first = await bundle.start(Sends, out=probe.ref, name="first")
+            second = await bundle.start(Sends, out=probe.ref, name="second")
+            await first.ask(Event(10))
+            await first.ask(Event(20))
+            assert bundle.statistics().actors["merging"].held == 2
+            await bundle.stop("merging", drain=drain)
+            await second.ask(Event(30))  # it has moved past what was held, and tells an actor that has ended
+            assert [event.event_time_ns for event in probe.received] == ([10, 20] if drain else [])
+            assert bundle.statistics().ended.lost == {Loss.STOPPED: 1 if drain else 3}
+            assert not [actor for actor in bundle.statistics().actors.values() if actor.failed]
+
+    run(main)
+
+
+@attrs.define
+class Sends(Actor[Any]):
+    out: ActorRef[Any]
+
+    def handle(self, message: Any) -> None:
+        self.out.tell(message)
