@@ -18,7 +18,7 @@ from tests.property.contract_sending import MESSAGES, STUCK_S, TIMES, Sending
 from spore import Actor, ActorRef, Bundle, Directive, Supervision, open_bundle
 from spore.errors import ActorStopped, RestartLimit, StartTimeout, UsageError
 from spore.nursery_bundle.answers import Unfinished
-from spore.nursery_bundle.whose import hosts
+from spore.nursery_bundle.whose import current_host, hosts
 
 __all__ = ["World"]
 
@@ -93,7 +93,7 @@ class World(Sending):
             self.books.say("{} has ended", account.name)
         self.books.settle(account, final=False)
         for place in account.places:
-            states = [life.state for life in place.lives if life.state in ("living", "leaving")]
+            states = [life.state for life in place.lives if life.state in ("starting", "living", "leaving")]
             self.books.hold(not states, "{} is {} after the end of its bundle", place.label, states)
 
     async def body(self, sender: Sender, account: Account, scope: trio.CancelScope, depth: int) -> None:
@@ -104,6 +104,10 @@ class World(Sending):
                 await self.step(sender, account, nursery, scope, depth)
             if self.chance(0.5):
                 nursery.cancel_scope.cancel()
+        if self.chance(0.2):
+            late = Sender(f"starter{self.number()}")
+            self.nursery.start_soon(self.start, late, account)
+            await trio.lowlevel.checkpoint()
 
     async def step(self, sender: Sender, account: Account, nursery: trio.Nursery, scope: trio.CancelScope, depth: int) -> None:
         """One thing that somebody outside of the actors does."""
@@ -252,10 +256,16 @@ class World(Sending):
         self.books.say("{} stops {} (drain={}, {} s)", sender.name, place.label, drain, timeout_s)
 
         async def stop() -> None:
+            cell = bundle._roster.cells.get(place.name)
             try:
                 await bundle.stop(self.pick((ref, place.name)), drain=drain, timeout_s=timeout_s)
             except UsageError as error:
                 self.books.say("{} was not stopped: {}", place.label, error)
+                return
+            if cell is not current_host() and not bundle._ending.closed:
+                places = [each for each in account.places if each.cell is cell]
+                states = [life.state for each in places for life in each.lives if life.state in ("living", "leaving")]
+                self.books.hold(cell is not None and cell.gone and not states, "{} is {} once it was stopped", place.label, states)
 
         await self.within(STUCK_S, stop, "stop of {}", place.label)
 

@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Protocol, cast
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import attrs
 import trio
@@ -194,7 +194,7 @@ class Cell:
     """This actor's own references, by field and receiver: not by its name, which another one has in another bundle, or has had before."""
     outlets: dict[tuple[str, str], Outlet] | None = attrs.field(init=False, default=None)
     """This actor's references to actors of other processes, by field and receiver's name."""
-    children: WeakSet[Cell] | tuple[()] = attrs.field(init=False, default=())
+    children: WeakKeyDictionary[Cell, None] | tuple[()] = attrs.field(init=False, default=())
     """The actors that this one has started, and others to which it was seen to send; its fields need not show them."""
     timers: set[Timer] | tuple[()] = attrs.field(init=False, default=())
     """Those that the actor has started. They end with it."""
@@ -300,9 +300,9 @@ class Cell:
 
     def leads_to(self, other: Cell) -> None:
         """This actor was seen to send to another one, or has started it."""
-        if not isinstance(self.children, WeakSet):
-            self.children = WeakSet()
-        self.children.add(other)
+        if not isinstance(self.children, WeakKeyDictionary):
+            self.children = WeakKeyDictionary()  # in the order in which they were seen, so that a run can be repeated
+        self.children[other] = None
 
     def end_timers(self) -> None:
         """Cancel the timers that the actor has started."""
