@@ -182,3 +182,72 @@ def test_an_actor_of_another_bundle_is_not_refused_as_ones_own() -> None:
             assert letter.error.kind == UsageError.__name__
 
     run(main)
+
+
+@attrs.define
+class Back(Actor[Any]):
+    """Sends to whom it is given, in its handler or at one end of its life."""
+
+    phase: str
+    out: ActorRef[Any]
+
+    async def _send(self, phase: str) -> None:
+        if self.phase == phase:
+            for number in range(3):
+                await self.out.send(number)
+
+    async def on_start(self) -> None:
+        await self._send("on_start")
+
+    async def handle(self, message: Any) -> None:
+        await self._send("handle")
+
+    async def on_stop(self) -> None:
+        await self._send("on_stop")
+
+
+class Opens(Actor[Any]):
+    """Has a bundle of its own in its handler, whose actor sends back to it."""
+
+    def __init__(self, me: list[ActorRef[Any]], phase: str, then: str) -> None:
+        self.me = lambda: me[0]
+        self.phase, self.then = phase, then
+        self.seen: list[Any] = []
+
+    async def handle(self, message: Any) -> Any:
+        if message != "open":
+            self.seen.append(message)
+            return self.seen
+        async with open_bundle("inner", drain_timeout_s=50) as inner:
+            back = await inner.start(Back, phase=self.phase, out=self.me())
+            if self.phase == "handle":
+                back.tell("go")
+            if self.then == "wait first":
+                await trio.testing.wait_all_tasks_blocked()
+            if self.then == "wait_idle":
+                await inner.wait_idle()
+            elif self.then == "restart":
+                await inner.restart()
+            elif self.then == "stop":
+                await inner.stop(back)
+        return None
+
+
+@pytest.mark.parametrize("dispatch", DISPATCHES)
+@pytest.mark.parametrize("then", ["leave", "wait first", "wait_idle", "restart", "stop"])
+@pytest.mark.parametrize("phase", ["on_start", "handle", "on_stop"])
+def test_a_handler_that_waits_for_a_bundle_whose_actors_send_to_it(phase: str, then: str, dispatch: str) -> None:
+    """They would wait for room until the handler has ended, and the handler for them; so they have room."""
+
+    async def main() -> None:
+        me: list[ActorRef[Any]] = []
+        async with open_bundle("outer", dispatch=dispatch) as outer:
+            me.append(await outer.start(Opens, me=me, phase=phase, then=then, name="a", capacity=1))
+            with trio.fail_after(0.1):
+                await me[0].ask("open")
+                seen = await me[0].ask("last")
+            cut = phase == "handle" and then == "restart"  # which cancels what is in hand
+            assert seen[-4:] == [0, 1, 2, "last"] or cut
+            assert outer.dead_letters.total == 0
+
+    run(main)

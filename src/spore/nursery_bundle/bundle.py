@@ -31,6 +31,7 @@ from spore.nursery_bundle.ending import Ending
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.guards import Defect, Guards, Verifier
 from spore.nursery_bundle.interrupts import calling
+from spore.nursery_bundle.local import waiting_for
 from spore.nursery_bundle.letters import DeadLetters
 from spore.nursery_bundle.log import describe, kind_of
 from spore.nursery_bundle.mailbox import Mailbox
@@ -192,7 +193,7 @@ class Bundle:
             try:
                 if parent is not None:
                     parent.leads_to(cell)
-                with scope:
+                with scope, waiting_for(parent, [cell]):
                     await supervising.begin(cell, state)
                 if cell.over or self._ending.closed:
                     raise cell.stopped_error()
@@ -277,7 +278,8 @@ class Bundle:
             )
         await trio.lowlevel.checkpoint()
         while self._dispatcher.active:
-            await self._dispatcher.quiet.park()
+            with waiting_for(caller, self._roster.cells.values()):
+                await self._dispatcher.quiet.park()
 
     def lift_bounds(self) -> None:
         """The bundle is about to end, actor by actor: nobody waits any more for room where messages are held to be merged.

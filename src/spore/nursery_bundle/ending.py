@@ -13,7 +13,7 @@ from spore.errors import UsageError
 from spore.nursery_bundle import supervision as supervising
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.dispatcher import Dispatcher
-from spore.nursery_bundle.local import Waiting
+from spore.nursery_bundle.local import waiting_for
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.overseer import Overseer
 from spore.nursery_bundle.policy import Loss
@@ -64,11 +64,13 @@ class Ending:
             timer.cancel()
         self.lift_bounds()
         self._overseer.draining = True
+        caller = current_host()
         with trio.move_on_after(timeout_s) as deadline:
             while left := self._left():
                 version = self._roster.version
                 for group in drain_order(left):
-                    await self._drain_group(group)
+                    with waiting_for(caller, group):
+                        await self._drain_group(group)
                     if self._roster.version != version:
                         break  # an actor was started meanwhile, and may be the receiver of one that is left
         if deadline.cancelled_caught:
@@ -141,7 +143,7 @@ class Ending:
         if caller is not None and waits_for(cell, caller):
             raise UsageError(f"actor {caller.name!r} would wait for the end of {cell.name!r}, which waits for it")
         await trio.lowlevel.checkpoint()
-        with Waiting(caller, cell):
+        with waiting_for(caller, [cell]):
             await self._stop(cell, drain, timeout_s)
 
     async def _stop(self, cell: Cell, drain: bool, timeout_s: float) -> None:

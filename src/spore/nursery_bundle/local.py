@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import length_hint
 from time import perf_counter_ns
 from typing import Any, TypeVar
@@ -24,10 +24,10 @@ from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.nursery_bundle.statistics import SAMPLE_EVERY
-from spore.nursery_bundle.whose import calls_actor, current_cell, current_host
+from spore.nursery_bundle.whose import calls_actor, current_cell, current_host, host_of
 from spore.nursery_bundle.wiring import reaches, waits_for
 
-__all__ = ["LocalRef", "Waiting", "patient"]
+__all__ = ["LocalRef", "Waiting", "patient", "waiting_for"]
 
 M = TypeVar("M", contravariant=True)
 SAMPLES = 16
@@ -567,3 +567,25 @@ class Waiting:
             left = list(self._owner.waits_for)
             left.remove(self._target)
             self._owner.waits_for = left
+
+
+@contextmanager
+def waiting_for(caller: Cell | None, cells: Iterable[Cell]) -> Iterator[None]:
+    """A block in which an actor's handler waits for what others do, not for one message. Which of them wait for room in its own mailbox, or will,
+    have it: they would wait for each other for ever."""
+    if caller is None:
+        yield
+        return
+    targets = [cell for cell in cells if cell is not caller]
+    caller.waits_for = [*caller.waits_for, *targets]
+    caller.mailbox.let_in(lambda task: (host := host_of(task)) is not None and host is not caller and waits_for(caller, host))
+    try:
+        yield
+    finally:
+        over = Counter(targets)
+        left = []
+        for cell in caller.waits_for:
+            over[cell] -= 1
+            if over[cell] < 0:
+                left.append(cell)
+        caller.waits_for = left

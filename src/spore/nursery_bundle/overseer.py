@@ -19,6 +19,7 @@ from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.departed import Departed, EndedCounts, sever
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.letters import DeadLetter, DeadLetters, LetterError
+from spore.nursery_bundle.local import waiting_for
 from spore.nursery_bundle.log import about_cell, describe, kind_of, show_traceback
 from spore.nursery_bundle.policy import Directive, Loss, Supervision
 from spore.nursery_bundle.ports import unwired_ports
@@ -198,7 +199,8 @@ class Overseer:
         self.start_soon(run, name=f"restart of bundle {self.bundle}")
         if self.halted:
             raise UsageError(f"bundle {self.bundle!r} has ended; there is nothing to restart in it")
-        await done.wait()
+        with waiting_for(caller, self._roster.cells.values()):
+            await done.wait()
         if failed:
             raise failed[0][1]
 
