@@ -150,6 +150,8 @@ class Stubborn(spore.Actor[Turn]):
 
     path: str
 
+    def handle(self, message: Turn) -> None: ...
+
     async def on_stop(self) -> None:
         Path(self.path).write_text("stopping")
         await trio.sleep(60)
@@ -160,6 +162,8 @@ class Busy(spore.Actor[Turn]):
     """Once asked to, it never gives way again."""
 
     path: str
+
+    def handle(self, message: Turn) -> None: ...
 
     async def on_start(self) -> None:
         trio.lowlevel.spawn_system_task(self._spin)

@@ -94,7 +94,7 @@ def test_what_is_scraped_is_what_the_system_has_counted_and_what_top_shows():
         assert (code, err) == (0, "")
         assert (row["name"], row["handled"], row["pid"]) == ("writer", 500, run.pid("actor 'writer'"))
         code, lines, err = run.do("top", config, "--filter", "nobody")
-        assert (code, err, lines[-1]) == (0, "", "0 of 1 actors")
+        assert (code, err, lines[-1]) == (0, "", "0 of 1 actor")
         os.kill(row["pid"], signal.SIGKILL)
         process = "spore_process_restarts_total process=actor 'writer'"
         while (found := scrape(url)).get(process) != 1 or found.get(

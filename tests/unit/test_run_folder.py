@@ -62,14 +62,14 @@ def test_what_somebody_holds_or_has_not_been_made_by_a_run_stays(folder):
     """A folder that is in use, one of another name, one that others can write to, a link, and one without a lock."""
     away = folder / "away"
     away.mkdir(mode=0o700)
-    (away / "lock").touch()
+    (away / "run.lock").touch()
     (folder / "spore-run-abcdefg1").symlink_to(away)
     (folder / "spore-run-abcdefg2").mkdir(mode=0o700)
     (folder / "spore-run-abcdefg3").mkdir()
     (folder / "spore-run-abcdefg3").chmod(0o777)
-    (folder / "spore-run-abcdefg3" / "lock").touch()
+    (folder / "spore-run-abcdefg3" / "run.lock").touch()
     (folder / "spore-holiday").mkdir(mode=0o700)
-    (folder / "spore-holiday" / "lock").touch()
+    (folder / "spore-holiday" / "run.lock").touch()
     before = set(folder.rglob("*"))
     with open_run_folder("run") as held, open_run_folder("run"):
         assert held.is_dir()

@@ -29,7 +29,7 @@ LONGEST = 107
 """Bytes of a socket's path. Source: unix(7); 108 bytes with the one that ends it."""
 SHORT = "/tmp"  # noqa: S108 - what is made there is made for one user alone, and checked
 """Where sockets are if the usual folder for temporary files has too long a name."""
-LOCK = "lock"
+LOCK = "run.lock"
 NAME = re.compile(r"spore-(run|compare|nats)-[a-z0-9_]{8}")
 """As `tempfile.mkdtemp` makes them."""
 ROOM = len("/spore-run-12345678/relay")
