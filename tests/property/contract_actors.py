@@ -117,7 +117,9 @@ class SlottedData(Common):
 class Written(Common):
     """A class as it is written by hand."""
 
-    def __init__(self, conduct: Callable[[], Conduct], out: ActorRef[Any] | None = None, outs: Any = (), table: Any = None) -> None:
+    def __init__(
+        self, conduct: Callable[[], Conduct], out: ActorRef[Any] | None = None, outs: Any = (), table: Any = None
+    ) -> None:
         self.conduct, self.out, self.outs, self.table = conduct, out, outs, table
 
     def handle(self, message: Message) -> Any:
@@ -236,4 +238,3 @@ def refs_of(actor: Any) -> list[tuple[ActorRef[Any], Place]]:
     outs = getattr(actor.outs, "refs", actor.outs)
     refs = [*([actor.out] if actor.out is not None else []), *outs, *(actor.table or {}).values()]
     return list(zip(refs, actor.conduct().life.wired, strict=True))
-

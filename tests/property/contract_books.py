@@ -1,13 +1,12 @@
 """The books of a drawn program: what was sent, what its receivers saw of it, and how each actor's lives went.
 
 Actors write here what happens to them, and each entry is held against the contract when it is made: nothing is handled outside of a
-life, twice, or before what the same sender sent earlier. `Books.settle` then holds a bundle's own counts and dead letters against
-what was written.
+life, twice, or before what the same sender sent earlier. `tests.property.contract_settling`
+then holds a bundle's own counts and dead letters against what was written.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +14,8 @@ from typing import Any
 import attrs
 
 from spore import Bundle, Directive, Supervision
-from spore.nursery_bundle import DeadLetter, Loss
 
-__all__ = ["Account", "Boom", "Books", "Broken", "Life", "Message", "Place", "Sender"]
+__all__ = ["Account", "Books", "Boom", "Broken", "Life", "Message", "Place", "Sender"]
 
 
 class Broken(AssertionError):
@@ -36,30 +34,25 @@ class Sender:
     event_time_ns: int = 0
 
 
-def _note(default: Any = attrs.NOTHING) -> Any:
-    """A field of the books' own, which is none of what the message consists of."""
-    return attrs.field(init=False, eq=False, default=default)
-
-
 @attrs.define(eq=False)
 class Message:
-    """One delivery to one actor."""
+    """One delivery to one actor. It consists of its number and its time; all else is the books' own."""
 
     number: int
     event_time_ns: int
-    place: Place = _note()
-    sender: Sender = _note()
-    high: bool = _note()
-    asked: bool = _note()
-    lane: Any = _note()
+    place: Place = attrs.field(init=False, eq=False)
+    sender: Sender = attrs.field(init=False, eq=False)
+    high: bool = attrs.field(init=False, eq=False)
+    asked: bool = attrs.field(init=False, eq=False)
+    lane: Any = attrs.field(init=False, eq=False)
     """What is handled in order: what one sender sends to one receiver with one priority."""
-    turn: int = _note()
-    hops: int = _note()
+    turn: int = attrs.field(init=False, eq=False)
+    hops: int = attrs.field(init=False, eq=False)
     """How deep what its handler sends may go on."""
-    fate: str = _note("open")
+    fate: str = attrs.field(init=False, eq=False, default="open")
     """What its sender knows: ``open`` while it sends, ``accepted``, ``refused``, or ``unknown``."""
-    begun: int = _note(0)
-    ended: str = _note("")
+    begun: int = attrs.field(init=False, eq=False, default=0)
+    ended: str = attrs.field(init=False, eq=False, default="")
     """What the handler knows: ``done``, ``raised`` or ``cut``."""
 
     def __str__(self) -> str:
@@ -171,12 +164,20 @@ class Books:
         place = life.place
         self.say("{}.{} begins {}", place.label, life.number, message)
         self.hold(message.place is place, "{!r} was handled by {}", message, place.label)
-        self.hold(place.lives[-1] is life and life.state == "living", "{!r} was handled by life {}, which is {}", message, life.number, life.state)
+        self.hold(
+            place.lives[-1] is life and life.state == "living",
+            "{!r} was handled by life {}, which is {}",
+            message,
+            life.number,
+            life.state,
+        )
         self.hold(not life.broken, "{!r} was handled by life {}, whose supervisor had ended it", message, life.number)
         self.hold(place.in_hand is None, "{!r} was begun while {} was in hand", message, place.in_hand)
         self.hold(not message.begun, "{!r} was handled twice", message)
         lane = message.lane
-        self.hold(place.reached.get(lane, 0) < message.turn, "{!r} was handled after a later one of its sender", message)
+        self.hold(
+            place.reached.get(lane, 0) < message.turn, "{!r} was handled after a later one of its sender", message
+        )
         place.reached[lane] = max(message.turn, place.reached.get(lane, 0))
         place.in_hand, message.begun = message, message.begun + 1
         try:
@@ -198,9 +199,20 @@ class Books:
         """A block in which an actor is in its `on_start` or its `on_stop`."""
         place = life.place
         self.say("{}.{} {}", place.label, life.number, during)
-        self.hold(life.state == before, "life {} of {} went from {} to {}", life.number, place.label, life.state, during)
-        self.hold(place.lives[-1] is life, "life {} of {} was {} beside its successor", life.number, place.label, during)
-        self.hold(place.in_hand is None, "life {} of {} was {} while {} was in hand", life.number, place.label, during, place.in_hand)
+        self.hold(
+            life.state == before, "life {} of {} went from {} to {}", life.number, place.label, life.state, during
+        )
+        self.hold(
+            place.lives[-1] is life, "life {} of {} was {} beside its successor", life.number, place.label, during
+        )
+        self.hold(
+            place.in_hand is None,
+            "life {} of {} was {} while {} was in hand",
+            life.number,
+            place.label,
+            during,
+            place.in_hand,
+        )
         life.state = during
         try:
             yield
@@ -213,7 +225,9 @@ class Books:
 
     def built(self, place: Place, wired: list[Place]) -> Life:
         before = place.lives[-1].state if place.lives else "gone"
-        self.hold(before in ("gone", "failed", "built"), "{} was built anew while its predecessor was {}", place.label, before)
+        self.hold(
+            before in ("gone", "failed", "built"), "{} was built anew while its predecessor was {}", place.label, before
+        )
         life = Life(place, len(place.lives) + 1, wired)
         place.lives.append(life)
         return life
@@ -221,96 +235,3 @@ class Books:
     def decided(self, life: Life, directive: Directive | None) -> None:
         if (directive or life.place.supervision.on_failure) is not Directive.RESUME:
             life.broken = True
-
-    # The bundle's own books
-
-    def settle(self, account: Account, *, final: bool) -> None:
-        """Hold a bundle's counts and dead letters against what was written here."""
-        bundle = account.bundle
-        if bundle is None:
-            return
-        self.hold(not bundle.defects, "{}: its guards have found {}", account.name, bundle.defects)
-        letters = [*bundle.dead_letters]
-        self.hold(bundle.dead_letters.total == len(letters), "{}: {} letters of {}", account.name, len(letters), bundle.dead_letters.total)
-        by_message: dict[int, DeadLetter] = {}
-        ticks = 0
-        for letter in letters:
-            if not isinstance(letter.message, Message) or _was_no_tick(letter):
-                ticks += 1
-                continue
-            message = letter.message
-            self.hold(message.place.account is account, "{!r} is a dead letter of {}", message, account.name)
-            self.hold(letter.actor == message.place.name, "{!r} is a dead letter of actor {}", message, letter.actor)
-            self.hold(message.number not in by_message, "{!r} is two dead letters", message)
-            by_message[message.number] = letter
-        for place in account.places:
-            self._settle_place(place, by_message, final=final)
-        self.hold(ticks >= account.timer_failures, "{}: {} letters of {} timers that failed", account.name, ticks, account.timer_failures)
-        statistics = bundle.statistics()
-        known = [*statistics.actors.values(), statistics.ended]
-        cells = [place.cell for place in account.places if place.cell is not None]
-        for what, counted, expected in (
-            ("received", sum(each.received for each in known), sum(_received(cell) + _held(cell) for cell in cells)),
-            ("failed", sum(each.failed for each in known), sum(cell.failures for cell in cells)),
-            ("lost", sum(sum(each.lost.values()) for each in known), sum(sum(cell.lost.values()) for cell in cells)),
-            ("dead letters", statistics.dead_letters, sum(each.failed + sum(each.lost.values()) for each in known) + ticks),
-        ):
-            self.hold(counted == expected, "{}: {} is {} in its statistics, and {} in its actors", account.name, what, counted, expected)
-        for actor in statistics.actors.values():
-            sums = actor.handled + actor.failed + sum(actor.lost.values()) + actor.queued + actor.held
-            self.hold(actor.received == sums and actor.handled >= 0, "{}: {} does not add up", account.name, actor)
-        if final:
-            self.hold(statistics.active == 0, "{}: {} actors are at work after the end", account.name, statistics.active)
-
-    def _settle_place(self, place: Place, letters: dict[int, DeadLetter], *, final: bool) -> None:
-        taken = received = failed = 0
-        lost: Counter[Loss] = Counter()
-        for message in place.messages:
-            letter = letters.get(message.number)
-            received += bool(letter or message.begun)
-            if letter is not None and letter.reason is Loss.FAILED:
-                failed += 1
-                self.hold(message.ended == "raised", "{!r} is a dead letter that failed", message)
-            elif letter is not None:
-                lost[letter.reason] += 1
-                self.hold(message.ended == "cut" or not message.begun, "{!r} is a dead letter ({}), and was handled", message, letter.reason)
-            elif message.begun:
-                taken += 1
-                self.hold(message.ended == "done" or (not message.ended and not final), "{!r} was begun, and is no dead letter", message)
-            if message.fate == "accepted" and final:
-                self.hold(bool(letter or message.begun), "{!r} was accepted, and nothing has become of it", message)
-            if message.fate == "refused":
-                self.hold(not letter and not message.begun, "{!r} was refused, and {}", message, letter or 'was handled')
-            if final:
-                self.hold(message.fate != "open", "{!r}: its sender never came back", message)
-        cell = place.cell
-        if cell is None:
-            self.hold(not received, "{} was never there, and has received {}", place.label, received)
-            return
-        adopted = not final and cell.turned_async
-        self.hold(taken <= cell.handled <= taken + adopted, "{}: {} handled by its count, {} in truth", place.label, cell.handled, taken)
-        self.hold(cell.failures == failed, "{}: {} failed by its count, {} in truth", place.label, cell.failures, failed)
-        self.hold({**cell.lost} == {**lost}, "{}: lost {} by its count, {} in truth", place.label, cell.lost, dict(lost))
-        if cell.mailbox.overflow not in ("block", "conflate"):
-            self.hold(len(cell.mailbox) <= cell.capacity, "{} holds {} of {}", place.label, len(cell.mailbox), cell.capacity)
-        if not final:
-            return
-        self.hold(_received(cell) == received, "{}: {} received by its count, {} in truth", place.label, _received(cell), received)
-        self.hold(not len(cell.mailbox) and not cell.mailbox.sending, "{} has {} queued after the end", place.label, len(cell.mailbox))
-        self.hold(not cell.merge, "{} holds {} after the end", place.label, cell.merge and len(cell.merge))
-        self.hold(not cell.overfull or cell not in cell.dispatcher.overfull, "{} is overfull after the end", place.label)
-        for life in place.lives:
-            self.hold(life.state in ("built", "failed", "gone"), "life {} of {} is {} after the end", life.number, place.label, life.state)
-
-
-def _received(cell: Any) -> int:
-    return int(cell.sent_before + sum(edge.sent for edge in cell.edges))
-
-
-def _held(cell: Any) -> int:
-    return len(cell.merge) if cell.merge is not None else 0
-
-
-def _was_no_tick(letter: DeadLetter) -> bool:
-    """Whether a timer could not send at all: its receiver was not there, so nothing has failed at it."""
-    return letter.reason is Loss.FAILED and letter.error is not None and letter.error.kind == "UsageError" and not letter.message.begun

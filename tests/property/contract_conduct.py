@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DIRECTIVES", "Drawn"]
 
-DIRECTIVES = (Directive.RESUME, Directive.RESUME, Directive.RESTART, Directive.RESTART, Directive.STOP, Directive.ESCALATE)
+DIRECTIVES = (
+    Directive.RESUME,
+    Directive.RESUME,
+    Directive.RESTART,
+    Directive.RESTART,
+    Directive.STOP,
+    Directive.ESCALATE,
+)
 
 
 class Drawn(Conduct):
@@ -54,7 +62,8 @@ class Drawn(Conduct):
         world, place, bundle = self.world, self.life.place, self.account.bundle
         kind = world.chances.randrange(12)
         if kind == 0 and world.known:
-            world.tell(self.sender, *world.pick(world.known), message.hops - 1)
+            ref, to = world.pick(world.known)
+            world.tell(self.sender, ref, to, message.hops - 1)
         elif kind == 1 and place.promised and bundle is not None:
             world.tell(self.sender, bundle.ref(place.name), place, message.hops - 1)
         elif kind == 2:
@@ -74,7 +83,7 @@ class Drawn(Conduct):
                             await world.send(self.sender, ref, place, message.hops - 1)
                     await self.waiting_aside(message)
             except trio.Cancelled:
-                await self.cleaning_up(actor, message)
+                await self.cleaning_up(actor, message)  # noqa: ASYNC102 - with a shield where it waits
                 raise
             self.fails("at the end of an async handler", 0.5)
         return message.number
@@ -111,17 +120,21 @@ class Drawn(Conduct):
                     ref, to = world.pick(world.known)
                     nursery.start_soon(world.send, Sender(f"child{world.number()}"), ref, to, message.hops - 1)
         elif kind == 5 and account.bundle is not None:
-            with trio.move_on_after(1):
-                try:
-                    await world.pick((account, other)).bundle.wait_idle()
-                except (UsageError, AttributeError):
-                    pass
+            idle = world.pick((account, other)).bundle
+            with trio.move_on_after(1), suppress(UsageError):
+                if idle is not None:
+                    await idle.wait_idle()
         elif kind == 6 and account.bundle is not None and place.cell is not None:
             world.books.say("{} stops itself", place.label)
             try:
                 await account.bundle.stop(place.name, drain=world.chance(0.5))
             except UsageError as error:  # it has left already
-                world.books.hold(place.name not in account.bundle._roster.cells, "{} was not stopped by itself: {}", place.label, error)
+                world.books.hold(
+                    place.name not in account.bundle._roster.cells,
+                    "{} was not stopped by itself: {}",
+                    place.label,
+                    error,
+                )
         elif kind < 10:
             self.aside(message)
 

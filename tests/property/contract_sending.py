@@ -107,7 +107,9 @@ class Sending:
             return
         many = self.chances.randrange(2, 6) if way == "send_many" else 1
         high = many == 1 and self.chance(0.2)
-        messages = [self.books.message(sender, place, ref, high=high, asked=way == "ask", hops=hops) for _ in range(many)]
+        messages = [
+            self.books.message(sender, place, ref, high=high, asked=way == "ask", hops=hops) for _ in range(many)
+        ]
         self.books.say("{} {}s {}", sender.name, way, messages)
         run = {"send": self._send, "ask": self._ask, "send_many": self._send_many}[way]
         try:

@@ -6,39 +6,36 @@ and `python -m tests.property.test_contract_machine SEED` shows it line by line.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import attrs
 import trio
-from tests.property.contract_actors import FORMS
-from tests.property.contract_books import Account, Boom, Message, Place, Sender
-from tests.property.contract_conduct import DIRECTIVES, Drawn
-from tests.property.contract_sending import MESSAGES, STUCK_S, TIMES, Sending
+from tests.property.contract_books import Account, Boom, Message, Sender
+from tests.property.contract_sending import MESSAGES, STUCK_S, TIMES
+from tests.property.contract_settling import settle
+from tests.property.contract_starting import Starting
 
-from spore import Actor, ActorRef, Bundle, Directive, Supervision, open_bundle
-from spore.errors import ActorStopped, RestartLimit, StartTimeout, UsageError
+from spore import Directive, open_bundle
+from spore.errors import RestartLimit, StartTimeout, UsageError
 from spore.nursery_bundle.answers import Unfinished
 from spore.nursery_bundle.whose import current_host, hosts
 
 __all__ = ["World"]
 
-POLICIES = ("block", "block", "block", "block", "fail", "drop_oldest", "drop_newest", "conflate")
 MEANT = (Boom, RestartLimit, StartTimeout, Unfinished)
 """What may come out of a bundle: the program raises it, or leads to it."""
-ACTORS, BUNDLES, TIMERS = 10, 3, 4
+BUNDLES, TIMERS = 3, 4
 
 
-class World(Sending):
+class World(Starting):
     """One program."""
 
     def __init__(self, seed: int, dispatch: str) -> None:
         super().__init__(seed)
         self.dispatch = dispatch
-        self.known: list[tuple[ActorRef[Any], Place]] = []
-        """References that everybody has, of all bundles."""
         self.accounts: list[Account] = []
-        self.left = {"actors": ACTORS, "bundles": BUNDLES, "timers": TIMERS}
-        self.merging = self.chance(0.2)
+        self.left.update(bundles=BUNDLES, timers=TIMERS)
 
     async def run(self) -> None:
         """Run it to its end, and hold what is left against the contract."""
@@ -62,7 +59,7 @@ class World(Sending):
             if self.known and self.chance(0.5):
                 self.tell(Sender("late"), *self.pick(self.known), hops=1)
         for account in self.accounts:
-            self.books.settle(account, final=True)
+            settle(account, final=True)
 
     async def bundle(self, sender: Sender, depth: int) -> None:
         """Open a bundle, do things in it, and leave it."""
@@ -84,14 +81,14 @@ class World(Sending):
                 async with open_bundle(account.name, dispatch=self.dispatch, keep_letters=100_000, **options) as bundle:
                     account.bundle = bundle
                     await self.body(sender, account, scope, depth)
-        except BaseException as error:  # noqa: BLE001 - what is not meant is raised again
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - what is not meant is raised again
             self.books.say("{} has ended by {}", account.name, repr(error))
             unmeant = _unmeant(error)
             if unmeant is not None:
-                raise unmeant from None
+                raise unmeant from None  # noqa: ASYNC104 - a cancellation is in there
         else:
             self.books.say("{} has ended", account.name)
-        self.books.settle(account, final=False)
+        settle(account, final=False)
         for place in account.places:
             states = [life.state for life in place.lives if life.state in ("starting", "living", "leaving")]
             self.books.hold(not states, "{} is {} after the end of its bundle", place.label, states)
@@ -109,7 +106,9 @@ class World(Sending):
             self.nursery.start_soon(self.start, late, account)
             await trio.lowlevel.checkpoint()
 
-    async def step(self, sender: Sender, account: Account, nursery: trio.Nursery, scope: trio.CancelScope, depth: int) -> None:
+    async def step(
+        self, sender: Sender, account: Account, nursery: trio.Nursery, scope: trio.CancelScope, depth: int
+    ) -> None:
         """One thing that somebody outside of the actors does."""
         bundle = account.bundle
         assert bundle is not None
@@ -137,7 +136,9 @@ class World(Sending):
         elif kind == 20:
             nursery.start_soon(self.help, account, nursery, scope, depth)
         elif kind == 21:
-            self.nursery.start_soon(self.help, account, self.nursery, scope, 2)  # which may be there for longer than the bundle
+            self.nursery.start_soon(
+                self.help, account, self.nursery, scope, 2
+            )  # which may be there for longer than the bundle
         elif self.chance(self.trouble):
             self.books.say("{} makes {} end", sender.name, account.name)
             if nursery is not self.nursery and self.chance(0.5):
@@ -152,99 +153,6 @@ class World(Sending):
                 await self.step(sender, account, nursery, scope, depth)
 
     # Steps
-
-    def supervision(self) -> Supervision:
-        return Supervision(
-            on_failure=self.pick(DIRECTIVES),
-            max_restarts=self.pick((0, 1, 3, 50, 50)),
-            within_s=self.pick((1.0, 60.0)),
-            forgive_after=self.pick((1, 100)),
-            backoff_s=self.pick((0.0, 0.0, 0.1, 1.0)),
-            start_timeout_s=self.pick((0.3, 2.0, 60.0)),
-            stop_timeout_s=self.pick((0.05, 0.3, 10.0)),
-        )
-
-    async def start(self, sender: Sender, account: Account) -> None:
-        """Start an actor of a drawn form with drawn options, wired to drawn others."""
-        bundle = account.bundle
-        if not self.left["actors"] or bundle is None:
-            return
-        self.left["actors"] -= 1
-        place = self._place(account, bundle)
-        place.form, place.supervision = self.pick(sorted(FORMS)), self.supervision()
-        overflow, merge = self.pick(POLICIES), None
-        if self.merging and self.chance(0.5):
-            place.merges, merge, self.waits_for_ever = True, "event_time", True
-        ports, wired = self._wiring(account, bundle)
-        trouble = self.trouble
-
-        def factory(**fields: Any) -> Actor[Any]:
-            place.cell = bundle._roster.cells[place.name]
-            life = self.books.built(place, wired)
-            if self.chance(trouble / 2):
-                raise Boom("in a factory")
-            conduct = Drawn(self, account, life)
-            actor: Actor[Any] = FORMS[place.form](lambda: conduct, **fields)
-            return actor
-
-        labels = [each.label for each in wired]
-        self.books.say("{} starts {} ({}, {}, {}) wired to {}", sender.name, place.label, place.form, overflow, merge, labels)
-        try:
-            with self.cutting():
-                ref = await bundle.start(
-                    factory,
-                    name=place.name,
-                    capacity=self.pick((1, 2, 3, 50)),
-                    overflow=overflow,
-                    key=self.key if overflow == "conflate" else None,
-                    dispatch=self.pick((None, None, "inline", "queued")),
-                    supervision=place.supervision,
-                    merge=merge,
-                    verify=0.5 if bundle._guards.verifier is not None and self.chance(0.5) else 0.0,
-                    state=self.pick((None, None, None, 1)),
-                    **ports,
-                )
-                self.known.append((ref, place))
-        except (Boom, StartTimeout, ActorStopped, UsageError) as error:
-            self.books.say("{} was not started: {}", place.label, repr(error))
-
-    def _place(self, account: Account, bundle: Bundle) -> Place:
-        """A place for which there are ports already, or of a name that is free again, or a new one."""
-        promised = [place for place in account.places if place.promised and not place.form]
-        if promised and self.chance(0.7):
-            return promised[0]
-        free = [place.name for place in account.places if not place.promised and place.name not in bundle._roster.cells]
-        name = self.pick(free) if free and self.chance(0.3) else f"a{len(account.places)}"
-        place = Place(name, account)
-        account.places.append(place)
-        return place
-
-    def _wiring(self, account: Account, bundle: Bundle) -> tuple[dict[str, Any], list[Place]]:
-        """For up to three fields: references, across bundles too, some to actors that are not there yet."""
-        ports: dict[str, Any] = {}
-        wired: list[Place] = []
-        for field, most in (("out", 1), ("outs", 2), ("table", 2)):
-            refs: list[ActorRef[Any]] = []
-            for _ in range(self.chances.randrange(most + 1) or (most == 1)):
-                if not self.known or self.chance(0.15):
-                    promised = [place for place in account.places if place.promised and not place.form]
-                    if not promised:
-                        promised = [Place(f"a{len(account.places)}", account, promised=True)]
-                        account.places += promised
-                    ref, place = bundle.ref(promised[0].name), promised[0]
-                else:
-                    ref, place = self.pick(self.known)
-                refs.append(ref)
-                wired.append(place)
-            if not refs:
-                break
-            ports[field] = {"out": refs[0], "outs": refs, "table": dict(enumerate(refs))}[field]
-        return ports, wired
-
-    def key(self, message: Message) -> int:
-        if message.number % 7 == 0 and self.trouble:
-            raise Boom("in a key")
-        return message.number % 2
 
     async def stop(self, sender: Sender, account: Account) -> None:
         """Stop an actor, in whosever code this is."""
@@ -265,7 +173,9 @@ class World(Sending):
             if cell is not current_host() and not bundle._ending.closed:
                 places = [each for each in account.places if each.cell is cell]
                 states = [life.state for each in places for life in each.lives if life.state in ("living", "leaving")]
-                self.books.hold(cell is not None and cell.gone and not states, "{} is {} once it was stopped", place.label, states)
+                self.books.hold(
+                    cell is not None and cell.gone and not states, "{} is {} once it was stopped", place.label, states
+                )
 
         await self.within(STUCK_S, stop, "stop of {}", place.label)
 
@@ -310,12 +220,11 @@ class World(Sending):
 
     def look(self, account: Account) -> None:
         """Hold a bundle's counts against the books, and take snapshots of what is quiet."""
-        self.books.settle(account, final=False)
-        for name in account.bundle._roster.cells if account.bundle is not None else ():
-            try:
-                account.bundle.snapshot(name)  # type: ignore[union-attr]
-            except (UsageError, Boom, AttributeError):  # it is busy, or was not built yet
-                pass
+        settle(account, final=False)
+        bundle = account.bundle
+        for name in bundle._roster.cells if bundle is not None else ():
+            with suppress(UsageError, Boom):  # it is busy, or fails
+                bundle.snapshot(name)  # type: ignore[union-attr]
 
 
 def _unmeant(error: BaseException) -> BaseException | None:

@@ -25,7 +25,7 @@ from spore.testing import run
 
 SHARDS = 8
 RUNS = int(os.environ.get("SPORE_CONTRACT_RUNS", "600"))
-FIRST = os.environ.get("SPORE_CONTRACT_FIRST", "0" if os.environ.get("SPORE_HYPOTHESIS") in ("ci", "light") else "")
+FIRST = os.environ.get("SPORE_SEED", "0" if os.environ.get("SPORE_HYPOTHESIS") in ("ci", "light") else "")
 """The first seed. Without one, each run of the tests takes others."""
 
 
@@ -64,9 +64,7 @@ def run_program(seed: int, dispatch: str) -> World:
     with nothing_warns() as found:
         try:
             run(main, seed=seed)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
+        except (Exception, BaseExceptionGroup) as error:
             worlds[0].books.wrong(f"{error!r} came out")
             raise Broken(report(worlds[0], seed, dispatch)) from error
     for warning in found:
@@ -78,7 +76,9 @@ def run_program(seed: int, dispatch: str) -> World:
 
 def report(world: World, seed: int, dispatch: str) -> str:
     wrongs = "\n".join(f"- {wrong}" for wrong in dict.fromkeys(world.books.wrongs))
-    return f"seed {seed}, {dispatch}:\n{wrongs}\nSee it: python -m tests.property.test_contract_machine {seed} {dispatch}"
+    return (
+        f"seed {seed}, {dispatch}:\n{wrongs}\nSee it: python -m tests.property.test_contract_machine {seed} {dispatch}"
+    )
 
 
 def run_programs(first: int, count: int, dispatch: str) -> None:

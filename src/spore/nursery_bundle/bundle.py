@@ -31,8 +31,8 @@ from spore.nursery_bundle.ending import Ending
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.guards import Defect, Guards, Verifier
 from spore.nursery_bundle.interrupts import calling
-from spore.nursery_bundle.local import waiting_for
 from spore.nursery_bundle.letters import DeadLetters
+from spore.nursery_bundle.local import waiting_for
 from spore.nursery_bundle.log import describe, kind_of
 from spore.nursery_bundle.mailbox import Mailbox
 from spore.nursery_bundle.merge import Merge

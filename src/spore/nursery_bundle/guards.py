@@ -120,7 +120,9 @@ class GuardedRef(LocalRef[M]):
         self._turn = Fraction(0)
         self._place: Place | None = None
         if cell.merge is not None:
-            other = owner is not None and owner.keeper is not cell.keeper  # of another bundle, which may have the same names
+            other = (
+                owner is not None and owner.keeper is not cell.keeper
+            )  # of another bundle, which may have the same names
             sender = f"{owner.keeper.bundle}.{self.sender}" if owner is not None and other else self.sender
             self._place = cell.merge.join(sender, port, self.release)
             if self.sender == OUTSIDE and not self._place.sequence:

@@ -563,7 +563,9 @@ class Waiting:
             self._owner.waits_for = [*self._owner.waits_for, self._target]
 
     def __exit__(self, *_: object) -> None:
-        if self._owner is not None and self._target in self._owner.waits_for:  # it waits for nothing once it has left its bundle
+        if (
+            self._owner is not None and self._target in self._owner.waits_for
+        ):  # it waits for nothing once it has left its bundle
             left = list(self._owner.waits_for)
             left.remove(self._target)
             self._owner.waits_for = left
@@ -578,7 +580,9 @@ def waiting_for(caller: Cell | None, cells: Iterable[Cell]) -> Iterator[None]:
         return
     targets = [cell for cell in cells if cell is not caller]
     caller.waits_for = [*caller.waits_for, *targets]
-    caller.mailbox.let_in(lambda task: (host := host_of(task)) is not None and host is not caller and waits_for(caller, host))
+    caller.mailbox.let_in(
+        lambda task: (host := host_of(task)) is not None and host is not caller and waits_for(caller, host)
+    )
     try:
         yield
     finally:
