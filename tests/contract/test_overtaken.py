@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from spore import Actor, ActorRef, open_bundle
-from spore.errors import ActorStopped
+from spore.errors import ActorStopped, UsageError
 from spore.nursery_bundle import Loss
 from spore.testing import run, start_probe
 
@@ -117,3 +117,15 @@ class Sends(Actor[Any]):
 
     def handle(self, message: Any) -> None:
         self.out.tell(message)
+
+
+def test_a_snapshot_after_the_end_is_refused() -> None:
+    """The actor is gone, and the error says when there was still one."""
+
+    async def main() -> None:
+        async with open_bundle("b") as bundle:
+            await start_probe(bundle, "probe")
+        with pytest.raises(UsageError, match="'probe' has ended with its bundle 'b'"):
+            bundle.snapshot("probe")
+
+    run(main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tests.property.contract_actors import FORMS
 from tests.property.contract_books import Account, Boom, Message, Place, Sender
@@ -11,6 +11,9 @@ from tests.property.contract_sending import Sending
 
 from spore import Actor, ActorRef, Bundle, Supervision
 from spore.errors import ActorStopped, StartTimeout, UsageError
+
+if TYPE_CHECKING:
+    from tests.property.contract_world import World
 
 __all__ = ["Starting"]
 
@@ -59,7 +62,7 @@ class Starting(Sending):
             life = self.books.built(place, wired)
             if self.chance(trouble / 2):
                 raise Boom("in a factory")
-            conduct = Drawn(self, account, life)
+            conduct = Drawn(cast("World", self), account, life)
             actor: Actor[Any] = FORMS[place.form](lambda: conduct, **fields)
             return actor
 

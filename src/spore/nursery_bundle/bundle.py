@@ -324,6 +324,10 @@ class Bundle:
         cell = self._roster.cell_of(ref)
         if not cell.quiet:
             raise UsageError(f"actor {cell.name!r} has messages queued or in hand; wait_idle first")
+        if not isinstance(cell.actor, Actor):
+            raise UsageError(
+                f"actor {cell.name!r} has ended with its bundle {self.name!r}; take the snapshot in the bundle's block"
+            )
         return cell.actor.snapshot()
 
     def statistics(self, actors: Collection[str] | None = None) -> BundleStatistics:
