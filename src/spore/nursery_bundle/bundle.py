@@ -47,7 +47,7 @@ from spore.nursery_bundle.scales import Scales, SizeOf
 from spore.nursery_bundle.statistics import BundleStatistics, LetterStatistics
 from spore.nursery_bundle.timers import Tick, Timer, run_after, run_every
 from spore.nursery_bundle.watchdog import watch_for_stalls
-from spore.nursery_bundle.whose import current_cell, current_host, keeps
+from spore.nursery_bundle.whose import current_cell, current_host, keeping
 
 __all__ = ["DEFAULT_CAPACITY", "STOP_TIMEOUT_S", "Bundle", "open_bundle"]
 
@@ -502,7 +502,7 @@ async def open_bundle(
     dispatch = _member(Dispatch, dispatch)
     guards = Guards(verifier, debug, trace)
     async with AsyncExitStack() as last, trio.open_nursery() as nursery:
-        keeps(nursery)
+        last.enter_context(keeping(nursery))
         bundle = Bundle(
             name,
             nursery,

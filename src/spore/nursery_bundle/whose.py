@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
 
 import trio
 
 if TYPE_CHECKING:
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["calls_actor", "current_cell", "current_host", "host_of", "hosting", "hosts", "keeps"]
+__all__ = ["calls_actor", "current_cell", "current_host", "host_of", "hosting", "hosts", "keeping"]
 
-_KEPT: WeakSet[trio.Nursery] = WeakSet()
+_KEPT: set[trio.Nursery] = set()
 """The nurseries of bundles."""
 _ENTERED: dict[trio.lowlevel.Task, list[tuple[Cell | None, int]]] = {}
 """For each task that runs an `on_start` or `on_stop` now, perhaps one inside another: whose it was before, and how many nurseries it had open."""
@@ -57,9 +56,14 @@ def hosts() -> dict[trio.lowlevel.Task, Cell]:
         return {}
 
 
-def keeps(nursery: trio.Nursery) -> None:
-    """Say that this nursery is a bundle's: a task in it is the bundle's own, in whosever code the bundle was opened."""
+@contextmanager
+def keeping(nursery: trio.Nursery) -> Iterator[None]:
+    """A block in which this nursery is a bundle's: a task in it is the bundle's own, in whosever code the bundle was opened."""
     _KEPT.add(nursery)
+    try:
+        yield
+    finally:
+        _KEPT.remove(nursery)
 
 
 @contextmanager
