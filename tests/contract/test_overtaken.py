@@ -8,9 +8,10 @@ import attrs
 import pytest
 import trio
 
-from spore import Actor, ActorRef, open_bundle
+from spore import Actor, ActorRef, Supervision, open_bundle
 from spore.errors import ActorStopped, UsageError
 from spore.nursery_bundle import Loss
+from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.testing import run, start_probe
 
 DISPATCHES = ("inline", "queued")
@@ -127,5 +128,61 @@ def test_a_snapshot_after_the_end_is_refused() -> None:
             await start_probe(bundle, "probe")
         with pytest.raises(UsageError, match="'probe' has ended with its bundle 'b'"):
             bundle.snapshot("probe")
+
+    run(main)
+
+
+class Ends(Actor[Any]):
+    """Stops itself in its handler, which then fails."""
+
+    def __init__(self, log: list[Any], bundle: Any) -> None:
+        self.log, self.bundle = log, bundle
+
+    async def handle(self, message: Any) -> None:
+        self.log.append(message)
+        await self.bundle().stop("ends", drain=False)
+        raise ValueError(message)
+
+
+@pytest.mark.parametrize("dispatch", DISPATCHES)
+def test_a_stop_that_the_end_overtakes_has_no_failed_actor_go_on(
+    dispatch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor has decided that it handles nothing more; the failure ends the bundle, and the stop with it."""
+    monkeypatch.setattr(Dispatcher, "spent", lambda *_: True)  # so that everything gives way after each message
+
+    async def main() -> None:
+        log: list[Any] = []
+        with pytest.raises(ExceptionGroup):  # noqa: PT012 - it comes out of the bundle
+            async with open_bundle("b", dispatch=dispatch) as bundle:
+                ends = await bundle.start(
+                    Ends, log=log, bundle=lambda: bundle, name="ends", supervision=Supervision(on_failure="escalate")
+                )
+                ends.tell_many([1, 2])
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    with trio.move_on_after(
+                        0.1, shield=True
+                    ):  # the body takes its time, so that the bundle has not ended yet
+                        await trio.sleep_forever()
+        assert log == [1]
+        assert bundle.dead_letters.total == 2
+
+    for seed in range(20):
+        run(main, seed=seed)
+
+
+def test_a_name_that_nobody_has_any_more_can_be_said_to_be_idle() -> None:
+    """Nobody waits for it, so that whoever says it at the end need not know who has left."""
+
+    async def main() -> None:
+        async with open_bundle("b") as bundle:
+            probe = await start_probe(bundle, "probe")
+            by_name = bundle.ref("other")
+            await start_probe(bundle, "other")
+            await bundle.stop("other")
+            by_name.idle()
+            await bundle.stop(probe.ref)
 
     run(main)

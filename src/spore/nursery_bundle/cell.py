@@ -177,6 +177,8 @@ class Cell:
     """Whether somebody stops it for good, and it is not over yet."""
     held: bool = attrs.field(init=False, default=False)
     """Whether a restart of the whole bundle is under way, so that nobody else has it go on."""
+    failed: bool = attrs.field(init=False, default=False)
+    """Whether its supervisor has decided that this actor handles nothing more, so that only a successor goes on."""
     ending: bool = attrs.field(init=False, default=False)
     """Whether its last `on_stop` is due, so that nobody has it go on, or begins it afresh."""
     stays: bool = attrs.field(init=False, default=False)
@@ -280,12 +282,12 @@ class Cell:
         self.handle = interruptible(actor.handle)
         self.is_async = self.turned_async or inspect.iscoroutinefunction(actor.handle)
         self.generation += 1
-        self.living = False
+        self.living = self.failed = False
 
     @enable_ki_protection
     def resume(self) -> None:
         """Handle messages from now on, those first that are queued already. A life that has ended stays so."""
-        if self.over or self.held or self.ending or self.keeper.halted:
+        if self.over or self.held or self.ending or self.failed or self.keeper.halted:
             return
         self._enter(ActorState.RUNNING)
         if self.scheduled:

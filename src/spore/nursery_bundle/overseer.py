@@ -100,6 +100,7 @@ class Overseer:
             error, directive = second, Directive.ESCALATE
         if cell.over or directive is Directive.RESUME:
             return
+        cell.failed = True
         if directive is Directive.RESTART:
             cell.suspend()
             self.start_soon(self._restart_one, cell, error, cell.generation, name=f"restart of actor {cell.name}")

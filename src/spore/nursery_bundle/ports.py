@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -84,7 +85,8 @@ class LaterRef(ActorRef[M]):
         self.found().advance(event_time_ns)
 
     def idle(self) -> None:
-        self.found().idle()
+        with suppress(UsageError):  # of an actor that is not there, because it has left, nobody waits for anything
+            self.found().idle()
 
 
 class Note(Protocol):
