@@ -105,6 +105,8 @@ class World(Starting):
             late = Sender(f"starter{self.number()}")
             self.nursery.start_soon(self.start, late, account)
             await trio.lowlevel.checkpoint()
+            if self.chance(0.5):
+                scope.cancel()
 
     async def step(
         self, sender: Sender, account: Account, nursery: trio.Nursery, scope: trio.CancelScope, depth: int
