@@ -2,6 +2,7 @@
 
 import json
 import socket
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
@@ -192,10 +193,10 @@ async def test_a_browser_that_does_not_read_slows_nobody_and_keeps_nobody(config
     """Others get every look meanwhile; and the server ends, though that one is still there."""
     monkeypatch.setattr(listen, "STUCK_MS", 200)
     board = Board(MadeUpSystem(count=4_000), name="x", runs=Runs(config.parent))
-    with trio.fail_after(20):
-        async with open_dashboard(board, HERE) as address:
+    with trio.fail_after(120):
+        async with AsyncExitStack() as sockets, open_dashboard(board, HERE) as address:
             port = int(address.rstrip("/").rpartition(":")[2])
-            stuck = socket.socket()
+            stuck = sockets.enter_context(socket.socket())
             stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             stuck.connect(("127.0.0.1", port))
             request = f"GET /events HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n".encode()
@@ -207,7 +208,6 @@ async def test_a_browser_that_does_not_read_slows_nobody_and_keeps_nobody(config
                     seen += chunk
                     if seen.count(b"data: ") == 3:
                         break
-        stuck.close()
 
 
 async def test_the_events_are_whole_and_go_on(served):
