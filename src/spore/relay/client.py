@@ -399,6 +399,7 @@ class Client:
         finally:
             self._holding = False
         self._write()
+        self._acknowledge_soon()
         if self._changed:
             self._changed.unpark_all()
 
@@ -475,7 +476,11 @@ class Client:
         if self.session.handled(link):
             self.session.acknowledge()
             self._kick()
-        elif self.session.ack_waits and not self._ack_wanted.is_set():
+        elif not self._holding:
+            self._acknowledge_soon()
+
+    def _acknowledge_soon(self) -> None:
+        if self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
 
 

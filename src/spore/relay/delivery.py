@@ -72,6 +72,7 @@ class Delivery:
         self._held: set[str] = set()
         """Receivers to whom nothing more is handed over."""
         session.on_announced = self.announced
+        session.on_arrived = self.deliver
         session.on_closed = self.closed
         session.leads_to = self._leads_to
 

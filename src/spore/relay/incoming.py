@@ -9,7 +9,8 @@ Invariants:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count, repeat
 
 import attrs
 
@@ -177,6 +178,14 @@ class Incoming:
             self.counts.redelivered += 1
         self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
+
+    def take_all(self, messages: Sequence[object]) -> None:
+        """Take the next messages, which came alone and without flags, over a link that is open."""
+        first = self.received + 1
+        self.received += len(messages)
+        self._asked_again = False
+        self.counts.received += len(messages)
+        self.arrived.extend(zip(count(first), messages, repeat(None)))
 
     def damaged(self, sequence: int) -> Resend | None:
         """A frame of this link could not be read, if its header is right the one with this number: ask for it again.

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 
 from spore.codec import MAX_FRAME_SIZE, UnknownTlv, decode
+from spore.codec.runs import LARGEST, RunReader
 from spore.errors import DecodeError, RelayError, RelayRefused
 from spore.message import REGISTRY, Domain, Registry, Schema
 from spore.nursery_bundle.ref import OUTSIDE
@@ -60,6 +61,9 @@ __all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "LinkPosition", "Session"]
 DEFAULT_HEARTBEAT_S = 2.0
 SILENT_BEATS = 3
 """After so many of the other end's heartbeats without a word the connection counts as lost."""
+BATCH = 32
+"""At most so many messages are read before they are handed over: a few stay in the processor's caches, and give Python's garbage
+collector nothing to do."""
 FORGOTTEN_LINKS = 4_096
 """The links that are remembered without a sender there; the oldest of more are forgotten."""
 
@@ -131,6 +135,9 @@ class Session:
         """Called with each link that was opened to this client, or opened again."""
         self.on_closed: Callable[[Incoming], None] = _nothing_of
         """Called with each link that its sender has closed, or that was forgotten."""
+        self.on_arrived: Callable[[Incoming], None] | None = None
+        """Called with a link each time that some of its messages have arrived, before more are read: they may be taken from
+        `Incoming.arrived` at once, instead of after `receive`."""
         self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
         """Whether what comes over the one link may lead to what goes out over the other."""
         self.denied: list[Deny] = []
@@ -144,6 +151,7 @@ class Session:
         self._agreed = schema
         self._heartbeat_s = heartbeat_s
         self._max_frame_size = max_frame_size
+        self._runs = RunReader(registry if max_frame_size >= LARGEST else Registry())
         self._clock = clock
         self._splitter = FrameSplitter(max_frame_size)
         self._out: list[bytes] = []
@@ -358,7 +366,8 @@ class Session:
         """Bytes have come.
 
         Returns:
-            The links that have new arrivals: those, too, that an error has kept an earlier call from returning.
+            The links that have new arrivals, apart from those that `on_arrived` was called with: those, too, that an error has kept
+            an earlier call from returning.
 
         Raises:
             RelayRefused: the relay does not go on with this client.
@@ -369,18 +378,37 @@ class Session:
             splitter.feed(data)
             for start, end, _, kind in splitter.runs(each=True):
                 self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
-                whole = splitter.data[start:end]
+                data = splitter.data
                 if kind:
-                    self._control(control_of(whole))
+                    self._control(control_of(data[start:end]))
                 elif type(route := self._receiving_over) is Incoming:
-                    self._take(route, whole)
-                    touched[route] = None
+                    behind = self._take_runs(route, data, start)
+                    if behind > start:
+                        splitter.passed(behind)
+                    else:
+                        self._take(route, data[start:end])
+                        touched[route] = None
                 elif type(route) is Outgoing:
-                    self._replied(route, whole)
+                    self._replied(route, data[start:end])
         except DecodeError as error:
             raise RelayError(f"damaged bytes from the relay: {error}") from error
         self._touched = {}
         return list(touched)
+
+    def _take_runs(self, link: Incoming, data: bytes, at: int) -> int:
+        """Take the frames of a link that are plainly the next ones; return where the first begins that is not."""
+        read = self._runs.read
+        while link.open and not link.plain:
+            messages, at = read(data, at, link.received + 1, BATCH)
+            if messages:
+                link.take_all(messages)
+                if self.on_arrived is not None:
+                    self.on_arrived(link)
+                else:
+                    self._touched[link] = None
+            if len(messages) < BATCH:
+                break
+        return at
 
     def _take(self, link: Incoming, whole: bytes) -> None:
         """Take a frame of a link. One that cannot be read is asked for again, a few times; then the link is given up."""
