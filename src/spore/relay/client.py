@@ -38,7 +38,9 @@ __all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "open_client"]
 _log = logging.getLogger("spore.relay")
 
 ACK_DELAY_S = 0.01
-"""An acknowledgement that is not urgent waits so long for others."""
+"""An acknowledgement that is not urgent waits until so long nothing more was handled."""
+MOST_ACK_DELAYS = 5
+"""It waits so many times at most."""
 TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
@@ -81,11 +83,15 @@ class Client:
         self._holding = False
         """Whether what is to be written is left until the work in hand is done."""
         self._written_at = 0
+        self._rooms: set[trio.lowlevel.ParkingLot] = set()
+        self._relief_wanted = trio.Event()
         self._rest = b""
         """What the socket did not take."""
         self._flush_wanted = trio.lowlevel.ParkingLot()
         self._flush_due = False
         self._ack_wanted = trio.Event()
+        self._handling = False
+        """Whether messages were handled while an acknowledgement waited."""
         self._changed = trio.lowlevel.ParkingLot()
         self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` finds out anew each time
         self._delivery = Delivery(session, self.turns, nursery, self._handled)
@@ -334,6 +340,7 @@ class Client:
                 nursery.start_soon(self._flush, carrier)
                 nursery.start_soon(self._watch)
                 nursery.start_soon(self._acknowledge)
+                nursery.start_soon(self._relieve)
                 self._kick()
                 await self._read(carrier)
         except* (RelayError, trio.BrokenResourceError) as lost:
@@ -382,7 +389,10 @@ class Client:
             while data := await carrier.receive():
                 if carrier.waited:
                     turns.new_slice()
-                self._take(data)
+                self._take(data, patient=True)
+                while self.session.stopped is not None:
+                    await self._give_way()
+                    self._take(b"", patient=True)
                 if turns.spent(1):
                     await turns.give_way()
         except trio.BrokenResourceError:
@@ -391,8 +401,17 @@ class Client:
             raise
         raise RelayError("it was closed there")
 
-    def _take(self, data: bytes) -> None:
-        self._holding = True
+    async def _give_way(self) -> None:
+        """Let everything else have its turn, before more is read."""
+        try:
+            await self.turns.give_way()
+        except BaseException:
+            if (stopped := self.session.stopped) is not None:
+                self._delivery.deliver(stopped)  # it has come, so it is handled, whatever becomes of this connection
+            raise
+
+    def _take(self, data: bytes, *, patient: bool = False) -> None:
+        self._holding, self._delivery.patient = True, patient
         try:
             for link in self.session.receive(data, self._now()):
                 self._delivery.deliver(link)
@@ -405,7 +424,7 @@ class Client:
 
     @trio.lowlevel.disable_ki_protection  # it runs handlers, wherever it is called
     def _take_at_once(self, data: bytes) -> bool:
-        if self._holding or self._carrier is None:
+        if self._holding or self._carrier is None or self.session.stopped is not None:
             return False
         self.turns.new_slice()  # whoever calls has one of its own
         try:
@@ -422,12 +441,34 @@ class Client:
     async def _acknowledge(self) -> None:
         while True:
             await self._ack_wanted.wait()
-            await trio.sleep(ACK_DELAY_S)
+            for _ in range(MOST_ACK_DELAYS):
+                self._handling = False
+                await trio.sleep(ACK_DELAY_S)
+                if not self._handling:
+                    break
             self._ack_wanted = trio.Event()
             self.session.acknowledge()
             self._kick()
 
     # Writing: at once when nothing was written just now, and else together with the next pass of the scheduler
+
+    def write_together(self) -> None:
+        """Somebody who waited for room has it: what is sent next goes out together with what follows it in the same tick."""
+        self._written_at = perf_counter_ns()
+
+    def unpark_soon(self, room: trio.lowlevel.ParkingLot) -> None:
+        self._rooms.add(room)
+        if not self._relief_wanted.is_set():
+            self._relief_wanted.set()
+
+    async def _relieve(self) -> None:
+        while True:
+            await self._relief_wanted.wait()
+            await trio.sleep(ACK_DELAY_S)
+            self._relief_wanted = trio.Event()
+            for room in self._rooms:
+                room.unpark_all()
+            self._rooms.clear()
 
     def _kick(self) -> None:
         """There is something to write."""
@@ -473,6 +514,7 @@ class Client:
 
     def _handled(self, link: Incoming) -> None:
         """Messages of a link were handled: acknowledge them, soon."""
+        self._handling = True
         if self.session.handled(link):
             self.session.acknowledge()
             self._kick()

@@ -17,6 +17,7 @@ import trio
 
 from spore.codec import UnknownTlv
 from spore.errors import ActorStopped, AskFailed, MailboxFull
+from spore.nursery_bundle.cell import TooDeep
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.envelope import Envelope, Receipt
 from spore.nursery_bundle.inbound import Inbound
@@ -61,6 +62,8 @@ class Delivery:
         """Links that their senders have closed, and of which something is still to be handed over."""
         self.before = IncomingCounts()
         """What has come over links that there are no more."""
+        self.patient = False
+        """Whether the reader is a task that can give way, and comes again with what has no time now."""
         self._session = session
         self._turns = turns
         self._nursery = nursery
@@ -72,7 +75,7 @@ class Delivery:
         self._held: set[str] = set()
         """Receivers to whom nothing more is handed over."""
         session.on_announced = self.announced
-        session.on_arrived = self.deliver
+        session.on_arrived = self.arrived
         session.on_closed = self.closed
         session.leads_to = self._leads_to
 
@@ -146,26 +149,42 @@ class Delivery:
 
     def deliver(self, link: Incoming) -> None:
         """Hand over what has arrived; where that has to wait, a task of its own goes on."""
+        self.arrived(link, patient=False)
+
+    def arrived(self, link: Incoming, *, patient: bool | None = None) -> bool:
+        """Hand over what has arrived; where that has to wait for room, a task of its own goes on.
+
+        Returns:
+            Whether the reader should go on. If not, the rest waits for time: call this again.
+        """
         inbound = self._inbound.get(link)
         if inbound is None or link in self._pumps or self._waits(link):
-            return
-        if self._hand_over_all(link, inbound) is not _Left.NOTHING:
-            self._pumps[link] = trio.CancelScope()
-            self._nursery.start_soon(self._pump, link, inbound)
+            return True
+        left = self._hand_over_all(link, inbound)
+        if left is _Left.NOTHING:
+            return True
+        if left is _Left.FOR_TIME and (self.patient if patient is None else patient):
+            return False
+        self._pumps[link] = trio.CancelScope()
+        self._nursery.start_soon(self._pump, link, inbound)
+        return True
 
     def _hand_over_all(self, link: Incoming, inbound: Inbound) -> _Left:
         """Hand over what has arrived, as far as there is room and time; return what the rest waits for."""
-        arrived, overfull, spent, handle = link.arrived, inbound.overfull, self._turns.spent, inbound.handle
-        normal = not link.high
+        arrived, overfull, turns = link.arrived, inbound.overfull, self._turns
         try:
             while arrived:
-                if spent(1):
-                    return _Left.FOR_TIME
                 if overfull and inbound.pressed:
                     return _Left.FOR_ROOM
+                some = 0 if link.high else self._handle_some(link, inbound)
+                if some:
+                    if turns.spent(some): return _Left.FOR_TIME
+                    continue
+                if turns.spent(1):
+                    return _Left.FOR_TIME
                 arrival = arrived.popleft()
                 sequence, item, company = arrival
-                if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
+                if not link.high and company is None and type(item) not in _NO_MESSAGES and inbound.handle(item):
                     link.done(sequence)
                 elif not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
@@ -175,6 +194,48 @@ class Delivery:
         if link in self.ended:
             self.closed(link)
         return _Left.NOTHING
+
+    def _handle_some(self, link: Incoming, inbound: Inbound) -> int:
+        edge = inbound._edge
+        cell = edge.cell
+        handle = cell.idle
+        if handle is None or not inbound._plain:
+            return 0
+        arrived = link.arrived
+        first = sequence = arrived[0][0]
+        most = min(len(arrived), edge.left - 1, self._turns.left)
+        overfull = inbound.overfull
+        cell.idle = None
+        popleft = arrived.popleft
+        handled = 0
+        last = first + most
+        no = _NO_MESSAGES
+        try:
+            while sequence < last and arrived:
+                arrival = popleft()
+                sequence, message, company = arrival
+                if company is not None or message.__class__ in no:
+                    arrived.appendleft(arrival)
+                    break
+                sequence += 1
+                handle(message)
+                if cell.ready is None or overfull:
+                    break
+        except TooDeep:
+            sequence -= 1
+            arrived.appendleft(arrival)
+        except Exception as error:  # noqa: BLE001 - the supervisor's
+            cell.fail(error, message)
+        except BaseException:
+            cell.lose(message, Loss.CANCELLED)
+            sequence -= 1
+            raise
+        finally:
+            handled = sequence - first
+            edge.count(handled)
+            link.done_all(first, handled)
+            cell.idle = cell.ready
+        return handled
 
     def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
         """Queue a message for its actor; return whether there was room."""

@@ -68,6 +68,7 @@ class FrameSplitter:
     def passed(self, end: int) -> None:
         """While `runs` yields each frame: what follows up to this index of `data` was taken as frames, too."""
         self._at = end
+        self._wanted = 0
 
     def runs(self, *, each: bool = False) -> Iterator[tuple[int, int, int, int]]:
         """The whole frames that are there now, those with messages in runs as long as they can be: where each begins and

@@ -229,6 +229,14 @@ class Incoming:
             self.handled += 1
             self._done.discard(self.handled)
 
+    def done_all(self, first: int, count: int) -> None:
+        """The same of so many messages in a row."""
+        if first == self.handled + 1 and not self._done:
+            self.handled += count
+            return
+        for sequence in range(first, first + count):
+            self.done(sequence)
+
     @property
     def ack_due(self) -> bool:
         """Whether there is something to acknowledge."""
@@ -237,7 +245,7 @@ class Incoming:
     @property
     def ack_urgent(self) -> bool:
         """Whether the sender may soon have to wait for the acknowledgement."""
-        return self.handled - self._acked >= max(1, self.window // 4)
+        return self.handled - self._acked >= max(1, self.window // (2 if self.window >= 1_000 else 4))
 
     def ack(self) -> Ack:
         """The acknowledgement of all that was handled."""

@@ -234,6 +234,14 @@ class Outgoing:
         return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES
 
     @property
+    def roomy(self) -> bool:
+        """Whether there is room for so many messages that it is worth while to wake who waits for it."""
+        if not self.lossless or self.options.feedback or self._unbounded:
+            return True
+        window = self._window
+        return window - len(self._kept) - len(self.waiting) >= window // 4 and self._kept_bytes < WINDOW_BYTES * 3 // 4
+
+    @property
     def overfull(self) -> bool:
         """Whether `queue` has run over what may be outstanding, so that what leads here should pause."""
         return self.lossless and not self.options.feedback and not self._unbounded and len(self.waiting) > 0

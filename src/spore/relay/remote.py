@@ -141,6 +141,7 @@ class RemoteRef(ActorRef[M]):
     async def _wait_for_room(self, link: Outgoing, message: M, *, awaited: bool = False) -> None:
         while not link.has_room(message, awaited=awaited) and link.denied is None:
             await self._room.park()
+        self._client.write_together()
 
     async def send_many(self, messages: Iterable[M]) -> None:
         await trio.lowlevel.checkpoint()
@@ -212,8 +213,10 @@ class RemoteRef(ActorRef[M]):
     def _changed(self, link: Outgoing) -> None:
         if link.to_send:
             self._client.session.queued(link)
-        if self._room:
+        if self._room and (link.roomy or link.denied is not None):
             self._room.unpark_all()
+        elif self._room:
+            self._client.unpark_soon(self._room)
         owner = self.owner
         if owner is not None and self in owner.dispatcher.overfull and not link.overfull:
             owner.dispatcher.relieved(self)

@@ -135,9 +135,12 @@ class Session:
         """Called with each link that was opened to this client, or opened again."""
         self.on_closed: Callable[[Incoming], None] = _nothing_of
         """Called with each link that its sender has closed, or that was forgotten."""
-        self.on_arrived: Callable[[Incoming], None] | None = None
-        """Called with a link each time that some of its messages have arrived, before more are read: they may be taken from
-        `Incoming.arrived` at once, instead of after `receive`."""
+        self.on_arrived: Callable[[Incoming], bool] | None = None
+        """Called with a link each time that some of its messages have arrived, before more are read, so that they can be taken from
+        `Incoming.arrived` at once. Returns whether to read on; see `stopped`."""
+        self.stopped: Incoming | None = None
+        """The link at which reading has stopped, because there is no time now for more of its messages. Call `receive` again, with no
+        bytes, before those that come next."""
         self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
         """Whether what comes over the one link may lead to what goes out over the other."""
         self.denied: list[Deny] = []
@@ -347,6 +350,7 @@ class Session:
     def disconnected(self) -> None:
         """The connection is lost. Everything that was not acknowledged is kept."""
         self.ready = False
+        self.stopped = None
         self._splitter = FrameSplitter(self._max_frame_size)
         self._out.clear()
         self._dirty.clear()
@@ -373,9 +377,12 @@ class Session:
             RelayRefused: the relay does not go on with this client.
             RelayError: the other end does not keep to the protocol; the connection has to be given up.
         """
+        if self.stopped is not None and not self._arrived(self.stopped):
+            return []
         touched, splitter = self._touched, self._splitter
         try:
-            splitter.feed(data)
+            if data:
+                splitter.feed(data)
             for start, end, _, kind in splitter.runs(each=True):
                 self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 data = splitter.data
@@ -385,6 +392,8 @@ class Session:
                     behind = self._take_runs(route, data, start)
                     if behind > start:
                         splitter.passed(behind)
+                        if self.stopped is not None:
+                            break
                     else:
                         self._take(route, data[start:end])
                         touched[route] = None
@@ -402,13 +411,20 @@ class Session:
             messages, at = read(data, at, link.received + 1, BATCH)
             if messages:
                 link.take_all(messages)
-                if self.on_arrived is not None:
-                    self.on_arrived(link)
-                else:
-                    self._touched[link] = None
+                if not self._arrived(link):
+                    break
             if len(messages) < BATCH:
                 break
         return at
+
+    def _arrived(self, link: Incoming) -> bool:
+        """Have the messages taken that have arrived over a link; return whether to read on."""
+        self.stopped = None
+        if self.on_arrived is None:
+            self._touched[link] = None
+        elif not self.on_arrived(link):
+            self.stopped = link
+        return self.stopped is None
 
     def _take(self, link: Incoming, whole: bytes) -> None:
         """Take a frame of a link. One that cannot be read is asked for again, a few times; then the link is given up."""
