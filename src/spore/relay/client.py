@@ -43,6 +43,9 @@ MOST_ACK_DELAYS = 5
 """It waits so many times at most."""
 TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
+BURST_SIZE = 8 * 1024
+"""After a write of so many bytes or more, the next one also waits for what follows in the same tick. One message alone would wake the
+relay, and from there each of the receivers, just before all the others come."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
 GOODBYE_S = 1.0
@@ -83,6 +86,8 @@ class Client:
         self._holding = False
         """Whether what is to be written is left until the work in hand is done."""
         self._written_at = 0
+        self._burst = False
+        """Whether so much was written last that more of it is to be expected."""
         self._rooms: set[trio.lowlevel.ParkingLot] = set()
         self._relief_wanted = trio.Event()
         self._rest = b""
@@ -452,10 +457,6 @@ class Client:
 
     # Writing: at once when nothing was written just now, and else together with the next pass of the scheduler
 
-    def write_together(self) -> None:
-        """Somebody who waited for room has it: what is sent next goes out together with what follows it in the same tick."""
-        self._written_at = perf_counter_ns()
-
     def unpark_soon(self, room: trio.lowlevel.ParkingLot) -> None:
         self._rooms.add(room)
         if not self._relief_wanted.is_set():
@@ -474,7 +475,7 @@ class Client:
         """There is something to write."""
         if self._holding or self._flush_due or self._carrier is None:
             return
-        if perf_counter_ns() - self._written_at < TOGETHER_NS:
+        if self._burst or perf_counter_ns() - self._written_at < TOGETHER_NS:
             self._flush_due = True
             self._flush_wanted.unpark()
         else:
@@ -493,6 +494,7 @@ class Client:
             carrier.close()  # whoever reads will notice
             return
         self._written_at = perf_counter_ns()
+        self._burst = len(data) >= BURST_SIZE
         self.session.written()
         if done < len(data):
             self._rest = data[done:]

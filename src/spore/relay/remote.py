@@ -141,7 +141,6 @@ class RemoteRef(ActorRef[M]):
     async def _wait_for_room(self, link: Outgoing, message: M, *, awaited: bool = False) -> None:
         while not link.has_room(message, awaited=awaited) and link.denied is None:
             await self._room.park()
-        self._client.write_together()
 
     async def send_many(self, messages: Iterable[M]) -> None:
         await trio.lowlevel.checkpoint()
