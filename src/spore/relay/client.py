@@ -24,7 +24,7 @@ from spore.nursery_bundle.policy import Overflow, Supervision
 from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
-from spore.relay.carrier import CERTIFICATE, Carrier
+from spore.relay.carrier import CERTIFICATE, READ_SIZE, Carrier
 from spore.relay.control import STREAM, Policy, Reason
 from spore.relay.delivery import Delivery
 from spore.relay.incoming import Incoming
@@ -508,6 +508,11 @@ class Client:
             if self._rest:
                 await carrier.send_all(self._rest)
                 self._rest = b""
+            grown, size = self._burst, 0
+            while grown:  # senders are at it: they know no end but a whole read of the other end, or that they have to wait
+                await trio.lowlevel.checkpoint()
+                before, size = size, self.session.unwritten_size
+                grown = before < size < READ_SIZE
             self._flush_due = False
             self._write()
             self._changed.unpark_all()

@@ -312,6 +312,37 @@ class Outgoing:
             self.counts.sent += 1
             self.waiting.put(Waiting(frame, ask, self._key(message)))
 
+    def queue_at_once(self, message: Any) -> bool:
+        """`queue` for a message that nobody awaits, where all is plain: receivers are there, nothing waits, and there is room.
+
+        Returns:
+            Whether it was taken. If not, nothing was done.
+
+        Raises:
+            EncodeError: if it cannot travel. Nothing was taken.
+        """
+        options, kept = self.options, self._kept
+        if (
+            not self._active
+            or self.denied is not None
+            or options.trace
+            or len(kept) >= self._window
+            or self._kept_bytes >= WINDOW_BYTES
+            or self.waiting
+        ):
+            return False
+        number = self._last + 1
+        frame = encode(message, sequence=number, timestamp_ns=self._clock(), source=options.source, flags=self._flags)
+        self.counts.sent += 1
+        self._last = number
+        kept.append(frame)
+        self._kept_bytes += len(frame)
+        to_send = self.to_send
+        to_send.append(frame)
+        if len(to_send) == 1:  # else it is known already that there is something to write
+            self.on_change()
+        return True
+
     def queue_frame(self, frame: bytes) -> None:
         """Take a frame that has the next number already, as long as the link is `hungry`."""
         number = self._last + 1

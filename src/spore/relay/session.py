@@ -461,6 +461,11 @@ class Session:
         self._out.clear()
         return data
 
+    @property
+    def unwritten_size(self) -> int:
+        """About how many bytes of messages `data_to_send` would return: as if those of a link were as long as its last."""
+        return sum(len(link.to_send) * len(link.to_send[-1]) for link in self._dirty if link.to_send)
+
     def _gather(self) -> None:
         if self._dirty:
             # High priority first; the sort is stable, so each keeps its turn.
