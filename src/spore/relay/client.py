@@ -41,6 +41,9 @@ ACK_DELAY_S = 0.01
 """An acknowledgement that is not urgent waits until so long nothing more was handled."""
 MOST_ACK_DELAYS = 5
 """It waits so many times at most."""
+RELIEF_DELAY_S = 0.05
+"""A sender that waits for room waits so much longer while there is little: until a quarter of the window is free, it could only send a
+few messages, and nobody is idle meanwhile, because three quarters are still to be handled."""
 TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
 BURST_SIZE = 8 * 1024
@@ -465,7 +468,7 @@ class Client:
     async def _relieve(self) -> None:
         while True:
             await self._relief_wanted.wait()
-            await trio.sleep(ACK_DELAY_S)
+            await trio.sleep(RELIEF_DELAY_S)
             self._relief_wanted = trio.Event()
             for room in self._rooms:
                 room.unpark_all()
