@@ -14,8 +14,12 @@ ASYNC_IN = $$(grep -rlE --include='*.py' 'async|await|trio|anyio|BaseException|e
 BENCHES ?= codec bundle relay journal pipeline shadow switch load observe nats
 FUZZ_RUNS ?= 1000000
 
+# What the command line, messages and configurations stand on: the parts that other versions of what Spore needs have broken.
+LOWEST_TESTS ?= $(patsubst %,tests/unit/test_%.py, cli_parts compare_page config control_commands dashboard distribution errors jsonrpc_feed \
+	message nodes observe records rewrite tracing) tests/integration/test_cli_check.py
+
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test check schedules bench bench-compare measure-into fuzz mutate docs lint types layers test-313 clean
+.PHONY: help demo tour test check schedules bench bench-compare measure-into fuzz mutate docs lint types layers test-313 lowest clean
 
 help:  ## Say what there is to make.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -48,7 +52,7 @@ tour: $(VENV)/.run  ## See the parts at work: the pipeline in both modes, a bund
 test: $(VENV)/.test  ## Run the tests.
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_FLAGS)
 
-check: $(VENV)/.check $(VENV)/.test $(VENV)/.bench  ## What CI runs: linters, types, layers, tests with branch coverage, tests on 3.13.
+check: $(VENV)/.check $(VENV)/.test $(VENV)/.bench  ## What CI runs: linters, types, layers, tests with branch coverage, tests on 3.13 and at the lowest versions.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types layers
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory test PYTEST_FLAGS="--cov --cov-report="
@@ -56,6 +60,7 @@ check: $(VENV)/.check $(VENV)/.test $(VENV)/.bench  ## What CI runs: linters, ty
 	@$(BIN)/python -m coverage report --include='*/spore/codec/*,*/spore/message/*' --fail-under=100
 	@$(MAKE) --no-print-directory schedules
 	@$(MAKE) --no-print-directory test-313
+	@$(MAKE) --no-print-directory lowest
 
 schedules: $(VENV)/.test  ## Run ten thousand schedules of faults through the link.
 	@SPORE_SCHEDULES=10000 $(BIN)/python -m pytest -n auto --dist worksteal tests/property/test_link_machine.py
@@ -78,6 +83,17 @@ test-313:
 	@if [ -n "$(PYTHON313)" ]; then echo "tests on $$($(PYTHON313) --version)"; \
 	SPORE_HYPOTHESIS=light $(MAKE) --no-print-directory test PYTHON="$(PYTHON313)" VENV=.venv-3.13 PYTEST_FLAGS="-m 'not long'"; \
 	else echo "no Python 3.13 here: its tests were not run"; fi
+
+.venv-lowest/.test: $(VENV)/.python pyproject.toml tests/lowest.py
+	@$(PYTHON) -m venv --clear .venv-lowest
+	@$(PYTHON) -m tests.lowest > .venv-lowest/requirements.txt
+	@.venv-lowest/bin/python -m pip --disable-pip-version-check -qq install --no-compile -r .venv-lowest/requirements.txt -e . \
+		hypothesis pytest pytest-trio pytest-timeout pytest-xdist
+	@touch $@
+
+lowest: .venv-lowest/.test  ## Run a part of the tests with the lowest versions that pyproject.toml allows.
+	@echo "tests with $$(paste -sd' ' .venv-lowest/requirements.txt)"
+	@SPORE_HYPOTHESIS=light .venv-lowest/bin/python -m pytest -n auto --dist worksteal -m 'not long' $(LOWEST_TESTS)
 
 bench: $(VENV)/.bench  ## Measure, and keep the figures in bench/results as the baseline.
 	@$(MAKE) --no-print-directory measure-into RESULTS=bench/results
@@ -102,4 +118,4 @@ docs: $(VENV)/.run  ## Bring the generated parts of the documentation up to date
 	@$(BIN)/spore schema --markdown >> docs/reference/wire.md
 
 clean:  ## Remove what the other targets made.
-	@rm -rf .venv .venv-3.13 .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results screenshots
+	@rm -rf .venv .venv-3.13 .venv-lowest .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants bench/results screenshots

@@ -113,7 +113,7 @@ def sample(seconds: float, *, watched: bool, paced: bool) -> dict[str, float]:
 def open_page(address: str) -> Iterator[None]:
     """The page in a browser, for the length of a block."""
     if CHROMIUM is None:
-        with reading(address.partition("#")[0] + "events"):
+        with reading(address.partition("?")[0] + "events"):
             yield
         return
     with tempfile.TemporaryDirectory(prefix="spore-bench-", ignore_cleanup_errors=True) as folder:

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from spore import Actor, ActorRef, Bundle, Directive, Supervision
+from spore.nursery_bundle import ActorStatistics
 
 both = pytest.mark.parametrize("dispatch", ["inline", "queued"])
 RESUME = Supervision(on_failure=Directive.RESUME)
@@ -71,10 +72,12 @@ def open_gate(gate: trio.Semaphore, times: int = 1_000) -> None:
 
 
 def balance(bundle: Bundle, name: str) -> dict[str, Any]:
-    """An actor's counts, after checking that they add up."""
-    actor = bundle.statistics().actors[name]
-    assert actor.received == actor.handled + actor.failed + sum(actor.lost.values()) + actor.queued
-    assert min(actor.received, actor.handled, actor.failed, actor.queued) >= 0
+    """An actor's counts, after checking that they add up; of one that has left, those of all that have."""
+    statistics = bundle.statistics()
+    actor = statistics.actors.get(name, statistics.ended)
+    waiting = actor.queued + actor.held if isinstance(actor, ActorStatistics) else 0
+    assert actor.received == actor.handled + actor.failed + sum(actor.lost.values()) + waiting
+    assert min(actor.received, actor.handled, actor.failed, waiting) >= 0
     return {"received": actor.received, "handled": actor.handled, "failed": actor.failed, **actor.lost}
 
 

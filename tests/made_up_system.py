@@ -19,6 +19,35 @@ FIRST = ("market_data", "signal_generator", "recorder", "execution")
 ERROR = LastError(text="ValueError: <b>no</b> price above zero", message="SwapEvent", at_ns=1_700_000_000 * SECOND_NS)
 
 
+def _letter(number: int, **changes: Any) -> LetterReading:
+    usual = LetterReading(
+        process="bundle 'core'",
+        pid=7,
+        number=number,
+        actor="recorder",
+        sender="signal_generator",
+        reason="stopped",
+        message="ArbitrageSignal",
+        text=f"ArbitrageSignal(signal_id={number}, …)",
+        error="",
+        at_ns=(1_700_000_000 - 100 + number) * SECOND_NS,
+    )
+    return attrs.evolve(usual, **changes)
+
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/srv/desk/prices.py", line 31, in handle
+    raise ValueError("<b>no</b> price above zero")
+ValueError: <b>no</b> price above zero
+"""
+LETTERS = (
+    _letter(1),
+    *(_letter(number, actor="actor_00008", reason="dropped_oldest", text="SwapEvent(…)") for number in range(2, 20)),
+    _letter(20, actor="actor_00006", reason="failed", message="SwapEvent", error=ERROR.text, traceback=TRACEBACK),
+)
+
+
 def actor(name: str = "signals", **changes: Any) -> ActorReading:
     """One that has handled a thousand messages."""
     usual = ActorReading(
@@ -42,7 +71,7 @@ def actor(name: str = "signals", **changes: Any) -> ActorReading:
 
 def reading(*actors: ActorReading, at_s: float = 0.0, **changes: Any) -> Reading:
     """A look at some actors."""
-    process = ProcessReading(name="bundle 'core'", pid=7, cpu_s=0.5 * at_s, resident_bytes=40_000_000, dead_letters=1)
+    process = ProcessReading(name="bundle 'core'", pid=7, cpu_s=0.5 * at_s, resident_bytes=40_000_000, dead_letters=20)
     usual = Reading(
         at_ns=round(at_s * SECOND_NS), node="lab", total=len(actors), actors=actors, processes=(process,), shadows=()
     )
@@ -68,23 +97,12 @@ class MadeUpSystem:
         twin = ShadowReading(
             bundle="core", pid=7, state="following", reason="", compared=100 * self.looks, different=1, skipped=0
         )
-        letter = LetterReading(
-            process="bundle 'core'",
-            pid=7,
-            number=1,
-            actor="recorder",
-            sender="signal_generator",
-            reason="stopped",
-            message="ArbitrageSignal",
-            text="ArbitrageSignal(signal_id=271, …)",
-            error="",
-        )
         return reading(
             *found,
             at_s=self.looks,
             edges=tuple(self._edge(number, names) for number in range(1, self.count)),
             shadows=(attrs.evolve(twin, first="ArbitrageSignal.spread_bps: 271 and 272"),),
-            letters=(letter,),
+            letters=LETTERS,
         )
 
     def _actor(self, number: int, name: str) -> ActorReading:
@@ -115,4 +133,5 @@ class MadeUpSystem:
             encoded_bytes=170 * messages if relayed else 0,
             saved_bytes=0 if relayed else 164 * messages,
             window=1_000,
+            full=number in {5, 6},  # what is suspended holds up who sends to it, and those before
         )

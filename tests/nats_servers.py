@@ -19,7 +19,7 @@ import pytest
 __all__ = ["NEEDS_SERVER", "NatsServer", "durable_server", "free_port", "jetstream", "nats_server"]
 
 BINARY = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
-NEEDS_SERVER = pytest.mark.skipif(BINARY is None, reason="needs nats-server; the extra spore[nats] brings it")
+NEEDS_SERVER = pytest.mark.skipif(BINARY is None, reason="needs nats-server; the extra nats brings it")
 PATIENCE_S = 20.0
 
 

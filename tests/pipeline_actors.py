@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-@spore.message(type_id=12, domain=spore.Domain.MARKET_DATA)
+@spore.message(type_id=121, domain=spore.Domain.MARKET_DATA)
 class Tick:
     event_time_ns: spore.TimestampNs
     number: spore.U64

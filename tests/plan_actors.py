@@ -54,11 +54,11 @@ class Other(spore.Actor[Orders]):
 
 @attrs.define
 class Anything(spore.Actor[Any]):
-    pass
+    def handle(self, message: Any) -> None: ...
 
 
 class Plain(spore.Actor[QuoteUpdate]):
-    pass
+    def handle(self, message: QuoteUpdate) -> None: ...
 
 
 @attrs.define

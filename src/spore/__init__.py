@@ -6,6 +6,7 @@ Which of the two is configuration, never code. Read `spore.message` first: every
 from typing import TYPE_CHECKING
 
 from spore import codec
+from spore.distribution import VERSION
 from spore.errors import (
     ActorStopped,
     AskError,
@@ -45,7 +46,17 @@ from spore.message import (
     record,
     to_plain,
 )
-from spore.nursery_bundle import Actor, ActorRef, Bundle, Directive, Mailbox, Supervision, open_bundle
+from spore.nursery_bundle import (
+    Actor,
+    ActorRef,
+    Bundle,
+    Directive,
+    Mailbox,
+    Supervision,
+    ThreadPort,
+    open_bundle,
+    open_thread_port,
+)
 
 if TYPE_CHECKING:
     from spore.deploy import open_system
@@ -87,15 +98,20 @@ __all__ = [
     "SporeError",
     "Str",
     "Supervision",
+    "ThreadPort",
     "TimestampNs",
+    "__version__",
     "codec",
     "from_plain",
     "message",
     "open_bundle",
     "open_system",
+    "open_thread_port",
     "record",
     "to_plain",
 ]
+
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> object:

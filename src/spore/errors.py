@@ -27,18 +27,22 @@ __all__ = [
     "EncodeError",
     "FeedError",
     "JournalError",
+    "JournalFailed",
     "JournalFull",
     "LinkDenied",
     "MailboxFull",
     "NatsRefused",
     "NothingRuns",
+    "OptionError",
     "RelayError",
     "RelayRefused",
     "RestartLimit",
     "RollbackFailed",
     "RunFailed",
+    "SchemaMismatch",
     "SettingError",
     "SporeError",
+    "StartTimeout",
     "SwitchFailed",
     "UnitFailed",
     "UsageError",
@@ -61,6 +65,10 @@ def _rebuild(cls: type[SporeError], args: tuple[object, ...], facts: dict[str, o
 
 class UsageError(SporeError):
     """A call that the caller's own code got wrong, such as feeding a decoder that has seen the end."""
+
+
+class OptionError(UsageError, ValueError):
+    """An option of a call has a value that it cannot have."""
 
 
 class DefinitionError(SporeError, TypeError):
@@ -190,7 +198,14 @@ class ActorError(SporeError):
 
 
 class ActorStopped(ActorError):
-    """The actor takes no messages any more. What was sent was not accepted."""
+    """The actor has ended, or is about to, and takes no more messages. What was sent was not accepted.
+
+    `send` and `ask` raise it. A `tell` to such an actor becomes a dead letter instead, with the reason ``stopped``.
+    """
+
+
+class StartTimeout(ActorError):
+    """An `on_start` took longer than `Supervision.start_timeout_s`. It was cancelled, and the actor was not started."""
 
 
 class MailboxFull(ActorError):
@@ -321,6 +336,27 @@ class DecodeError(CodecError, ValueError):
         super().__init__(f"at byte {offset}: {where}{reason}")
 
 
+class SchemaMismatch(CodecError, ValueError):
+    """A message was recorded with another meaning than it has here. It was not read.
+
+    Attributes:
+        message: its name here.
+        type_id: its type number.
+        differences: what was, and what is: one sentence each, naming the field.
+        offset: where the first frame with one begins, in bytes.
+    """
+
+    def __init__(self, message: str, type_id: int, differences: tuple[str, ...], *, offset: int) -> None:
+        self.message = message
+        self.type_id = type_id
+        self.differences = differences
+        self.offset = offset
+        super().__init__(
+            f"at byte {offset}: {message} ({type_id}) was recorded with another meaning: {'; '.join(differences)}; "
+            "read it with the messages with which it was recorded"
+        )
+
+
 class JournalError(SporeError):
     """A journal cannot be opened, or cannot do what was asked. Nothing of what was asked has happened.
 
@@ -338,6 +374,10 @@ class JournalError(SporeError):
         self.sequence = sequence
         where = "" if stream is None else f"stream {stream!r}" + ("" if sequence is None else f", sequence {sequence}")
         super().__init__(f"journal {path}: {where}: {reason}" if where else f"journal {path}: {reason}")
+
+
+class JournalFailed(JournalError):
+    """The file cannot be used now: the disk fails, it is damaged, locked or gone. Where the cause goes away it works again."""
 
 
 class JournalFull(JournalError):

@@ -43,6 +43,8 @@ class Sink(spore.Actor[Numbered]):
     count: int = 0
 
     def write(self, message: Numbered) -> None:
+        if message.number == OPTIONS.get("dies_at"):
+            os._exit(1)
         os.write(self.log, b"%d\n" % message.number)
         self.count += 1
         if self.count % EVERY == 0:

@@ -136,3 +136,45 @@ def test_a_process_that_dies_while_somebody_watches_is_not_healthy():
         assert run.do("monitor", str(run.config))[0] == 2
     reason = f"is run already, by process {run.popen.pid}; end that one first, or run a copy of the file"
     assert (code, refused) == (2, f"spore: {run.config} {reason}\n")
+
+
+def test_the_scripts_do_without_arguments_what_the_runbook_says(tmp_path):
+    """On the file of that runbook: everything goes back to the relay, and then five minutes are watched."""
+    with short_folder() as folder:
+        (folder / "config").mkdir()
+        (folder / "run").mkdir()
+        config = folder / "config" / "bundles.toml"
+        config.write_bytes((ROOT / "config" / "bundles.toml").read_bytes())
+        spore = folder / "spore"
+        spore.write_text(f'#!/bin/sh\necho "spore $*" >>called\nexec {sys.executable} -m spore "$@"\n')
+        spore.chmod(0o755)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "src"),
+            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        }
+        command = [sys.executable, "-m", "spore", "run", "config/bundles.toml"]
+        with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as running:
+            while running.stdout.readline() != "runs\n":
+                assert running.poll() is None
+            script = str(ROOT / "scripts" / "rollback_to_relay.sh")
+            done = subprocess.run([script], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert 'mode = "relay"' in config.read_text()
+            assert "bundle 'trading_core' runs in relay now, after a pause of " in done.stdout
+            again = subprocess.run([script], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+            assert (again.returncode, again.stderr) == (0, "")
+            watched = subprocess.run(
+                [str(ROOT / "scripts" / "monitor_health.sh"), "config/bundles.toml"],
+                cwd=folder, env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert (watched.returncode, watched.stdout.splitlines()[-1]) == (0, "healthy")
+            running.terminate()
+        spore.write_text('#!/bin/sh\necho "spore $*" >>called\n')
+        subprocess.run([str(ROOT / "scripts" / "monitor_health.sh")], cwd=folder, env=environment, check=True)
+        assert (folder / "called").read_text().splitlines() == [
+            *["spore rollback --minutes 0"] * 2,
+            "spore monitor config/bundles.toml",
+            "spore monitor --minutes 5",
+        ]

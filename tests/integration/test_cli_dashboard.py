@@ -34,8 +34,8 @@ def test_it_says_where_it_is_and_ends_without_a_word(tmp_path, number, code):
     with started(tmp_path, *(["system.toml"] if number == signal.SIGINT else [])) as process:
         label, address = process.stdout.readline().split()
         assert label == "dashboard:"
-        assert ("#token=" in address) == (number == signal.SIGINT)  # what could be changed without a system?
-        with urllib.request.urlopen(address.partition("#")[0] + "events") as events:
+        assert ("/?code=" in address) == (number == signal.SIGINT)  # what could be changed without a system?
+        with urllib.request.urlopen(address.partition("?")[0] + "events") as events:
             assert b'"state":"none"' in events.readline()
             process.send_signal(number)
             assert process.communicate(timeout=30) == ("", "")

@@ -9,7 +9,7 @@ import sys
 import pytest
 from tests.shared_data import SHARED_DATA, needs_shared_data
 
-from spore.codec import Decoder
+from spore.codec import Decoder, is_schema_head
 from spore.feeds import feed_of
 
 SPORE = [sys.executable, "-m", "spore"]
@@ -36,11 +36,12 @@ def test_a_recording_replays_to_equal_messages(tmp_path):
 
 
 def test_frames_are_numbered_and_carry_the_events_times(tmp_path):
-    """As the wire format asks: a sequence from 0, a collector's source number."""
+    """As the wire format asks: a sequence from 0, a collector's source number. Before them is the schema."""
     run("sim:seed=3,events=100", "--to", "a.frames", cwd=tmp_path)
     decoder = Decoder()
     decoder.feed((tmp_path / "a.frames").read_bytes())
-    frames = list(decoder)
+    head, *frames = decoder
+    assert is_schema_head(head)
     assert [(frame.sequence, frame.source) for frame in frames] == [(n, 1) for n in range(100)]
     assert all(frame.timestamp_ns == frame.message.event_time_ns for frame in frames)
 
@@ -50,7 +51,8 @@ def test_the_summary_as_json_has_the_account(tmp_path):
     (tmp_path / "spot").write_text('5 {"id": 1}\n6 {"data": {"e": "aggTrade"}}\n')
     done = run("binance:spot", "--to", "a.frames", "--json", cwd=tmp_path)
     skipped = {"no event, such as the answer to a request": 1, "another event": 1}
-    facts = {"file": "a.frames", "messages": 0, "bytes": 0, "read": 2, "used": 0, "skipped": skipped}
+    size = (tmp_path / "a.frames").stat().st_size
+    facts = {"file": "a.frames", "messages": 0, "bytes": size, "read": 2, "used": 0, "skipped": skipped}
     assert json.loads(done.stdout) == facts
     lines = run("binance:spot", "--to", "b.frames", cwd=tmp_path).stdout.decode().splitlines()
     assert lines[1:] == ["  not used, another event: 1", "  not used, no event, such as the answer to a request: 1"]
@@ -67,11 +69,14 @@ def test_a_file_that_is_there_is_kept_unless_forced(tmp_path):
     assert len(messages(str(tmp_path / "a.frames"))) == 10
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
-def test_the_mode_is_what_the_umask_leaves(umask, mode, tmp_path):
-    """As any file that the user makes."""
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_recording_is_for_its_user_alone(umask, tmp_path):
+    """Whatever the umask is; one that is replaced keeps the mode that somebody has given to it."""
     run("sim:seed=1,events=10", "--to", "a.frames", cwd=tmp_path, umask=umask)
-    assert (tmp_path / "a.frames").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "a.frames").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "a.frames").chmod(0o640)
+    run("sim:seed=1,events=10", "--to", "a.frames", "--force", cwd=tmp_path, umask=umask)
+    assert (tmp_path / "a.frames").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("old", [None, b"old"])

@@ -258,5 +258,5 @@ def test_without_the_extra_the_command_says_what_to_install():
     """A core-only installation is told which extra it lacks, not shown an ImportError."""
     code = "import sys; sys.modules['cyclopts'] = None; from spore.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert done.returncode == 1
-    assert b"pip install 'spore[cli]'" in done.stderr
+    assert done.returncode == 2
+    assert b"pip install 'spore-actors[cli]'" in done.stderr

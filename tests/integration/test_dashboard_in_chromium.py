@@ -23,14 +23,15 @@ import trio
 from playwright.sync_api import Page, expect, sync_playwright
 from tests.controlled import short_folder
 from tests.made_up_comparison import comparison
-from tests.made_up_system import MadeUpSystem
+from tests.made_up_system import ERROR, MadeUpSystem, actor, reading
 
 from spore.deploy.control_client import open_control
 from spore.deploy.control_socket import socket_path
+from spore.deploy.ended import Ended
 from spore.migration.told import measured_facts
 from spore.migration.verdict import verdict_of
 from spore.observe.dashboard import Board, open_dashboard
-from spore.observe.listen import Place
+from spore.observe.listen import Access, Place
 from spore.observe.records import keep_record
 from spore.observe.runs import Runs
 
@@ -58,6 +59,7 @@ to = "writer"
 [observe]
 dashboard = "127.0.0.1:PORT"
 """
+ENDED = (Ended(name="before", lost={"stopped": 3}),)
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")]
@@ -151,7 +153,7 @@ def run(monkeypatch):
 
 
 @contextmanager
-def served(source, runs, *, looks=0, **options):
+def served(source, runs, *, looks=0, access=None, **options):
     """A dashboard in a thread, after so many looks; yields its address."""
     began, address, token = threading.Event(), [], []
 
@@ -159,7 +161,7 @@ def served(source, runs, *, looks=0, **options):
         board = Board(source, name="system.toml", runs=runs, **options)
         for _ in range(looks):
             await board.look()
-        async with open_dashboard(board, Place("127.0.0.1", 0)) as at:
+        async with open_dashboard(board, Place("127.0.0.1", 0), access=access) as at:
             address.append(at)
             token.append(trio.lowlevel.current_trio_token())
             with trio.CancelScope() as scope:
@@ -186,7 +188,8 @@ def test_the_page_shows_what_the_system_says_and_comes_back_with_it(run, opened)
     page = opened.page
     page.goto(run.address)
     expect(connection(page, "live")).to_be_visible()
-    assert page.evaluate("location.hash") == ""  # the token is not left in the address
+    assert page.evaluate("location.href") == run.address.partition("?")[0]  # the code is not left in the address
+    assert page.evaluate("document.cookie") == ""  # and no script sees what it was exchanged for
     page.evaluate("location.hash = '#/actor/writer'")
     handled = page.locator("[data-fact=handled]")
     expect(handled).to_have_attribute("value", str(EVENTS))
@@ -197,19 +200,18 @@ def test_the_page_shows_what_the_system_says_and_comes_back_with_it(run, opened)
     expect(handled).to_have_attribute("value", str(EVENTS + 7), timeout=10_000)
     expect(connection(page, "live")).to_be_visible()
     assert run.handled() == {"signals": 0, "writer": EVENTS + 7}
-    origin = run.address.partition("#")[0]
+    origin = run.address.partition("?")[0]
     assert {url for url in opened.asked if not url.startswith(origin)} == set()
     assert opened.errors() == []
 
 
 def test_the_buttons_roll_back_and_drain(run, opened):
-    """Only with the token, and after asking once more: the bundle is relayed, its file says so, and then all has ended."""
+    """Only for a browser that had the code, and after asking once more: the bundle is relayed, its file says so, and then all has ended."""
     page = opened.page
-    page.goto(run.address.partition("#")[0])
+    page.goto(run.address.partition("?")[0])
     page.get_by_role("button", name="Drain and stop…").click()
-    expect(page.get_by_role("dialog")).to_contain_text("The token is missing")
-    expect(page.get_by_role("button", name="Drain and stop", exact=True)).to_be_disabled()
-    page.goto("about:blank")
+    page.get_by_role("dialog").get_by_role("button", name="Drain and stop").click()
+    expect(page.locator("dialog output")).to_contain_text("this browser may look, and change nothing")
     page.goto(run.address)
     page.locator("[data-rollback=core]").click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
@@ -299,6 +301,105 @@ def test_nothing_reaches_beyond_the_screen_of_a_phone(opened, tmp_path):
             if view != "migration":  # of which there is a better one
                 pictures(page, view.replace("/", "-"))
     assert opened.errors() == []
+
+
+def test_dead_letters_are_found_by_actor_reason_and_words(opened, tmp_path):
+    """Failures beside many that a policy gave up; with what was raised and where, which stays open while others come. Text is text."""
+    page = opened.page
+    source = MadeUpSystem()
+    with served(source, Runs(tmp_path)) as address:
+        page.goto(f"{address}#/letters")
+        found, rows = page.locator("output"), page.locator(".letters tbody tr")
+        expect(found).to_have_text("20 kept")
+        expect(rows.first).to_contain_text("ValueError: <b>no</b> price above zero")
+        expect(rows.first.locator("time")).to_have_attribute("datetime", "2023-11-14T22:12:00.000Z")
+        page.get_by_label("Reason").select_option("-policies")
+        expect(found).to_have_text("2 of 20 kept")
+        page.locator("summary").click()
+        expect(page.locator("pre")).to_contain_text('File "/srv/desk/prices.py", line 31, in handle')
+        looks = source.looks
+        while source.looks < looks + 3:
+            page.wait_for_timeout(200)
+        expect(page.locator("pre")).to_be_visible()
+        pictures(page, "letters-open")
+        page.get_by_label("Actor", exact=True).select_option("recorder")
+        expect(found).to_have_text("1 of 20 kept")
+        page.get_by_label("Actor", exact=True).select_option("")
+        page.get_by_label("Search").fill("prices.py")
+        expect(rows).to_have_count(1)
+        page.get_by_label("Search").fill("nobody")
+        expect(page.locator("main")).to_contain_text("No dead letter is like that.")
+    assert opened.errors() == []
+
+
+def test_nothing_is_said_to_be_well_that_is_not(opened, tmp_path):
+    """Of an actor that has failed, was restarted or has lost something; and of a system before there is any warning."""
+    page = opened.page
+    clean, failed = actor("clean"), actor("failed", failed=22, restarts=21, error=ERROR)
+    restarted = actor("restarted", restarts=1)
+    policy = actor("policy", lost={"dropped_oldest": 5_669})
+    before = actor("before")
+
+    class Source(MadeUpSystem):
+        async def look(self, actors=()):
+            self.looks += 1
+            return reading(clean, failed, restarted, policy, before, at_s=self.looks, ended=ENDED)
+
+    with served(Source(), Runs(tmp_path)) as address:
+        page.goto(address)
+        expect(page.locator("#warnings-title")).to_have_class("unwell")
+        for name, told in {
+            "failed": "failed: its handler raised22It was restarted 21 times, each time without its state.",
+            "restarted": "It was restarted once, each time without its state.",
+            "policy": "dropped oldest5,669",
+            "before": "stopped3",
+        }.items():
+            page.evaluate(f"location.hash = '#/actor/{name}'")
+            expect(page.locator("main h2").first).to_contain_text(name)
+            expect(page.locator("main")).to_contain_text(told)
+            expect(page.locator("main")).not_to_contain_text("Nothing was lost here")
+        page.evaluate("location.hash = '#/actor/clean'")
+        expect(page.locator("main")).to_contain_text("Nothing was lost here")
+    assert opened.errors() == []
+
+
+def test_one_sees_who_waits_for_whom(opened, tmp_path):
+    """Along the whole row, from those who wait to the one that holds them up; and the page is no higher than the window."""
+    page = opened.page
+    with served(MadeUpSystem(), Runs(tmp_path)) as address:
+        page.goto(address)
+        rows = page.get_by_role("table", name="Senders that wait").locator("tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.first).to_contain_text("actor_00004actor_00005")
+        expect(rows.first).to_contain_text("actor_00006")
+        expect(rows.last).to_contain_text("actor_00005actor_00006suspended")
+        page.evaluate("location.hash = '#/actor/actor_00004'")
+        expect(page.locator(".held")).to_have_text("It waits for room at actor_00005, which waits for actor_00006.")
+        page.evaluate("location.hash = '#/actor/actor_00006'")
+        expect(page.locator(".held")).to_have_text(re.compile("^actor_00005 waits for room here: it is suspended"))
+        for view in ("overview", "actors", "letters", "actor/actor_00006"):
+            page.evaluate(f"location.hash = '#/{view}'")
+            assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert opened.errors() == []
+
+
+def test_a_browser_gets_in_with_the_token_where_one_is_needed(opened, tmp_path):
+    """Typed into the form, which a person finds at the address without a code, and finds again when the server has forgotten the browser."""
+    page = opened.page
+    with served(MadeUpSystem(), Runs(tmp_path), access=Access(token="right")) as address:
+        site = address.partition("?")[0]
+        page.goto(site)
+        for typed in ("wrong", "right"):
+            page.get_by_label("Token").fill(typed)
+            page.get_by_role("button", name="Log in").click()
+            if typed == "wrong":
+                expect(page.get_by_role("alert")).to_have_text("This token is wrong.")
+        expect(connection(page, "live")).to_be_visible()
+        assert page.url == site
+        page.context.clear_cookies()
+        page.reload()
+        expect(page.get_by_label("Token")).to_be_visible()
+    assert [text for text in opened.errors() if "401" not in text] == []
 
 
 def pictures(page, name):

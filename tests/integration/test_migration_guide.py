@@ -18,6 +18,7 @@ from spore.cli.app import app_for
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "migrate.md").read_text()
 MARK = "@@ ended with "
+TOKEN = "a-token-that-lasts"
 
 
 @attrs.frozen
@@ -65,6 +66,7 @@ def follow(steps: list[Step], folder: Path) -> list[tuple[int, str]]:
         "PYTHONUNBUFFERED": "1",
         "COLUMNS": "120",
         "XDG_RUNTIME_DIR": str(folder),
+        "SPORE_TOKEN": TOKEN,
     }
     shell = subprocess.Popen(
         ["bash", "-c", script],
@@ -87,12 +89,16 @@ def follow(steps: list[Step], folder: Path) -> list[tuple[int, str]]:
 
 @pytest.mark.long
 def test_every_command_of_the_guide_does_what_the_guide_says():
-    """From the recording of the input to the rollback that is rehearsed: each succeeds, and prints every line that is shown."""
+    """From the recording of the input to the rollback that is rehearsed: each succeeds, and prints every line that is shown. A token of the
+    operator's is in none, and not in the log, which others may read."""
     steps = [step for step in steps_of(PAGE) if not is_load_test(step)]
     with short_folder() as folder:
         for name in ("examples", "scripts"):
             shutil.copytree(ROOT / name, folder / name)
-        followed = zip(steps, follow(steps, folder), strict=True)
+        followed = list(zip(steps, follow(steps, folder), strict=True))
+        log = (folder / "migration" / "run.log").read_text()
+    assert "ended" in log
+    assert TOKEN not in log + "".join(printed for _, (_, printed) in followed)
     wrong = [
         f"$ {step.command}\nexit code {code}\n{printed}\n--- and the page shows\n{step.shown}"
         for step, (code, printed) in followed

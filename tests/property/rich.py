@@ -201,9 +201,9 @@ class Extended:
     last: spore.Bool
 
 
-@spore.message(type_id=254, domain=Domain.SYSTEM, registry=RICH)
+@spore.message(type_id=199, domain=Domain.SYSTEM, registry=RICH)
 class Trace:
-    """Accompanies a message of any domain; its type number is the last one that there is."""
+    """Accompanies a message of any domain; its type number is the last that an application can have."""
 
     trace_id: Annotated[bytes, spore.FixedBytes(16)]
     hops: spore.U8

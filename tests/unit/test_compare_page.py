@@ -55,7 +55,7 @@ def test_without_plotly_nothing_is_run(runs, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "plotly" or ".migration.page" in name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [NoPlotly(), *sys.meta_path])
-    with pytest.raises(UsageError, match=r"needs plotly.+'spore\[report\]'"):
+    with pytest.raises(UsageError, match=r"needs plotly.+'spore-actors\[report\]'"):
         command.compare(html=tmp_path / "result.html")
     assert runs == []
     assert list(tmp_path.iterdir()) == []

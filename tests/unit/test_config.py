@@ -162,7 +162,7 @@ def test_every_key_can_be_said(load):
         (f'{ACTOR}wire = ["a"]', "bundles[0].actors.desk.wire: must be a table, not a list"),
         (f"{ACTOR}wire = {{ out = [1] }}", "bundles[0].actors.desk.wire.out[0]: must be a string, not the integer 1"),
         (f'{ACTOR}supervision = {{ on_failure = "restrt" }}', "bundles[0].actors.desk.supervision.on_failure: must be one of 'resume', 'restart', 'stop', 'escalate', not the string 'restrt'; did you mean 'restart'?"),
-        (f"{ACTOR}supervision = {{ jitter = 2 }}", "bundles[0].actors.desk.supervision.jitter: must be <= 1, not 2.0"),
+        (f"{ACTOR}supervision = {{ jitter = 2 }}", "bundles[0].actors.desk.supervision.jitter: must be from 0 to 1, not 2.0"),
         (f"{ACTOR}[relay]\nheartbeat_s = 0", "relay.heartbeat_s: must be > 0, not 0.0"),
         (f"{ACTOR}[[feeds]]\nto = []", "feeds[0].source: is missing"),
         (ACTOR.replace("desk", '""'), "bundles[0].actors.'': a name cannot be empty"),

@@ -70,7 +70,7 @@ def test_without_the_variable_it_is_in_the_usual_runtime_directory_or_a_temporar
     """So that a job of cron finds what a login has started."""
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    monkeypatch.setattr("spore.deploy.control_socket.RUN_USER", str(folder / "user"))
+    monkeypatch.setattr("spore.deploy.run_folder.RUN_USER", str(folder / "user"))
     assert socket_path(config).parent == folder / f"spore-{os.getuid()}"
     usual = folder / "user" / str(os.getuid())
     usual.mkdir(parents=True)

@@ -56,8 +56,8 @@ def looks(monkeypatch):
     """What the monitor sees, in place of a system: a look a second, without the seconds, and then perhaps an error."""
 
     def looks(*seen, then=None):
-        async def watch(control, config, limits, show, *, seconds):
-            watching = Watch(limits)
+        async def watch(control, config, limits, show, *, seconds, from_now):
+            watching = Watch(limits, from_now=from_now)
             health = None
             for number, things in enumerate(seen):
                 await trio.lowlevel.checkpoint()
@@ -215,7 +215,7 @@ def test_monitor_shows_a_line_an_actor_and_the_verdict(config, capsys, looks, mo
             shadow(different=0, state="out of step", reason="its twin has died"),
         ],
     )
-    assert run(["monitor", str(config)]) == 0
+    assert run(["monitor", str(config), "--from-now"]) == 0
     out = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert "core relay" in lines
@@ -223,7 +223,13 @@ def test_monitor_shows_a_line_an_actor_and_the_verdict(config, capsys, looks, mo
     assert "desk has lost 3 conflated (meant)" in lines
     assert "[b] 0 – – 0/10 0 0" in lines
     assert "shadow of core: 0 compared, 0 different, 0 skipped; out of step: its twin has died" in lines
-    assert lines[-2:] == [f"bundle 'core' runs in relay, and {config} says shared_memory", "healthy"]
+    assert lines[-5:] == [
+        f"bundle 'core' runs in relay, and {config} says shared_memory",
+        "to be known:",
+        "actor 'desk': 3 messages given up, as its overflow policy says (3 conflated)",
+        "bundle 'core': its twin is out of step: its twin has died",
+        "healthy",
+    ]
 
 
 def test_monitor_says_what_is_not_healthy_and_exits_with_1(config, capsys, looks):
@@ -262,9 +268,9 @@ def test_monitor_looks_as_often_as_it_takes(config, monkeypatch):
     seen = []
     real = spore.cli.monitor.watch
 
-    async def watch(control, source, limits, show, *, seconds):
+    async def watch(control, source, limits, show, *, seconds, from_now):
         return await real(
-            control, source, limits, lambda health: (seen.append(health), show(health)), seconds=seconds, every_s=0.01
+            control, source, limits, lambda health: (seen.append(health), show(health)), seconds=seconds, from_now=from_now, every_s=0.01
         )
 
     monkeypatch.setattr(spore.cli.monitor, "watch", watch)

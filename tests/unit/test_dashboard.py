@@ -7,11 +7,12 @@ import trio
 from tests.made_up_system import ERROR, MadeUpSystem, actor, reading
 
 from spore.deploy.reading import ShadowReading
+from spore.deploy.truth import Kind
 from spore.errors import ControlError, NothingRuns
 from spore.observe.dashboard.board import MAX_SEATS, Board, Full
 from spore.observe.dashboard.sheet import Sheet
-from spore.observe.dashboard.warn import GROWING_LOOKS, LOOP_RESTARTS, STALL_LOOKS, Warner
 from spore.observe.runs import Runs
+from spore.observe.warn import GROWING_LOOKS, LOOP_RESTARTS, STALL_LOOKS, Warner
 
 
 def board(source, tmp_path, **changes):
@@ -129,7 +130,9 @@ def test_there_are_no_more_pages_than_may_be(tmp_path):
 
 
 def kinds(warner, *actors, at_s=0, **changes):
-    return [each["kind"] for each in warner.see(reading(*actors, at_s=at_s, **changes))]
+    """What is found by comparing looks: what is to be known of a look alone is `spore.deploy.truth`'s."""
+    found = warner.see(reading(*actors, at_s=at_s, **changes))
+    return [each.kind for each in found if each.kind not in set(Kind)]
 
 
 def test_an_actor_that_has_a_queue_and_handles_nothing_stalls():
@@ -155,8 +158,8 @@ def test_some_restarts_in_a_minute_are_a_loop_and_as_many_in_an_hour_are_none():
         assert kinds(quick, actor(restarts=count), at_s=count) == []
         assert kinds(slow, actor(restarts=count), at_s=1_000 * count) == []
     (found,) = quick.see(reading(actor(restarts=LOOP_RESTARTS + 1, error=ERROR), at_s=10))
-    assert (found["kind"], found["actor"]) == ("restart loop", "signals")
-    assert found["text"].endswith(ERROR.text)
+    assert (found.kind, found.actor) == ("restart loop", "signals")
+    assert found.text.endswith(ERROR.text)
     assert kinds(slow, actor(restarts=LOOP_RESTARTS + 1), at_s=10_000) == []
 
 
@@ -166,8 +169,8 @@ def test_a_difference_to_the_twin_is_told_from_the_first_on():
         bundle="core", pid=7, state="following", reason="", compared=9, different=1, skipped=0, first="a: 1 and 2"
     )
     (found,) = Warner().see(reading(shadows=(twin,)))
-    assert (found["kind"], found["where"]) == ("shadow difference", "bundle core")
-    assert found["text"].endswith("a: 1 and 2")
+    assert (found.kind, found.where) == ("shadow difference", "bundle 'core'")
+    assert found.text.endswith("a: 1 and 2")
 
 
 def test_what_goes_well_is_not_warned_of():

@@ -29,7 +29,7 @@ def shadow(**given):
 
 def seen(*looks, **limits):
     """What the last of some looks shows, one a second. A look is an actor, a process or a shadow, or several."""
-    watch = Watch(MonitorConfig(**limits))
+    watch = Watch(MonitorConfig(**limits), from_now=True)
     for second, look in enumerate(looks):
         things = look if isinstance(look, tuple) else (look,)
         of = {cls: tuple(each for each in things if isinstance(each, cls)) for cls in map(type, things)}

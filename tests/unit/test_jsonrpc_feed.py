@@ -570,5 +570,5 @@ def test_without_the_extra_it_says_what_to_install(pools: str, monkeypatch: pyte
     """Where trio-websocket is missing, the error names the extra."""
     monkeypatch.delitem(sys.modules, "spore.feeds.node_link", raising=False)
     monkeypatch.setitem(sys.modules, "trio_websocket", None)
-    with pytest.raises(UsageError, match=r"pip install 'spore\[live\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'spore-actors\[live\]'"):
         NodeFeed.from_spec("ws://h:1", {"pools": pools})

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+import trio
 from tests.actors import NO_WAIT, Log
 
 from spore import open_bundle
@@ -49,6 +50,7 @@ def restarted(caplog: pytest.LogCaptureFixture, level: int) -> list[logging.LogR
         async with open_bundle("core") as bundle:
             ref = await bundle.start(Log, log=[], name="desk", supervision=NO_WAIT)
             ref.tell(ValueError("x"))
+            await trio.sleep(1)
 
     with caplog.at_level(level):
         run(main)

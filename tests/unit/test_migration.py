@@ -197,7 +197,7 @@ def test_a_report_is_in_percent_of_before():
     """Lower latency and CPU are reductions, more events an increase, less memory a negative change."""
     report = report_of([metrics()])
     found = [getattr(report, field.name).value for field in attrs.fields(type(report))]
-    assert found == pytest.approx([99.5, 300.0, 2.5, 80.0, -75.0])
+    assert found == pytest.approx([99.5, 300.0, 2.5e6 / 1_048_576, 80.0, -75.0])
 
 
 def test_an_interval_is_students():

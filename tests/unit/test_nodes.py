@@ -15,7 +15,7 @@ from spore.deploy.load import config_of
 from spore.deploy.spec import LinkSpec, UnitSpec, spec_of, to_json
 from spore.errors import ConfigError, UsageError
 
-pytest.importorskip("nats", reason="needs nats-py; the extra spore[nats] brings it")
+pytest.importorskip("nats", reason="needs nats-py; the extra nats brings it")
 
 HERE = "tests.plan_actors"
 SIM = "sim:seed=1,events=5"

@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
+import trio.testing
 from prometheus_client.parser import text_string_to_metric_families
 from tests.controlled import TEXT, running, short_folder
 from tests.unit.test_health import actor, process, shadow
@@ -18,9 +20,9 @@ from spore.cli.top_table import top_table
 from spore.deploy import Route
 from spore.deploy.control_socket import socket_path
 from spore.deploy.reading import EdgeReading, Reading
-from spore.errors import NothingRuns
+from spore.errors import ControlError, NothingRuns
 from spore.nursery_bundle.statistics import LastError, Sampled
-from spore.observe.metrics import exposed
+from spore.observe.metrics import Scrapes, exposed
 from spore.observe.rates import RateMeter
 from spore.observe.rows import rows_of, totals_of
 from spore.observe.source import SystemSource, open_source
@@ -250,3 +252,53 @@ async def test_a_system_that_is_not_there_yet_is_none_that_runs() -> None:
     """Whoever serves metrics may do so before."""
     with pytest.raises(NothingRuns, match=r"^x\.toml: nothing runs it"):
         await SystemSource(config="x.toml").look()
+
+
+async def test_scrapes_at_the_same_time_share_a_look(nursery: Any) -> None:
+    """That begins after they have come; and so does an error. One that is given up is made again for the others."""
+
+    class Slow:
+        looks = 0
+
+        def __init__(self) -> None:
+            self.go = trio.Event()
+            self.error: Exception | None = None
+
+        async def look(self, actors: tuple[str, ...] = ()) -> Reading:
+            self.looks += 1
+            await self.go.wait()
+            if self.error is not None:
+                raise self.error
+            return reading(actor(handled=self.looks))
+
+    source = Slow()
+    scrapes = Scrapes(source)
+    answers = []
+
+    async def scrape() -> None:
+        try:
+            body, _ = await scrapes.answer("text/plain")
+        except ControlError as error:
+            answers.append(str(error))
+        else:
+            answers.append(re.search(rb"handled_total{[^}]*} (\d)", body)[1].decode())
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as first:
+            first.start_soon(scrape)
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(100):
+                nursery.start_soon(scrape)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    source.go.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (source.looks, answers) == (2, ["2"] * 100)
+    source.go, source.error = trio.Event(), ControlError("x", "is silent")
+    answers.clear()
+    for _ in range(3):
+        nursery.start_soon(scrape)
+    await trio.testing.wait_all_tasks_blocked()
+    source.go.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (source.looks, answers) == (3, ["x: is silent"] * 3)

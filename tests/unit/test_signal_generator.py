@@ -107,19 +107,19 @@ def test_what_an_order_brings_at_worst_is_the_net_profit():
 
 
 def test_thresholds_decide_about_orders_exactly():
-    """A net profit of exactly the least pays; a hundred-millionth more is asked for in vain. So with gas."""
+    """A net profit pays that is a hundred-millionth above the threshold, and not one that equals it; gas may equal its limit."""
     (signal, _) = SignalGenerator().process(evaluation(opportunity()))
     net, cost = (Decimal(value).scaleb(-8) for value in (signal.net_profit_usd_e8, signal.gas_usd_e8))
     tick = Decimal(1).scaleb(-8)
-    assert len(SignalGenerator(min_profit_usd=net, max_gas_cost=cost).process(evaluation(opportunity()))) == 2
-    assert signals(SignalGenerator(min_profit_usd=net + tick), evaluation(opportunity())) == []
+    assert len(SignalGenerator(min_profit_usd=net - tick, max_gas_cost=cost).process(evaluation(opportunity()))) == 2
+    assert signals(SignalGenerator(min_profit_usd=net), evaluation(opportunity())) == []
     assert signals(SignalGenerator(max_gas_cost=cost - tick), evaluation(opportunity())) == []
 
 
 def test_without_slippage_the_threshold_is_as_exact():
     """Nothing is left out before it is sized that would pay after all."""
     (signal, _) = SignalGenerator(slippage_bps=0).process(evaluation(opportunity()))
-    least = Decimal(signal.net_profit_usd_e8).scaleb(-8)
+    least = Decimal(signal.net_profit_usd_e8 - 1).scaleb(-8)
     assert len(SignalGenerator(slippage_bps=0, min_profit_usd=least).process(evaluation(opportunity()))) == 2
 
 

@@ -13,7 +13,7 @@ import trio
 
 import spore
 from spore import Actor, Bundle, open_bundle
-from spore.errors import LinkDenied, UsageError
+from spore.errors import LinkDenied, RelayRefused, UsageError
 from spore.relay import Address, Client, Journal, open_client, open_relay
 from spore.relay import carrier as carriers
 from spore.relay.carrier import Carrier
@@ -220,12 +220,15 @@ async def test_a_stream_answers_nobody(tmp_path: Path) -> None:
 
 
 async def test_nobody_can_pretend_to_be_a_stream(tmp_path: Path) -> None:
-    """The names of streams are the journal's."""
+    """The names of streams are the journal's: a client is told so at once, and one that goes past that is denied the name."""
     async with relay_at(tmp_path) as where, open_client(where, name="c") as client, open_bundle("b") as bundle:
         ref = await bundle.start(Taken, numbers=[], enough=trio.Event(), count=1)
-        await client.wait_connected()
-        client.attach(ref, name="journal:gas")
-        await until(lambda: not client.session.ready)
+        with pytest.raises(UsageError, match="names that begin with 'journal:' are streams"):
+            client.attach(ref, name="journal:gas")
+        client.session.attach("journal:gas")
+        with pytest.raises(RelayRefused, match="is a stream of the relay's journal"):
+            await client.wait_attached("journal:gas")
+        assert client.session.ready
 
 
 async def test_a_subscriber_with_another_schema_is_told_what_differs(tmp_path: Path) -> None:

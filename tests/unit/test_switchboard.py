@@ -121,12 +121,13 @@ FIRST_WORDS = [
     (hello(token="right", name=""), Reason.LIMIT, "a name of 0 bytes; 1 to 200 are allowed"),
     (hello(token="right", name="é" * 101), Reason.LIMIT, "a name of 202 bytes; 1 to 200 are allowed"),
     (hello(token="right", digest=bytes(32)), Reason.DAMAGE, "the digest of the schema is not that of its messages"),
-    (Heartbeat(), Reason.DAMAGE, "Heartbeat before Hello"),
+    (Heartbeat(), Reason.TOKEN, "Heartbeat before Hello: this relay asks for a token"),
+    (ORDER, Reason.TOKEN, "a frame of execution without Hello: this relay asks for a token"),
     (b"\xef\xbe\xad\xde\x09", Reason.DAMAGE, "at byte 4: there is no relay domain 9"),
     (
         struct.pack("<IBBBBQQII", 0xDEADBEEF, 1, 1, 0, 0, 0, 0, MAX_FRAME_SIZE, 0),
         Reason.DAMAGE,  # nobody has sent that: coming again helps
-        "16,777,216 is the most",
+        "131,072 is the most",
     ),
 ]
 
@@ -211,14 +212,25 @@ def test_the_relay_says_when_a_receiver_is_detached():
 
 
 def test_a_name_belongs_to_one_client_at_a_time():
-    """Who attaches a name that another client has is refused, and can have it once that one is gone."""
+    """Who attaches a name that another client has is denied that name and nothing else, and can have it once that one is gone."""
     board = Switchboard()
     first, second, third = greet(board, 1), greet(board, 2), greet(board, 3)
     say(board, first, Attach("a", ()))
-    answer = refused(board, second, Attach("a", ()))
-    assert answer == Refused(Reason.NAME, "receiver 'a' belongs to client 'client 1', which is alive")
+    denial = Deny(ANNOUNCED, "a", Reason.NAME, "receiver 'a' belongs to client 'client 1', which is alive")
+    assert say(board, second, Attach("a", ()), Attach("b", ())) == [denial]
+    assert (board.counts.names, board.counts.refused, second.closing) == (1, 0, False)
+    assert say(board, second, Attach("a", ()))[0].channel == ANNOUNCED + 1
     board.disconnect(first)
     assert say(board, third, Attach("a", ())) == []
+    assert say(board, second, Detach("b", False)) == [Detach("b", False)]
+
+
+def test_the_name_of_a_stream_is_denied_to_clients():
+    """Streams are the journal's; whoever wants to have one's name for a receiver is told how to subscribe it."""
+    board = Switchboard()
+    (denial,) = say(board, greet(board), Attach("journal:fills", ()))
+    assert (denial.receiver, denial.reason) == ("journal:fills", Reason.NAME)
+    assert denial.text == "'journal:fills' is a stream of the relay's journal; subscribe it as a topic"
 
 
 def test_a_client_that_comes_again_replaces_itself():

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from spore.errors import RollbackFailed, SporeError, SwitchFailed, UnitFailed
+from spore import outputs
+from spore.cli import BAD_INPUT, INTERRUPTED
+from spore.cli.console import OutputConsole
+from spore.distribution import VERSION, extra_of, missing
+from spore.errors import JournalFailed, JournalFull, RollbackFailed, SporeError, SwitchFailed, UnitFailed
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "PIPE_CLOSED", "app_for", "run"]
 
 FAILED = 1
 """A part of a running system has failed, or could not be switched, or is not healthy."""
-BAD_INPUT = 2
-INTERRUPTED = 130
-"""128 + SIGINT, as a shell reports it."""
 PIPE_CLOSED = 141
 """128 + SIGPIPE: whoever read our output has gone, as in ``spore decode FILE | head``."""
 
@@ -28,6 +28,7 @@ COMMANDS = (
     "decode",
     "encode",
     "relay",
+    "journal",
     "nats",
     "record",
     "replay",
@@ -53,7 +54,8 @@ def app_for(tokens: Sequence[str]) -> App:
     """
     app = App(
         name="spore",
-        version=lambda: importlib.metadata.version("spore"),
+        console=OutputConsole(),
+        version=VERSION,
         help="Event-driven services as trio actors: bundled in one nursery, or relayed as processes.",
         help_epilogue="Exit codes: 0 done · 1 a part of a running system has failed or is not as it should be · 2 bad input, configuration or usage · 130 interrupted.",
         help_format="markdown",
@@ -70,9 +72,14 @@ def run(tokens: Sequence[str] | None = None) -> int:
     try:
         return _run(tokens)
     except BaseExceptionGroup as group:  # what a nursery raises; for a person, its first cause is the error
-        return _explained(_first(group))
-    except (CycloptsError, SporeError, OSError, KeyboardInterrupt) as error:
-        return _explained(error)
+        error = _first(group)
+    except (CycloptsError, SporeError, OSError, KeyboardInterrupt, ModuleNotFoundError) as raised:
+        error = raised
+    with suppress(
+        OSError
+    ):  # what was printed before it; that this cannot be written any more is not why the command failed
+        sys.stdout.flush()
+    return _explained(error)
 
 
 def _run(tokens: Sequence[str] | None) -> int:
@@ -100,11 +107,11 @@ def _explained(error: BaseException) -> int:
     match error:
         case CycloptsError():
             return BAD_INPUT  # it was printed already
-        case BrokenPipeError():
-            # The interpreter flushes stdout once more at its end; give it somewhere to flush to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case BrokenPipeError(filename=None | outputs.STDOUT):
             return PIPE_CLOSED
-        case UnitFailed() | SwitchFailed() | RollbackFailed():
+        case ModuleNotFoundError() if (extra := extra_of(error)) is not None:
+            return _say(missing("this command", error.name, extra))
+        case UnitFailed() | SwitchFailed() | RollbackFailed() | JournalFailed() | JournalFull():
             _say(str(error))
             return FAILED
         case SporeError():

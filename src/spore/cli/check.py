@@ -5,14 +5,18 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spore.deploy import Plan, examine, load_config
-from spore.errors import ConfigError
+from spore.deploy import Plan
+from spore.deploy.checkup import check_up
+from spore.deploy.config import ObserveConfig
+from spore.deploy.load import said
+from spore.deploy.strict import Found
+from spore.errors import ConfigError, UsageError
 
-__all__ = ["check", "import_from_here"]
+__all__ = ["check", "import_beside"]
 
 REFUSED = 2
 
@@ -29,35 +33,49 @@ def check(config: Path, /, *, json: bool = False) -> int:
     json
         Print one JSON object: problems, edges, shadows, processes.
     """
-    import_from_here()
-    try:
-        plan = examine(load_config(config), apart=True)
-    except ConfigError as error:
-        if not json:
-            raise
-        print(jsonlib.dumps({"problems": error.problems, "edges": [], "shadows": [], "processes": []}, indent=2))
-        return REFUSED
+    import_beside(config)
+    plan, problems = check_up(config.read_bytes(), config)
+    if plan is not None:
+        problems = (*problems, *said(list(_cannot_serve(plan.config.observe))))
     if json:
-        print(jsonlib.dumps(_described(plan), indent=2))
-    else:
+        described = _described(plan) if plan is not None else {"edges": [], "shadows": [], "processes": []}
+        print(jsonlib.dumps({"problems": list(problems), **described}, indent=2))
+        return REFUSED if problems else 0
+    if plan is not None:
         _show(plan)
-    if plan.problems:
-        if not json:
-            raise ConfigError(str(config), plan.problems)
-        return REFUSED
+    if problems:
+        raise ConfigError(str(config), problems)
     return 0
 
 
-def import_from_here() -> None:
-    """Let modules be imported from the folder one stands in, as ``python -m`` does."""
-    here = os.getcwd()
-    if not {"", here} & set(sys.path):
-        sys.path.insert(0, here)
+def import_beside(config: Path) -> None:
+    """Let modules be imported from a configuration's folder, as its other paths are seen from there, and from the folder one stands in,
+    as ``python -m`` does."""
+    for folder in (os.getcwd(), str(config.absolute().parent)):
+        if folder not in sys.path and (folder != os.getcwd() or "" not in sys.path):
+            sys.path.insert(0, folder)
+
+
+def _cannot_serve(observe: ObserveConfig) -> Iterator[Found]:
+    """Why metrics or the dashboard would not be served."""
+    if (observe.certificate is None) is not (observe.key is None):
+        missing, there = ("key", "certificate") if observe.key is None else ("certificate", "key")
+        yield f"observe.{missing}", f"is missing: there is a {there}, and neither is of use without the other"
+    for name, where in (("metrics", observe.metrics), ("dashboard", observe.dashboard)):
+        if where is None:
+            continue
+        try:
+            from spore.observe.listen import Place  # noqa: PLC0415 - an extra
+
+            Place.parse(where)
+        except ModuleNotFoundError as error:
+            yield f"observe.{name}", str(error)
+        except UsageError as error:
+            yield f"observe.{name}", str(error)
 
 
 def _described(plan: Plan) -> dict[str, Any]:
     return {
-        "problems": list(plan.problems),
         "edges": [
             {
                 "sender": edge.sender,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Annotated
 
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 
 from spore.cli.compare_page import page_maker
 from spore.cli.compare_table import show
+from spore.cli.console import kept_in, output_console
 from spore.cli.files import open_recording
+from spore.cli.modules import Modules
 from spore.cli.prefix import keep_prefix
 from spore.cli.progress import LateProgress
 from spore.cli.replay import pipeline
@@ -31,7 +33,7 @@ from spore.services import line_of
 __all__ = ["DIFFERENT", "UNMET", "compare"]
 
 DIFFERENT = 1
-"""The exit code where signals or orders differ."""
+"""The exit code where signals or orders differ, or something was lost."""
 UNMET = 3
 """The exit code where a criterion is not met, and all are required."""
 WIDTH = 100
@@ -50,6 +52,7 @@ def compare(
     signals: Path | None = None,
     find_max: bool = False,
     require_criteria: bool = False,
+    module: Modules | None = None,
     force: bool = False,
 ) -> int:
     """Run the same input through a pipeline bundled and relayed, in turns, and say what differs.
@@ -61,7 +64,7 @@ def compare(
     is a feed. Then the table says what each mode takes: means over the repeats, with 95 % intervals of what is judged. All runs are in
     fresh processes.
 
-    Exit codes: 0 identical · 1 signals or orders differ · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
+    Exit codes: 0 identical, and nothing lost · 1 signals or orders differ, or messages were lost other than by an overflow policy · 2 bad input or configuration · 3 criteria unmet, with --require-criteria.
 
     Examples: `spore compare` takes under a minute with the recorded session that comes with Spore; `spore compare pipeline.toml --feed
     evm-logs:logs.jsonl.gz --json result.json --html result.html`.
@@ -99,7 +102,7 @@ def compare(
         raise UsageError(f"--seconds is more than 0 and at most 3600, not {seconds:g}")
     if html is not None and html == json:
         raise UsageError(f"--json and --html both say {html}; give each a file of its own")
-    chosen, compared = pipeline(config), _modes(modes)
+    chosen, compared = pipeline(config, module), _modes(modes)
     make_page = (
         page_maker(config, feed=feed, modes=compared, repeat=repeat, seconds=seconds) if html is not None else None
     )
@@ -145,15 +148,16 @@ def compare(
             page.write(make_page(comparison, verdict))
         for (mode, stream), output in outputs.items():
             output.writelines(f"{jsonlib.dumps(line_of(each))}\n".encode() for each in comparison.outputs[mode][stream])
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH)
-    show(comparison, verdict, console, feed=" + ".join(feed))
-    if html is not None:
-        console.print(
-            f"Open the report in a browser: {html.absolute().as_uri()}", markup=False, highlight=False, soft_wrap=True
-        )
-    if not verdict.identical:
+    console = output_console(width=WIDTH)
+    with kept_in(json, html, record.path):
+        show(comparison, verdict, console, feed=" + ".join(feed))
+        if html is not None:
+            link = f"Open the report in a browser: {html.absolute().as_uri()}"
+            console.print(link, markup=False, highlight=False, soft_wrap=True)
+        sys.stdout.flush()
+    for loss in comparison.losses:
+        print(f"spore: {loss}", file=sys.stderr)
+    if not verdict.identical or comparison.losses:
         return DIFFERENT
     return UNMET if require_criteria and not verdict.all_met else 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shlex
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from spore.distribution import VERSION, missing
 from spore.errors import UsageError
 from spore.migration.compare import JUDGED, Comparison
 from spore.migration.verdict import Verdict
@@ -30,7 +30,7 @@ def page_maker(
     except ModuleNotFoundError as error:
         if error.name != "plotly":
             raise
-        raise UsageError("--html needs plotly, which is not installed: pip install 'spore[report]'") from None
+        raise UsageError(missing("--html", "plotly", "report")) from None
     about = About(feed=" + ".join(feed), command=_command(config, feed, modes, repeat, seconds), machine=_machine())
     return lambda comparison, verdict: render(comparison, verdict, about).encode(errors="backslashreplace")
 
@@ -47,6 +47,6 @@ def _command(config: Path | None, feed: tuple[str, ...], modes: tuple[str, ...],
 def _machine() -> str:
     return (
         f"{platform.system()} {platform.release()} on {platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, "
-        f"{platform.python_implementation()} {platform.python_version()}, Spore {importlib.metadata.version('spore')}, "
+        f"{platform.python_implementation()} {platform.python_version()}, Spore {VERSION}, "
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     )

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import trio
 from cyclopts import Parameter
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
 from spore.cli.config_argument import DEFAULT_CONFIG
 from spore.deploy import load_config
 from spore.deploy.control_socket import socket_path
 from spore.deploy.nodes import run_label
 from spore.observe.serving import access_of, need
 from spore.observe.source import open_source
+from spore.relay.token import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from spore.observe.listen import Access, Place
@@ -45,8 +46,9 @@ def dashboard(
     letters, and warnings; and of `spore compare` and `spore loadtest` both modes side by side, while they run and afterwards. The system
     is looked at once a second, and only while a page is open. Where nothing runs yet, the page waits for it.
 
-    The page can drain the system and roll a bundle back, as `spore rollback` does. That needs the token in the address that was said, so
-    keep that to yourself. `dashboard = "HOST:PORT"` in `[observe]` of the configuration has `spore run` serve the same page.
+    The page can drain the system and roll a bundle back, as `spore rollback` does. A browser may do that which was opened with the code in the
+    address that was said: it works once, within five minutes. A token is never part of an address, and never said.
+    `dashboard = "HOST:PORT"` in `[observe]` of the configuration has `spore run` serve the same page.
 
     Examples: `spore dashboard` · `spore dashboard config/live.toml --listen 127.0.0.1:8466`
 
@@ -63,7 +65,8 @@ def dashboard(
     open
         Open the page in a browser; by default where there is a screen, and somebody at the terminal.
     token_file
-        Only who shows the token in this file is let in. Without the option the variable SPORE_TOKEN is looked at.
+        Only who knows the token in this file is let in; a browser by a code, or by a form that asks for the token. The file may have two
+        tokens, a line each, while one replaces the other. Without the option the variable SPORE_TOKEN is looked at.
     tls_cert
         The server's certificate, in PEM.
     tls_key
@@ -79,7 +82,8 @@ def dashboard(
 
 
 async def _serve(where: Path, node: str | None, place: Place, access: Access, *, opens: bool) -> None:
-    from spore.observe.dashboard import Board, ConfigButtons, open_dashboard  # noqa: PLC0415 - an extra
+    from spore.observe.dashboard import Board, ConfigButtons, open_dashboard, with_code  # noqa: PLC0415 - an extra
+    from spore.observe.entrance import Entrance  # noqa: PLC0415
 
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with AsyncExitStack() as stack:
@@ -90,17 +94,20 @@ async def _serve(where: Path, node: str | None, place: Place, access: Access, *,
                 hint = f"There is no {where} here: name the file that spore run runs, as in spore dashboard FILE."
                 board = Board(None, name="", hint=hint)
             else:
-                import_from_here()
+                import_beside(where)
                 loaded = load_config(where)
                 label = run_label(loaded, node)
                 control = socket_path(where, loaded.control.socket, label)
                 source = await stack.enter_async_context(open_source(control, where))
                 hint = f"Start it with: spore run {where}{f' --node {label}' if label else ''}. This page will notice."
                 board = Board(source, name=str(where), hint=hint, buttons=ConfigButtons(where, control))
-            address = await stack.enter_async_context(open_dashboard(board, place, access=access))
+            entrance = Entrance(access.tokens)
+            served = open_dashboard(board, place, access=access, entrance=entrance)
+            address = await stack.enter_async_context(served)
             print(f"dashboard: {address}", flush=True)
-            if opens:
-                await trio.to_thread.run_sync(webbrowser.open, address)
+            if opens:  # with a code of its own: the one that was printed is for another browser
+                os.environ.pop(TOKEN_VARIABLE, None)
+                await trio.to_thread.run_sync(webbrowser.open, with_code(address, board, entrance))
             async for number in signals:
                 if number == signal.SIGINT:
                     raise KeyboardInterrupt

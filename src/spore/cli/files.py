@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import secrets
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
 def open_recording(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Where to write a file that others will rely on: whole and on the disk when the block ends, and not there before.
 
-    Its mode is what the user's umask leaves.
+    It is for this user alone; one that is replaced keeps its mode.
 
     Raises:
         UsageError: if there is one of that name already, and it is not to be overwritten, or cannot be.
@@ -88,11 +89,13 @@ def open_recording(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         raise UsageError(f"{path} is there already; add --force to replace it")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # not the name of a file nobody asked for
     try:
         with io.BufferedWriter(_Written(handle, path)) as file:
+            if path.exists():
+                os.fchmod(handle, stat.S_IMODE(path.stat().st_mode))
             yield file
             file.flush()
             os.fsync(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -12,11 +13,12 @@ from typing import Annotated, Any, Literal
 import attrs
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 
 from spore.cli.compare import WIDTH
+from spore.cli.console import kept_in, output_console
 from spore.cli.files import open_recording
 from spore.cli.loadtest_table import show_found, show_test
+from spore.cli.modules import Modules
 from spore.cli.progress import LateProgress
 from spore.cli.replay import MODES, pipeline
 from spore.deploy import SystemConfig
@@ -44,6 +46,7 @@ def loadtest(
     seconds: float | None = None,
     find_max: bool = False,
     json: Path | None = None,
+    module: Modules | None = None,
     force: bool = False,
 ) -> int:
     """Put a pipeline under a steady load, and say whether it sustains it, with memory and queues over time.
@@ -88,7 +91,7 @@ def loadtest(
     lasting = seconds if seconds is not None else STEP_SECONDS if find_max else SECONDS
     check_load(rate, lasting)
     name = mode or "as configured"
-    loaded = pipeline(config)
+    loaded = pipeline(config, module)
     chosen = loaded if mode is None else loaded.in_mode(MODES[mode])
     found: LoadTest | FoundMax
     with ExitStack() as stack:
@@ -102,13 +105,15 @@ def loadtest(
             found = _run(feed, record, config=chosen, mode=name, seconds=lasting, rate=rate)
         if file is not None:
             file.write(jsonlib.dumps(found.plain(), indent=2).encode() + b"\n")
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH)
+    console = output_console(width=WIDTH)
+    with kept_in(json, record.path):
+        if isinstance(found, FoundMax):
+            show_found(found, console)
+        else:
+            show_test(found, console)
+        sys.stdout.flush()
     if isinstance(found, FoundMax):
-        show_found(found, console)
         return 0 if found.sustained is not None else NOT_SUSTAINED
-    show_test(found, console)
     return 0 if found.sustained and found.flat is not False else NOT_SUSTAINED
 
 

@@ -47,7 +47,8 @@ def metrics(
     node
         Which node to look at, where the configuration has several: one that this machine runs.
     token_file
-        Only clients that show the token in this file are served. Without the option the variable SPORE_TOKEN is looked at.
+        Only clients that show the token in this file are served, in the header Authorization. The file may have two tokens, a line each,
+        while one replaces the other. Without the option the variable SPORE_TOKEN is looked at.
     tls_cert
         The server's certificate, in PEM.
     tls_key
@@ -68,7 +69,10 @@ async def _serve(path: Path, config: Path, place: Place, access: Access) -> None
     from spore.observe.metrics import metrics_app  # noqa: PLC0415
 
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_source(path, config) as source, open_site(metrics_app(source), place, access) as url:
+        async with (
+            open_source(path, config) as source,
+            open_site(metrics_app(source), place, access, name="metrics") as url,
+        ):
             print(f"metrics: {url}/metrics", flush=True)
             async for number in signals:
                 if number == signal.SIGINT:

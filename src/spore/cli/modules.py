@@ -26,7 +26,7 @@ def load_messages(modules: list[str]) -> Registry:
     """Import the modules and return the registry with all their messages.
 
     Raises:
-        UsageError: if one cannot be found.
+        UsageError: if one cannot be found, or not be imported.
     """
     importlib.import_module("spore.services.messages")
     if modules and "" not in sys.path:
@@ -37,4 +37,6 @@ def load_messages(modules: list[str]) -> Registry:
         except ModuleNotFoundError as error:
             reason = f"there is no module {error.name} here or among the installed packages"
             raise UsageError(f"--module {name}: {reason}") from None
+        except Exception as error:
+            raise UsageError(f"--module {name}: it cannot be imported: {type(error).__name__}: {error}") from error
     return REGISTRY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -12,16 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from spore.deploy import SystemConfig
-from spore.migration.health import MEANT, ActorHealth, Health
+from spore.deploy.truth import Finding
+from spore.migration.health import ActorHealth, Health
+from spore.nursery_bundle.letters import MEANT
 
 __all__ = ["shown_time", "table", "verdict"]
 
 NONE = "–"
+MOST = 20
+"""Lines of one list."""
 
 
 def table(health: Health) -> Group:
     """All actors, what is not healthy in red, and below them what is of no single actor."""
-    bad = {excess.where for excess in health.excesses}
+    bad = {excess.where for excess in health.excesses} | {finding.where for finding in health.findings}
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("actor", no_wrap=True)
     for name in ("messages/s", "waiting", "handling", "queue", "lost", "restarts"):
@@ -63,18 +67,28 @@ def _rest(health: Health) -> str:
 
 
 def verdict(health: Health, config: SystemConfig, source: Path) -> Iterator[str]:
-    """What it comes to, and what a person might not expect."""
+    """What it comes to, what had happened before, and what a person might not expect."""
     running = {actor.bundle: actor.mode for actor in health.actors}
     for bundle in config.bundles:
         mode = running.get(bundle.name)
         if mode is not None and mode != bundle.mode:
             yield f"bundle {bundle.name!r} runs in {mode}, and {source} says {bundle.mode}"
+    yield from _listed("before the first look:", health.before)
+    yield from _listed("to be known:", health.notes)
     if health.healthy:
         yield "healthy"
         return
     yield "not healthy:"
-    for excess in health.excesses:
-        yield f"  {excess}"
+    for each in (*health.excesses, *health.findings):
+        yield f"  {each}"
+
+
+def _listed(title: str, findings: Sequence[Finding]) -> Iterator[str]:
+    if findings:
+        yield title
+        yield from (f"  {finding}" for finding in findings[:MOST])
+        if len(findings) > MOST:
+            yield f"  … and {len(findings) - MOST:,} more"
 
 
 def _reason(reason: str) -> str:

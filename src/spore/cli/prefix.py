@@ -10,7 +10,9 @@ import attrs
 
 from spore.cli.files import open_recording
 from spore.cli.record import recorded
+from spore.codec import schema_head
 from spore.feeds.frames import SUFFIX
+from spore.message import Schema, message_type
 from spore.migration.compare import Comparison
 
 __all__ = ["keep_prefix"]
@@ -28,7 +30,8 @@ def keep_prefix(comparison: Comparison, folder: Path) -> Comparison:
     found = comparison.divergence
     if found is None or found.prefix is None or not found.prefix.messages:
         return comparison
-    frames = recorded(found.prefix.messages)
+    entries = {message_type(message) for message in found.prefix.messages}
+    frames = schema_head(Schema.of(entries)) + recorded(found.prefix.messages)
     path = folder / f"difference-{hashlib.sha256(frames).hexdigest()[:DIGITS]}{SUFFIX}"
     try:
         if not path.exists():

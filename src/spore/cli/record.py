@@ -2,6 +2,8 @@
 
 Follow one message: a feed's batch → one frame each, numbered from 0 and stamped with the event's time → a file beside the
 one that was asked for, which takes its name once everything is in it and on the disk.
+
+What a live feed has told cannot be had again: where it breaks off, the batches that came are kept, and each of them is whole.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ import trio
 from cyclopts import Parameter
 
 from spore.cli.files import open_recording
+from spore.cli.modules import Modules, load_messages
 from spore.cli.progress import LateProgress
 from spore.codec import encode
-from spore.errors import UsageError
+from spore.errors import FeedError, UsageError
 from spore.feeds import Account, Feed, RecordedFeed, open_feed
-from spore.feeds.frames import SUFFIX
+from spore.feeds.frames import SUFFIX, recording_head
 from spore.services.messages import MarketMessage
 
 __all__ = ["record", "recorded"]
@@ -44,13 +47,17 @@ class _Written:
 def record(
     *feeds: Annotated[str, Parameter(name="FEED")],
     to: Path,
+    module: Modules | None = None,
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Write what feeds tell to a file of frames, which is a feed itself.
+    """Write what feeds tell to a file of frames, which is a feed itself. It begins with the schema of its messages.
 
     The file appears when everything is in it; at an error or Ctrl-C there is none, and one that was there is as it was.
-    Only a live feed, which has no end, is recorded until Ctrl-C or SIGTERM, and what came by then is kept.
+    Only a live feed, which has no end, is recorded until Ctrl-C or SIGTERM, and what came by then is kept; so are the whole blocks
+    that came before an error of a live feed.
+
+    Exit codes: 0 recorded · 2 bad input, or the feed has failed, also where what came before is kept · 130 interrupted.
 
     Parameters
     ----------
@@ -66,7 +73,8 @@ def record(
     """
     if to.suffix != SUFFIX:
         raise UsageError(f"--to {to}: the name must end in {SUFFIX}, by which a recording is known as a feed")
-    account, written = trio.run(_record, feeds, to, force)
+    load_messages(module or [])
+    account, written, failure = trio.run(_record, feeds, to, force)
     facts = {
         "file": str(to),
         "messages": written.messages,
@@ -76,10 +84,13 @@ def record(
         "skipped": account.skipped,
     }
     print(jsonlib.dumps(facts) if json else _summary(to, account, written))
+    if failure is not None:
+        raise failure
 
 
-async def _record(specs: tuple[str, ...], to: Path, force: bool) -> tuple[Account, _Written]:
+async def _record(specs: tuple[str, ...], to: Path, force: bool) -> tuple[Account, _Written, FeedError | None]:
     written = _Written()
+    failure: FeedError | None = None
     reading = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
@@ -90,12 +101,20 @@ async def _record(specs: tuple[str, ...], to: Path, force: bool) -> tuple[Accoun
         async with open_feed(*specs) as feed, trio.open_nursery() as nursery:
             nursery.start_soon(stop_at_a_signal)
             with open_recording(to, overwrite=force) as file:
+                head = recording_head()
+                file.write(head)
+                written.bytes += len(head)
                 with reading:
-                    await _write(feed, file, written)
+                    try:
+                        await _write(feed, file, written)
+                    except FeedError as error:
+                        if isinstance(feed, RecordedFeed) or not written.messages:
+                            raise
+                        failure = error
                 if reading.cancelled_caught and isinstance(feed, RecordedFeed):
                     raise KeyboardInterrupt  # a part of a recording is not what was asked for
             nursery.cancel_scope.cancel()
-    return feed.account, written
+    return feed.account, written, failure
 
 
 async def _write(feed: Feed, file: BinaryIO, written: _Written) -> None:
@@ -114,7 +133,7 @@ async def _write(feed: Feed, file: BinaryIO, written: _Written) -> None:
 
 
 def recorded(messages: Iterable[MarketMessage], *, first: int = 0) -> bytes:
-    """Market data as a recording has it.
+    """Market data as a recording has it behind its head.
 
     Args:
         messages: in order.
@@ -122,7 +141,7 @@ def recorded(messages: Iterable[MarketMessage], *, first: int = 0) -> bytes:
     """
     return b"".join(
         [
-            encode(message, sequence=number, timestamp_ns=message.event_time_ns, source=COLLECTOR)
+            encode(message, sequence=number, timestamp_ns=getattr(message, "event_time_ns", 0), source=COLLECTOR)
             for number, message in enumerate(messages, start=first)
         ]
     )

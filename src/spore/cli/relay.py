@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import trio
 from cyclopts import Parameter
 
-from spore.errors import UsageError
+from spore.cli.app import FAILED
+from spore.errors import JournalError, UsageError, first_cause
 from spore.relay import Address, Journal, Limits, Switchboard, TlsFiles, open_relay
+from spore.relay.deaths import DEFAULT_DEATHS
 from spore.relay.session import DEFAULT_HEARTBEAT_S
-from spore.relay.token import read_token
+from spore.relay.token import read_tokens
 
 __all__ = ["relay", "tls_files"]
 
@@ -25,6 +29,7 @@ def relay(
     tcp: str | None = None,
     journal: Path | None = None,
     journal_mib: Annotated[int, Parameter(name="--journal-mib")] = 1_024,
+    deaths: int = DEFAULT_DEATHS,
     token_file: Path | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
@@ -32,11 +37,13 @@ def relay(
     plain_tcp: bool = False,
     heartbeat_s: Annotated[float, Parameter(name="--heartbeat-s")] = DEFAULT_HEARTBEAT_S,
     max_frame_mib: Annotated[int, Parameter(name="--max-frame-mib")] = 16,
-) -> None:
+) -> int:
     """Run a relay until it is told to stop (SIGTERM or Ctrl-C).
 
     Each line on stdout says where it listens, once it does. Clients that are cut off by a restart come back by themselves,
-    and nothing is lost or repeated.
+    and nothing is lost or repeated. When its journal fails, links and topics go on: streams wait, and the log says why.
+
+    Exit codes: 0 it was told to stop · 1 the journal cannot be used · 2 bad input or usage · 130 interrupted.
 
     Parameters
     ----------
@@ -50,7 +57,8 @@ def relay(
         The most that the journal may take, in MiB. Beyond that, what everybody has acknowledged is forgotten, and if that is
         not enough senders wait.
     token_file
-        Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at.
+        Only clients that know the token in this file may connect. Without the option the variable SPORE_TOKEN is looked at. While
+        one token replaces another, the file holds both, a line each, the new one first; the log says who still shows the old one.
     tls_cert
         The relay's certificate, in PEM.
     tls_key
@@ -78,21 +86,34 @@ def relay(
     if journal_mib < 1:
         raise UsageError(f"--journal-mib is 1 or more, not {journal_mib}")
     limits = Limits(frame_size=max_frame_mib * MiB)
-    board = Switchboard(token=read_token(token_file), heartbeat_s=heartbeat_s, limits=limits)
-    kept = Journal.open(journal, limit_bytes=journal_mib * MiB) if journal is not None else None
+    board = Switchboard(token=read_tokens(token_file), heartbeat_s=heartbeat_s, limits=limits)
+    if deaths < 1:
+        raise UsageError(f"--deaths is 1 or more, not {deaths}")
+    if journal is None:
+        trio.run(_serve, addresses, board, tls, plain_tcp, None, deaths)
+        return 0
+    code = 0
     try:
-        trio.run(_serve, addresses, board, tls, plain_tcp, kept)
-    finally:
-        if kept is not None:
-            kept.close()
+        with closing(Journal.open(journal, limit_bytes=journal_mib * MiB)) as kept:
+            trio.run(_serve, addresses, board, tls, plain_tcp, kept, deaths)
+    except* JournalError as group:
+        print(f"spore: {first_cause(group)}", file=sys.stderr)
+        code = FAILED
+    return code
 
 
 async def _serve(
-    addresses: list[Address], board: Switchboard, tls: TlsFiles | None, plain_tcp: bool, journal: Journal | None
+    addresses: list[Address],
+    board: Switchboard,
+    tls: TlsFiles | None,
+    plain_tcp: bool,
+    journal: Journal | None,
+    deaths: int,
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         context = tls.for_server() if tls is not None else None
-        async with open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp, journal=journal) as running:
+        relay = open_relay(addresses, board=board, tls=context, plain_tcp=plain_tcp, journal=journal, deaths=deaths)
+        async with relay as running:
             for address in running.addresses:
                 print(f"listening at {address}", flush=True)
             async for number in signals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -13,11 +14,12 @@ from typing import Annotated, Any, Literal
 import attrs
 import trio
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
+from spore.cli.console import output_console
 from spore.cli.files import open_recording
+from spore.cli.modules import Modules, load_messages
 from spore.cli.progress import LateProgress
 from spore.deploy import Mode, SystemConfig, load_config
 from spore.deploy.kinds import find_kind
@@ -30,6 +32,8 @@ from spore.services import line_of
 __all__ = ["MODES", "pipeline", "replay"]
 
 MODES = {"bundled": Mode.SHARED_MEMORY, "relayed": Mode.RELAY}
+LOST = 1
+"""The exit code where messages were lost."""
 PARTS = 1_000
 """In which the progress bar moves."""
 
@@ -41,16 +45,24 @@ def replay(
     signals: Path | None = None,
     orders: Path | None = None,
     all_opportunities: bool = False,
+    module: Modules | None = None,
     force: bool = False,
     json: bool = False,
-) -> None:
+) -> int:
     """Play feeds through a pipeline once, and sum up what came out: signals, orders, and a digest of each.
 
     The same feeds give the same digests in every mode and in every run. Files appear when everything is in them; at an error
-    or Ctrl-C there are none. Only a live feed, which has no end, is played until Ctrl-C or SIGTERM, and what came by then counts.
+    or Ctrl-C there are none. If messages were lost other than by an overflow policy, stderr names each actor that lost some. Only a live
+    feed, which has no end, is played until Ctrl-C, SIGTERM or an error of its own, and what came by then counts.
+
+    Exit codes: 0 played · 1 messages were lost · 2 bad input or configuration, or the feed has failed, also where what came before was
+    played · 130 interrupted.
 
     Examples: `spore replay sample` plays the recorded session that comes with Spore; `spore replay evm-logs:logs.jsonl.gz --mode relayed
     --signals signals.jsonl` another one, with a process for each actor.
+
+    Exit codes: 0 every message was handled, or given up by an overflow policy · 1 messages were lost · 2 bad input or configuration ·
+    130 interrupted.
 
     Parameters
     ----------
@@ -72,7 +84,7 @@ def replay(
     json
         Print the summary as JSON.
     """
-    chosen = pipeline(config, all_opportunities=all_opportunities)
+    chosen = pipeline(config, module, all_opportunities=all_opportunities)
     if signals and orders and signals.resolve() == orders.resolve():
         raise UsageError(f"--signals and --orders both name {signals}; give each a file of its own")
     with ExitStack() as stack:
@@ -87,17 +99,26 @@ def replay(
         print(jsonlib.dumps(facts))
     else:
         _show(facts)
+    for finding in played.findings:
+        print(f"spore: {finding}", file=sys.stderr)
+    if played.failure is not None:
+        raise played.failure
+    return 0 if played.whole else LOST
 
 
-def pipeline(config: Path | None, *, all_opportunities: bool = False) -> SystemConfig:
-    """The configuration in a file, whose modules may be in the folder one stands in, or the reference pipeline's.
+def pipeline(config: Path | None, modules: list[str] | None = None, *, all_opportunities: bool = False) -> SystemConfig:
+    """The configuration in a file, whose modules may be in the folder one stands in, or the reference pipeline's; with more
+    modules for every process to import.
 
     Raises:
         ConfigError: with every problem of the file.
+        UsageError: if a module cannot be imported.
     """
+    load_messages(modules or [])
     if config is not None:
-        import_from_here()
+        import_beside(config)
     loaded = load_config(config or PIPELINE)
+    loaded = attrs.evolve(loaded, modules=tuple(dict.fromkeys((*loaded.modules, *(modules or ())))))
     return _with_all(loaded) if all_opportunities else loaded
 
 
@@ -160,6 +181,7 @@ def _facts(played: Played, mode: str | None) -> dict[str, Any]:
         "feed": {"read": account.read, "used": account.used, "skipped": account.skipped},
         "messages": played.messages,
         "lost": played.lost,
+        "findings": [str(finding) for finding in played.findings],
         "skipped": {name: dict(sorted(found.items())) for name, found in _skipped(played)},
         "signals": dict(sorted(Counter(line_of(each)["kind"] for each in recording.signals).items())),
         "orders": len(recording.orders),
@@ -196,7 +218,7 @@ def _show(facts: dict[str, Any]) -> None:
     table.add_row("reports", _counted(facts["reports"]))
     table.add_row("sha256 signals", facts["digest"]["signals"])
     table.add_row("sha256 orders", facts["digest"]["orders"])
-    Console().print(table)
+    output_console().print(table)
 
 
 def _counted(counts: dict[str, int]) -> str:

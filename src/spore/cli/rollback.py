@@ -10,9 +10,10 @@ from pathlib import Path
 
 import trio
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
 from spore.cli.config_argument import DEFAULT_CONFIG, ConfigFile
 from spore.cli.monitor import watch_and_show
+from spore.deploy import Mode, load_config
 from spore.errors import UsageError
 from spore.migration.rollback import Change, Made, change_to_backup, change_to_relay, make
 
@@ -20,7 +21,7 @@ __all__ = ["rollback"]
 
 
 def rollback(
-    bundle: str,
+    bundle: str | None = None,
     config: ConfigFile = DEFAULT_CONFIG,
     /,
     *,
@@ -28,12 +29,12 @@ def rollback(
     restore: Path | None = None,
     cold: bool = False,
 ) -> int:
-    """Take a bundle back to the relay: back up its configuration, switch the running system, rewrite the file, and watch.
+    """Take a bundle, or all of them, back to the relay: back up the configuration, switch the running system, rewrite the file, and watch.
 
     The backup is beside the file, with the date and time in its name. In the file one line changes, the bundle's mode; comments and layout
     stay. If anything fails, file and system are as they were. If no `spore run` runs the file, only the file is changed, and it says so.
 
-    Examples: `spore rollback trading_core` · `spore rollback trading_core config/live.toml --minutes 0` · and the other way:
+    Examples: `spore rollback` takes every bundle of config/bundles.toml back · `spore rollback trading_core` · `spore rollback trading_core config/live.toml --minutes 0` · and the other way:
     `spore rollback trading_core --restore config/bundles.toml.20261125T093000Z.bak`
 
     Exit codes: 0 done, and healthy as far as it was watched · 1 it failed, and file and system are as they were; or it is done, and the system
@@ -42,7 +43,7 @@ def rollback(
     Parameters
     ----------
     bundle
-        The bundle's name.
+        The bundle's name; without one, all bundles of the file that are not in relay yet.
     minutes
         For how long to watch the system afterwards, as `spore monitor` does; 0: not at all.
     restore
@@ -52,15 +53,29 @@ def rollback(
     """
     if not 0 <= minutes <= 100_000:
         raise UsageError(f"--minutes is 0 to 100000, not {minutes:g}")
-    import_from_here()
-    change = change_to_relay(config, bundle) if restore is None else change_to_backup(config, bundle, restore)
-    made = trio.run(_make, change, cold)
-    if made.backup is not None:
-        print(f"to undo this: spore rollback {bundle} {config} --restore {made.backup}")
-    if not minutes or not made.runs:
+    import_beside(config)
+    if bundle is None and restore is not None:
+        raise UsageError(
+            "--restore needs the bundle that is to have the mode of the backup: spore rollback BUNDLE CONFIG --restore BACKUP"
+        )
+    change: Change | None = None
+    runs = False
+    for name in (bundle,) if bundle is not None else _to_take_back(config):
+        change = change_to_relay(config, name) if restore is None else change_to_backup(config, name, restore)
+        made = trio.run(_make, change, cold)
+        runs = made.runs
+        if made.backup is not None:
+            _say(f"to undo this: spore rollback {name} {config} --restore {made.backup}")
+    if not minutes or not runs or change is None:
         return 0
     _say(f"watching for {minutes:g} min")
-    return trio.run(partial(watch_and_show, change.control, change.config, config, minutes=minutes))
+    return trio.run(partial(watch_and_show, change.control, change.config, config, minutes=minutes, from_now=True))
+
+
+def _to_take_back(config: Path) -> tuple[str, ...]:
+    """The bundles that are not in relay in the file; if all are, all of them, for the system may run in other modes than its file says."""
+    modes = {bundle.table: bundle.mode for bundle in load_config(config).bundles}
+    return tuple(name for name, mode in modes.items() if mode is not Mode.RELAY) or tuple(modes)
 
 
 async def _make(change: Change, cold: bool) -> Made:

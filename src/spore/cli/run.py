@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trio
 
-from spore.cli.check import import_from_here
+from spore.cli.check import import_beside
 from spore.deploy import Plan, System, UnitKind, load_config, make_plan, run_plan
 from spore.deploy.control import serve_control
 from spore.deploy.control_socket import claim, socket_path
 from spore.deploy.logs import Level, Logs, set_up_logs
 from spore.deploy.nodes import own_node
+from spore.deploy.reading import reading_of
+from spore.deploy.truth import findings_of
+from spore.errors import SporeError, first_cause
 from spore.observe.serving import open_views
 from spore.observe.source import SystemSource
 
 __all__ = ["run"]
 
+FAILED = 1
 INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
 
@@ -36,7 +41,11 @@ def run(config: Path, /, *, node: str | None = None, log_json: bool = False, log
     Of a system with several nodes it runs the part of one. Feeds begin once all nodes are there. A node that ends waits until the others have
     acknowledged what it has sent, for as long as its bundles may take to drain; what was not acknowledged by then is said.
 
-    Exit codes: 0 ended · 1 a part has failed · 2 the configuration cannot work · 130 interrupted.
+    In the end there is a line for each actor that has lost something, with how much and why. What an overflow policy gave up is among it, and
+    does not count as lost.
+
+    Exit codes: 0 ended, and every message was handled, or given up by an overflow policy · 1 a part has failed, or messages were lost · 2 the
+    configuration cannot work · 130 interrupted.
 
     Parameters
     ----------
@@ -49,18 +58,28 @@ def run(config: Path, /, *, node: str | None = None, log_json: bool = False, log
     log_level
         Write what is at least so serious: debug, which has tracebacks, info, warning (the default), or error.
     """
-    import_from_here()
+    import_beside(config)
     loaded = load_config(config)
     observe = loaded.observe
     set_up_logs(Logs(form="json" if log_json else observe.logs, level=log_level or observe.log_level))
     plan = make_plan(loaded, apart=True, node=own_node(loaded, node), source=str(config))
-    return trio.run(_run, plan, config, socket_path(config, loaded.control.socket, plan.node if plan.others else ""))
+    path = socket_path(config, loaded.control.socket, plan.node if plan.others else "")
+    began = trio.Event()
+    try:
+        return trio.run(_run, plan, config, path, began)
+    except Exception as error:
+        cause = first_cause(error) if isinstance(error, ExceptionGroup) else error
+        if not began.is_set() or not isinstance(cause, (SporeError, OSError)):
+            raise
+        print(f"spore: {cause}", file=sys.stderr)  # it is no fault of the input any more
+        return FAILED
 
 
-async def _run(plan: Plan, config: Path, control: Path) -> int:
+async def _run(plan: Plan, config: Path, control: Path, began: trio.Event) -> int:
     code = 0
     stop = trio.Event()
     runs = False
+    system: System | None = None
     starting = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -70,7 +89,7 @@ async def _run(plan: Plan, config: Path, control: Path) -> int:
                 async for number in signals:
                     if number == signal.SIGINT:
                         if code == INTERRUPTED:
-                            _say("stops at once")
+                            _say("stops at once; what was not handled is lost")
                             nursery.cancel_scope.cancel()
                         code = INTERRUPTED
                     if not stop.is_set():
@@ -88,6 +107,7 @@ async def _run(plan: Plan, config: Path, control: Path) -> int:
                     run_plan(plan, say=_say) as system,
                 ):
                     runs = True
+                    began.set()
                     source.system = system
                     here = {name for unit in plan.own for name in unit.senders}
                     for edge in (edge for edge in plan.edges if here & {edge.sender, edge.receiver}):
@@ -95,8 +115,11 @@ async def _run(plan: Plan, config: Path, control: Path) -> int:
                     _say("runs")
                     await _until_over(system, stop, sock)
             nursery.cancel_scope.cancel()
+    found = findings_of(reading_of(system.plan, system.last), over=True) if system and system.last else ()
+    for finding in found:
+        _say(str(finding))
     _say("ended")
-    return code
+    return code or (FAILED if any(finding.loses for finding in found) else 0)
 
 
 async def _until_over(system: System, stop: trio.Event, sock: socket.socket) -> None:

@@ -6,9 +6,9 @@ import json as jsonlib
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from spore.cli.console import output_console
 from spore.cli.modules import Modules, load_messages
 from spore.errors import UsageError
 from spore.message import catalogue
@@ -40,7 +40,7 @@ def schema(*, json: bool = False, markdown: bool = False, module: Modules | None
 
 
 def _show(known: dict[str, Any]) -> None:
-    console = Console()
+    console = output_console()
     table = Table("type", "message", "domain", "fields", box=None, pad_edge=False, header_style="bold")
     for entry in known["messages"]:
         fields = "\n".join(f"{field['name']}: {field['type']}" for field in entry["fields"])

@@ -64,6 +64,8 @@ def switch(
         print(f"bundle {bundle!r} runs in {to} already")
     else:
         print(f"bundle {bundle!r} runs in {to} now, after a pause of {switched.pause_s * 1e3:.1f} ms")
+        for actor in switched.anew:
+            print(f"actor {actor!r} goes on without its state: it has no snapshot and restore")
         print(_about_the_file(config, bundle, switched.mode))
     return 0
 

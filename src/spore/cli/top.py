@@ -16,15 +16,18 @@ from rich.live import Live
 from rich.text import Text
 
 from spore.cli.config_argument import DEFAULT_CONFIG
+from spore.cli.console import output_console
 from spore.cli.keys import keys, single_keys
 from spore.cli.top_table import OTHER_LINES, top_table
 from spore.deploy import load_config
 from spore.deploy.control_socket import socket_path
 from spore.deploy.nodes import run_label
+from spore.deploy.truth import Finding
 from spore.errors import ControlError
 from spore.observe.rates import RateMeter
 from spore.observe.rows import SORTS, Sort, rows_of, totals_of
 from spore.observe.source import Source, open_source
+from spore.observe.warn import Warner
 
 __all__ = ["top"]
 
@@ -49,7 +52,8 @@ def top(
     """Show the actors of a running system, once a second, until q or Ctrl-C.
 
     Of each actor: the share of the time that it is busy, messages a second, the mean time that a message waits and is handled, the queue,
-    and, since its process began, what it failed at, what was lost, and restarts. Keys: s sorts by something else, / filters, q ends. If the
+    and, since its process began, what it failed at, what was lost, and restarts; and below, what is to be known of the system, the worst
+    first: refused links, losses, restarts, who holds up whom, rates that fell to nothing. Keys: s sorts by something else, / filters, q ends. If the
     system ends it says so, and waits until it runs again.
 
     How busy an actor is, is estimated: a sample of its messages is timed, and each is taken to last as long as those do in the mean. What it
@@ -132,7 +136,7 @@ class Screen:
 
 
 async def _top(path: Path, config: Path, screen: Screen, *, once: bool, json: bool) -> int:
-    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+    console = output_console(width=WIDE)
     show = partial(_print, screen=screen, json=json, console=console)
     async with open_source(path, config) as source:
         if once:
@@ -152,49 +156,62 @@ async def _top(path: Path, config: Path, screen: Screen, *, once: bool, json: bo
 
 
 async def _look_once(source: Source, show: Any) -> None:
-    meter = RateMeter()
-    meter.see(await source.look())
+    meter, warner = RateMeter(), Warner()
+    first = await source.look()
+    meter.see(first)
+    warner.see(first)
     await trio.sleep(EVERY_S)
     reading = await source.look()
-    show(reading, meter.see(reading))
+    show(reading, meter.see(reading), warner.see(reading))
 
 
 async def _look_on(source: Source, show: Any, say: Any) -> None:
     """Look once a second. While there is nothing to see, say so, once for each reason."""
-    meter = RateMeter()
+    meter, warner = RateMeter(), Warner()
     said = ""
     while True:
         due = trio.current_time() + EVERY_S
         try:
             reading = await source.look()
         except ControlError as error:
-            meter = RateMeter()  # what was between the two is nobody's rate
+            meter, warner = RateMeter(), Warner()  # what was between the two is nobody's rate
             if str(error) != said:
                 said = str(error)
                 say(error)
         else:
             said = ""
+            found = warner.see(reading)
             if (rates := meter.see(reading)) is not None:
-                show(reading, rates)
+                show(reading, rates, found)
         await trio.sleep_until(due)
 
 
-def _print(reading: Any, rates: Any, *, screen: Screen, json: bool, console: Console) -> None:
+def _print(reading: Any, rates: Any, findings: list[Finding], *, screen: Screen, json: bool, console: Console) -> None:
     rows = rows_of(reading, rates, sort=screen.sort, pattern=screen.pattern)
     totals = totals_of(reading, rates)
     if json:
         print(
-            jsonlib.dumps({"system": attrs.asdict(totals), "actors": [attrs.asdict(row) for row in rows]}), flush=True
+            jsonlib.dumps(
+                {
+                    "system": attrs.asdict(totals),
+                    "findings": [attrs.asdict(finding) for finding in findings],
+                    "actors": [attrs.asdict(row) for row in rows],
+                }
+            ),
+            flush=True,
         )
     else:
-        console.print(top_table(totals, rows, of=reading.total, sort=screen.sort, width=console.width))
+        table = top_table(totals, rows, of=reading.total, sort=screen.sort, findings=findings, width=console.width)
+        console.print(table)
 
 
-def _update(reading: Any, rates: Any, *, screen: Screen, live: Live) -> None:
+def _update(reading: Any, rates: Any, findings: list[Finding], *, screen: Screen, live: Live) -> None:
     rows = rows_of(reading, rates, sort=screen.sort, pattern=screen.pattern)
     most, width = live.console.height - OTHER_LINES, live.console.width
     totals = totals_of(reading, rates)
-    screen.table = top_table(totals, rows, of=reading.total, sort=screen.sort, most=most, width=width)
+    screen.table = top_table(
+        totals, rows, of=reading.total, sort=screen.sort, findings=findings, most=most, width=width
+    )
     screen.problem = ""
     live.update(screen.render(), refresh=True)
 

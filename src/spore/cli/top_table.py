@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spore.cli.monitor_table import shown_time
+from spore.deploy.truth import Finding, Level
 from spore.observe.rows import Row, Sort, Totals
 
 __all__ = ["OTHER_LINES", "top_table"]
@@ -20,6 +21,8 @@ OTHER_COLUMNS = 68
 """What the names leave to them, in characters."""
 BUSY = 0.8
 """From here on an actor is shown as one that may soon be the bottleneck."""
+MOST_FINDINGS = 6
+LEVELS = {Level.LOSS: "bold red", Level.FAULT: "red", Level.NOTE: "yellow"}
 COLUMNS: tuple[tuple[str, Sort], ...] = (
     ("busy", "busy"),
     ("msg/s", "handled"),
@@ -33,19 +36,28 @@ COLUMNS: tuple[tuple[str, Sort], ...] = (
 
 
 def top_table(
-    totals: Totals, rows: Sequence[Row], *, of: int, sort: Sort, most: int | None = None, width: int = 120
+    totals: Totals,
+    rows: Sequence[Row],
+    *,
+    of: int,
+    sort: Sort,
+    findings: Sequence[Finding] = (),
+    most: int | None = None,
+    width: int = 120,
 ) -> RenderableType:
-    """The system, and its actors below.
+    """The system, its actors, and below them what is to be known of it.
 
     Args:
         totals: the system.
         rows: the actors, as they are to stand.
         of: how many there are, those that nobody wants to see included.
         sort: by what they are sorted.
-        most: so many of them at the most; by default all.
+        findings: what is to be known, the worst first.
+        most: so many lines of actors and findings at the most; by default all.
         width: of the terminal, in characters.
     """
-    shown = rows if most is None else rows[: max(1, most)]
+    told = _told(findings)
+    shown = rows if most is None else rows[: max(1, most - len(told))]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("actor", no_wrap=True, overflow="ellipsis", max_width=max(12, width - OTHER_COLUMNS))
     for name, by in COLUMNS:
@@ -56,11 +68,22 @@ def top_table(
     parts: list[RenderableType] = [Text(_system(totals), no_wrap=True, overflow="ellipsis"), Text(), table]
     if len(shown) < of:
         parts.append(Text(f"{len(shown):,} of {of:,} actors", style="dim"))
+    parts += told
     errors = [row for row in shown if row.error]
     if errors:
         last = errors[0]
         parts.append(Text(f"{last.name}: {last.error}", style="red", no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
+
+
+def _told(findings: Sequence[Finding]) -> list[Text]:
+    told = [
+        Text(str(finding), style=LEVELS[finding.level], no_wrap=True, overflow="ellipsis")
+        for finding in findings[:MOST_FINDINGS]
+    ]
+    if len(findings) > MOST_FINDINGS:
+        told.append(Text(f"… and {len(findings) - MOST_FINDINGS:,} more; spore monitor lists them", style="dim"))
+    return told
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 Read in this order: `header` (the 32 bytes), `tlv` (the heads in the payload), `frame`, `walk` (the reference codec
 of values: the authority); then the same, fast: `emit` (the source of a function in the making), `write`, `read` and
 `size` (what emits code for values), `fixed` and `varying` (whole frames in one go), `compile` (all of it for one
-class); at last `encode`, `decode`, `plain` (frames as JSON).
+class); then `encode`, `decode`, `plain` (frames as JSON); at last `schema_head` and `recording` (files of frames).
 """
 
 from spore.codec.decode import Decoder, decode
@@ -19,6 +19,8 @@ from spore.codec.header import (
     Header,
     peek,
 )
+from spore.codec.recording import RecordingDecoder
+from spore.codec.schema_head import is_schema_head, schema_head
 from spore.codec.verify import wire_difference
 
 __all__ = [
@@ -31,12 +33,15 @@ __all__ = [
     "Flags",
     "Frame",
     "Header",
+    "RecordingDecoder",
     "UnknownTlv",
     "decode",
     "encode",
     "encode_frame",
     "encode_into",
     "encoded_size",
+    "is_schema_head",
     "peek",
+    "schema_head",
     "wire_difference",
 ]

@@ -7,7 +7,7 @@ first DecodeError a decoder stays closed and raises the same again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import cast
 from zlib import crc32
 
@@ -39,13 +39,14 @@ _OpenFrame = open_twin(Frame)
 class _Known:
     """The codecs of a registry's messages by type number."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, without: Collection[int] = ()) -> None:
         self.readers: dict[int, FrameReader] = {EXTENDED: self._read_extended}
         """What reads frames, by the first byte of their payload: of the types that were met before. A plain
         dict: that is the quickest to ask."""
         self.whole_readers: dict[int, WholeReader] = {EXTENDED: whole(self._read_extended)}
         """The same for bytes that are one frame."""
-        self._registry = registry
+        self.registry = registry
+        self._without = frozenset(without)
         self._codecs: dict[int, Codec] = {}
         self._extended_readers: dict[int, FrameReader] = {}
 
@@ -53,15 +54,21 @@ class _Known:
         """The codec of a message, or None if it is not registered (by now: it may be later)."""
         codec = self._codecs.get(type_id)
         if codec is None:
-            entry = self._registry.by_type(type_id)
-            if entry is None:
+            entry = self.registry.by_type(type_id)
+            if entry is None or type_id in self._without:
                 return None
+            self.registry.watch(self)
             codec = self._codecs[type_id] = codec_of(entry.cls)
             self.readers[type_id] = codec.read_frame
             self.whole_readers[type_id] = codec.read_whole
             if codec.read_extended is not None:
                 self._extended_readers[type_id] = codec.read_extended
         return codec
+
+    def forget(self, type_id: int) -> None:
+        """The message was defined again: have its codec anew when it is met next."""
+        for known in (self._codecs, self.readers, self.whole_readers, self._extended_readers):
+            known.pop(type_id, None)
 
     def _read_extended(self, data: bytes, at: int) -> tuple[Frame, int]:
         return self._extended_readers[data[at + HEADER_SIZE + 2]](data, at)
@@ -131,6 +138,13 @@ class Decoder:
     def buffered(self) -> int:
         """Bytes that were fed and are not consumed yet."""
         return len(self._data) - self._at + len(self._later)
+
+    def leave_unknown(self, type_ids: Collection[int]) -> None:
+        """From now on have the TLVs of these types as `UnknownTlv`, as if they were not registered, and those of all others as
+        they are. It counts for iterations that begin after it."""
+        registry = self._known.registry
+        plain = _KNOWN if registry is REGISTRY else _Known(registry)
+        self._known = _Known(registry, type_ids) if type_ids else plain
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take in the next bytes of the stream. Iterate before feeding more: what is fed is kept.

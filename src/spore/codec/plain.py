@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 from spore.codec.frame import Frame, UnknownTlv
 from spore.codec.header import FLAGS, Flags
+from spore.codec.schema_head import HEADS, with_names
 from spore.errors import ConversionError
 from spore.message import (
     REGISTRY,
@@ -46,7 +47,12 @@ class UnknownItem:
 
 
 def frame_to_plain(frame: Frame) -> dict[str, Any]:
-    """A frame as a dict of what JSON can hold."""
+    """A frame as a dict of what JSON can hold.
+
+    Raises:
+        DecodeError: if it is the head of a recording that is damaged.
+    """
+    frame = with_names(frame)
     flags = tuple(flag.name.lower() for flag in FLAGS[frame.flags] if flag.name)
     header = FrameHeader(frame.source, frame.sequence, frame.timestamp_ns, frame.domain, flags)
     plain = to_plain(header)
@@ -98,7 +104,8 @@ def _item_from_plain(data: object, path: str, registry: Registry) -> object:
         return UnknownTlv(unknown.type_id, unknown.bytes)
     if extra := sorted(str(key) for key in set(data) - {"type", "fields"}):
         _refuse(f"{path}: unknown keys {', '.join(extra)}; the keys are type, fields")
-    entry = registry.by_name(data["type"]) if isinstance(data["type"], str) else None
+    name = data["type"]
+    entry = (registry.by_name(name) or HEADS.by_name(name)) if isinstance(name, str) else None
     if entry is None:
         known = ", ".join(entry.name for entry in registry) or "none"
         _refuse(f"{path}.type: there is no message {data['type']!r}; there are {known}")

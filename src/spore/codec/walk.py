@@ -52,15 +52,18 @@ def write_message(layout: Record, message: object) -> bytes:
     return bytes(writer.out)
 
 
-def read_message(layout: Record, data: bytes, start: int, stop: int, *, offset: int) -> Any:
+def read_message(layout: Record, data: bytes, start: int, stop: int, *, offset: int, more: bool = False) -> Any:
     """A message out of exactly the bytes ``data[start:stop]``, which begin at ``offset`` in the stream.
+
+    Args:
+        more: whether fields that are not known here may follow those that are.
 
     Raises:
         DecodeError: naming the first field whose bytes are wrong, or what is left over.
     """
     reader = _Reader(layout.cls.__name__, data, start, stop, offset - start)
     message = reader.read(layout, "")
-    if reader.at != stop:
+    if reader.at != stop and not more:
         left = stop - reader.at
         reader.fail(Damage.LENGTH, f"{left} bytes are left over behind the last field", "", reader.at)
     return message
@@ -77,6 +80,12 @@ class _Writer:
 
     def fail(self, reason: str, path: str, value: object) -> NoReturn:
         raise EncodeError(self.message, reason, field=path or None, value=value)
+
+    def wrong_class(self, wanted: type, reason: str, value: object, path: str) -> NoReturn:
+        given = type(value)
+        if (given.__module__, given.__qualname__) == (wanted.__module__, wanted.__qualname__):
+            reason = f"this {wanted.__name__} is of another definition; define {self.message} again, too"
+        self.fail(reason, path, value)
 
     def write(self, wire: WireType, value: Any, path: str) -> None:
         _WRITERS[type(wire)](self, wire, value, path)
@@ -125,7 +134,9 @@ class _Writer:
 
     def enumeration(self, wire: Enumeration, value: Any, path: str) -> None:
         if type(value) is not wire.cls:
-            self.fail(f"needs a member of {wire.cls.__name__}: {', '.join(wire.cls.__members__)}", path, value)
+            self.wrong_class(
+                wire.cls, f"needs a member of {wire.cls.__name__}: {', '.join(wire.cls.__members__)}", value, path
+            )
         self.integer(wire.integer, value.value, path)
 
     def array(self, wire: Array, value: Any, path: str) -> None:
@@ -142,7 +153,7 @@ class _Writer:
 
     def record(self, wire: Record, value: Any, path: str) -> None:
         if type(value) is not wire.cls:
-            self.fail(f"needs a {wire.cls.__name__}, not {type(value).__name__}", path, value)
+            self.wrong_class(wire.cls, f"needs a {wire.cls.__name__}, not {type(value).__name__}", value, path)
         for field in wire.fields:
             self.write(field.wire, getattr(value, field.name), _join(path, field.name))
 

@@ -30,6 +30,7 @@ from spore.deploy.spec import FeedSpec, RelaySpec, UnitSpec, from_json, to_json
 from spore.deploy.system import run_plan
 from spore.deploy.unit import RunningUnit
 from spore.errors import first_cause
+from spore.outputs import open_standard_streams, write_line
 from spore.relay import Address, Switchboard, open_relay
 
 __all__ = ["FAILED", "GRACE_S", "Command", "Job", "first_cause", "main"]
@@ -97,7 +98,8 @@ class Relaying:
 def main() -> int:
     """Run one job, and return the exit code."""
     faulthandler.enable()
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    open_standard_streams(goes_on=True)  # what actors print is no reason to fail, whoever has stopped reading it
+    out = os.dup(1)
     os.dup2(2, 1)
     for number in (signal.SIGINT, signal.SIGTERM):  # whoever sends them to a whole group means the one that started us
         signal.signal(number, signal.SIG_IGN)
@@ -111,8 +113,7 @@ def main() -> int:
     set_up_logs(job.logs, part=spec.label if spec is not None else "")
 
     def say(**event: Any) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
+        write_line(out, json.dumps(event))
 
     return trio.run(_run, _running(job, say), lines, say)
 

@@ -13,6 +13,7 @@ from spore.deploy.logs import Form, Level
 from spore.deploy.strict import Hidden, OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
+from spore.relay.token import TOKEN_VARIABLE
 
 __all__ = [
     "ActorConfig",
@@ -149,6 +150,8 @@ class Secret(Hidden):
     def __attrs_post_init__(self) -> None:
         if (self.env is None) is (self.file is None):
             raise ValueError(f"must be {self.WANTED}")
+        if self.env == TOKEN_VARIABLE:
+            raise ValueError(f"must have another name than {TOKEN_VARIABLE}: processes of a system do not get that one")
 
 
 @attrs.frozen(kw_only=True)
@@ -203,7 +206,7 @@ class ControlConfig:
 
 @attrs.frozen(kw_only=True)
 class MonitorConfig:
-    """What `spore monitor` calls healthy: ``[monitor]``. Counts are those of the time in which it watches."""
+    """What `spore monitor` calls healthy: ``[monitor]``. Counts are those since the system was started."""
 
     max_queue_share: float = attrs.field(default=0.9, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
     """The share of its capacity that an actor may have queued in three looks running; for a moment it may have more."""
@@ -231,7 +234,7 @@ class ObserveConfig:
     """For what can be reached from other machines, which needs this, its key and a token: the certificate, in PEM."""
     key: Path | None = None
     token_file: Path | None = None
-    """The file with the token that a client has to know. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
+    """The file with the token that a client has to know; or with two, a line each, while one replaces the other. By default it is in the variable ``SPORE_TOKEN``, if anywhere."""
     logs: Form = "text"
     """How logs are written to stderr: ``text`` or ``json``, a line a record."""
     log_level: Level = "warning"

@@ -1,7 +1,7 @@
 """A running system takes commands: the end of its control socket that answers.
 
 Invariant: no client hurts the system. What comes is bounded and read strictly, a client that hangs holds a task of its own and
-nothing else, and a switch that has begun belongs to the system and not to whoever has asked for it.
+nothing else, and makes room when others come; and a switch that has begun belongs to the system and not to whoever has asked for it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from spore.deploy.control_words import (
     read,
 )
 from spore.deploy.reading import Reading, joined, reading_of
+from spore.deploy.reception import Reception, Visit
 from spore.deploy.system import System
 from spore.errors import SporeError, SwitchFailed
 
@@ -37,12 +38,16 @@ __all__ = ["MAX_CLIENTS", "look_at", "serve_control"]
 
 _log = logging.getLogger("spore.deploy")
 MAX_CLIENTS = 16
+GRACE_S = 1.0
+"""A client that has asked for nothing after so long makes room for another one, if there is no other. One that has been answered does so at once."""
 IDLE_S = 60.0
 """A client that says nothing, or takes nothing, for so long is sent away."""
 PATIENCE_S = 2.0
 """So long a process of the system may take to say what it has counted."""
+LONGEST = 200
+"""Characters of what is logged of a request that is none."""
 LETTERS = 20
-"""So many of the last dead letters of each process are told."""
+"""So many of the last dead letters of each actor and reason are told; see `spore.nursery_bundle.report.MOST`."""
 
 
 async def serve_control(
@@ -59,9 +64,18 @@ async def serve_control(
     Cancellation: always a checkpoint. A switch that is under way is cancelled, as `spore.deploy.System.switch` says.
     """
     async with trio.open_nursery() as nursery:
-        desk = Desk(system, say, drain, nursery)
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-        await trio.serve_listeners(desk.serve, [listener], handler_nursery=nursery)
+        reception = Reception(
+            sock, name="control socket", most=MAX_CLIENTS, grace_s=GRACE_S, log=_log, refuse=_turn_away
+        )
+        desk = Desk(system, say, drain, nursery, reception)
+        await reception.run(desk.serve)
+
+
+async def _turn_away(stream: trio.SocketStream) -> None:
+    await Conversation(stream, MAX_REQUEST_BYTES).say(_failed(f"{MAX_CLIENTS} clients are here already"))
+    await stream.send_eof()
+    while await stream.receive_some(MAX_REQUEST_BYTES):
+        pass  # closed with a question unread, it would not get the answer
 
 
 class Desk:
@@ -72,64 +86,64 @@ class Desk:
         say: told in one line what a client has had done.
         drain: has the system end.
         nursery: where what it has begun goes on without its client.
+        reception: where clients come in.
     """
 
     def __init__(
-        self, system: System, say: Callable[[str], None], drain: Callable[[], None], nursery: trio.Nursery
+        self,
+        system: System,
+        say: Callable[[str], None],
+        drain: Callable[[], None],
+        nursery: trio.Nursery,
+        reception: Reception,
     ) -> None:
         self._system = system
         self._say = say
         self._drain = drain
         self._nursery = nursery
-        self._clients = 0
+        self._reception = reception
         self._since = _now()
         self._switched: dict[str, str] = {}
         """By bundle: when."""
         self._under_way: Request | None = None
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.SocketStream, visit: Visit) -> None:
         """Answer one client until it goes.
 
-        Cancellation: always a checkpoint; the connection is closed.
+        Cancellation: always a checkpoint.
         """
-        self._clients += 1
         talk = Conversation(stream, MAX_REQUEST_BYTES)
         try:
-            async with stream:
-                if self._clients > MAX_CLIENTS:
-                    await talk.say(_failed(f"{MAX_CLIENTS} clients are here already"))
-                    return
-                await self._converse(talk)
-        except trio.BrokenResourceError:
-            pass  # it has gone, and whatever it asked for goes on
-        except Exception as error:  # noqa: BLE001 - a question is no reason for the system to end
-            _log.error("a command could not be answered", exc_info=error)
-        finally:
-            self._clients -= 1
-
-    async def _converse(self, talk: Conversation) -> None:
-        while True:
-            with trio.move_on_after(IDLE_S) as idle:
-                try:
+            while True:
+                with trio.move_on_after(IDLE_S) as idle:
                     line = await talk.hear()
                     if line is None:
                         return
-                    request = read(line, Request)
-                except ValueError as error:
-                    await talk.say(_failed(f"that is no request: {error}"))
+                    self._reception.busy(visit)
+                    await self._answer(talk, line, idle)
+                    self._reception.idle(visit)
+                if idle.cancelled_caught:
                     return
-                if request.do == "status":
-                    await talk.say(_done(self._status()))
-                elif request.do == "statistics":
-                    await talk.say(_done(await _look(self._system, request.first, request.actors)))
-                elif request.do == "drain":
-                    await talk.say(_done(None))
-                    self._drain()
-                else:
-                    idle.deadline = math.inf
-                    await self._switch(talk, request)
-            if idle.cancelled_caught:
-                return
+        except ValueError as error:
+            text = f"that is no request: {error}"
+            self._reception.warn(visit, "no request", text[:LONGEST])
+            with trio.move_on_after(IDLE_S):
+                await talk.say(_failed(text))
+        except trio.BrokenResourceError:
+            pass  # it has gone, and whatever it asked for goes on
+
+    async def _answer(self, talk: Conversation, line: bytes, idle: trio.CancelScope) -> None:
+        request = read(line, Request)
+        if request.do == "status":
+            await talk.say(_done(self._status()))
+        elif request.do == "statistics":
+            await talk.say(_done(await _look(self._system, request.first, request.actors)))
+        elif request.do == "drain":
+            await talk.say(_done(None))
+            self._drain()
+        else:
+            idle.deadline = math.inf  # a switch takes as long as it takes; what is said of it does not
+            await self._switch(talk, request)
 
     def _status(self) -> Status:
         bundles = tuple(
@@ -141,15 +155,15 @@ class Desk:
     async def _switch(self, talk: Conversation, request: Request) -> None:
         """Have a bundle switched, and tell the client of each step."""
         if request.to is None or not request.bundle:
-            await talk.say(_failed("a switch is of a bundle to a mode"))
+            await _say(talk, _failed("a switch is of a bundle to a mode"))
             return
         if self._under_way is not None:
             other = f"bundle {self._under_way.bundle!r} is just being switched to {self._under_way.to}"
-            await talk.say(_failed(f"{other}; one switch at a time", step="begin"))
+            await _say(talk, _failed(f"{other}; one switch at a time", step="begin"))
             return
         self._under_way = request
         try:
-            await talk.say(Answer(event="begun"))
+            await _say(talk, Answer(event="begun"))
         except BaseException:  # who has given up meanwhile does not want it any more
             self._under_way = None
             raise
@@ -157,7 +171,7 @@ class Desk:
         self._nursery.start_soon(self._carry_out, request, request.to, tell)
         async with told:
             async for answer in told:
-                await talk.say(answer)
+                await _say(talk, answer)
 
     async def _carry_out(self, request: Request, to: Mode, tell: trio.MemorySendChannel[Answer]) -> None:
         def answer(answer: Answer) -> None:
@@ -205,7 +219,19 @@ async def _look(system: System, first: int, names: tuple[str, ...]) -> Reading:
     configured = [name for bundle in system.plan.config.bundles for name in bundle.actors]
     wanted = (names or configured[first:])[:MAX_ACTORS]
     statistics = await system.statistics(wanted, letters=0 if first else LETTERS, patience_s=PATIENCE_S)
-    return reading_of(system.plan, statistics)
+    return reading_of(system.plan, statistics, wanted)
+
+
+async def _say(talk: Conversation, answer: Answer) -> None:
+    """Tell a client that may not be listening any more.
+
+    Raises:
+        trio.BrokenResourceError: if it does not take it within `IDLE_S`, or has gone.
+    """
+    with trio.move_on_after(IDLE_S) as patience:
+        await talk.say(answer)
+    if patience.cancelled_caught:
+        raise trio.BrokenResourceError("the client takes nothing")
 
 
 def _done(value: Any) -> Answer:

@@ -13,19 +13,20 @@ import socket
 import stat
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
 
+from spore.deploy.run_folder import SHORT, runtime_folder, short_enough
 from spore.errors import UsageError
 from spore.relay import Address
 from spore.relay.unix import listen_at, remove
 
 __all__ = ["claim", "runner_of", "socket_path"]
 
-RUN_USER = "/run/user"
-"""Source: pam_systemd(8)."""
+ROOM = len("/0123456789abcdef.control")
+"""Bytes that a socket's own name takes of its path."""
 LOOK_S = 0.1
 """Who looks whether a lock is held holds it for a moment. Longer than so long it is no look."""
 
@@ -52,12 +53,11 @@ def socket_path(config: str | Path, socket: str | None = None, node: str = "") -
 
 
 def _folder() -> Path:
-    """The private directory of this user for sockets of runs. A job of cron is to find the same as a login, so the usual runtime
-    directory counts without the variable, too."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if not runtime and os.access(f"{RUN_USER}/{os.getuid()}", os.W_OK):
-        runtime = f"{RUN_USER}/{os.getuid()}"
-    return Path(runtime) / "spore" if runtime else Path(tempfile.gettempdir()) / f"spore-{os.getuid()}"
+    """The private directory of this user for sockets of runs: the first whose name is short enough for the path of a socket."""
+    runtime = runtime_folder()
+    own = f"spore-{os.getuid()}"
+    folders = [*([runtime / "spore"] if runtime is not None else []), Path(tempfile.gettempdir()) / own]
+    return next((folder for folder in folders if short_enough(folder, ROOM)), Path(SHORT) / own)
 
 
 @asynccontextmanager
@@ -75,6 +75,7 @@ async def claim(path: Path, what: str | Path) -> AsyncIterator[socket.socket]:
     """
     if path.parent == _folder():
         _make_private(path.parent)
+        _sweep(path.parent)
     lock = await _locked(path, what)
     try:
         sock = await listen_at(str(path), who="another process")
@@ -107,6 +108,19 @@ def runner_of(path: Path) -> int | None:
     finally:
         os.close(lock)
     return None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the sockets of runs that were killed. What cannot be told, or removed, stays."""
+    for file in folder.glob("*.control.lock"):
+        with suppress(OSError):
+            lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if _taken(lock) and _is_at(lock, file):
+                    remove(str(file.with_suffix("")))
+                    file.unlink()
+            finally:
+                os.close(lock)
 
 
 def _lock_file(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from spore.deploy.config import NodeConfig, Secret, StreamConfig
+from spore.distribution import missing
 from spore.errors import UsageError
 from spore.relay.carrier import Carrier
 from spore.relay.switchboard import Switchboard
@@ -105,7 +106,7 @@ def options_of(node: NodeConfig, *, secrets: bool = True) -> NatsOptions:
     try:
         from spore.relay.nats import NatsOptions  # noqa: PLC0415 - see above
     except ModuleNotFoundError as error:
-        raise UsageError(f"the engine needs the package {error.name!r}; install 'spore[nats]'") from None
+        raise UsageError(missing("the engine", error.name, "nats")) from None
     if "@" in node.carrier:
         raise UsageError(
             'a user, a password or a token does not belong here: name them with user = "…", password and token'

@@ -5,35 +5,50 @@ The relay and the link to it are there from the beginning if the plan needs them
 
 from __future__ import annotations
 
-import tempfile
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
+from time import time_ns
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
+from spore.deploy.ended import Ended, joined_by_name, of_unit
 from spore.deploy.engine import EngineSpec
 from spore.deploy.hops import Hop
 from spore.deploy.links import Links, open_links
 from spore.deploy.neighbours import Neighbour, Neighbours, Quieten, open_neighbours
 from spore.deploy.place import Local
 from spore.deploy.plan import Plan, Unit
+from spore.deploy.run_folder import open_run_folder
 from spore.deploy.shadow import Shadow
 from spore.deploy.spec import LinkSpec, RelaySpec, UnitSpec
 from spore.deploy.supervise import Child
-from spore.deploy.unit import RunningUnit
+from spore.deploy.unit import RunningUnit, UnitStatistics
 from spore.nursery_bundle.ref import OUTSIDE
 
 if TYPE_CHECKING:
     from spore.deploy.follower import OpenTwin
     from spore.deploy.spec import FeedSpec
 
-__all__ = ["RELAY", "Ground", "Running"]
+__all__ = ["RELAY", "Ground", "Incident", "Running"]
 
 RELAY = "relay"
+MAX_INCIDENTS = 100
 Running = RunningUnit | Child
+
+
+@attrs.frozen(kw_only=True)
+class Incident:
+    """Something that has happened to a process."""
+
+    where: str
+    """Its name, as `SystemStatistics.processes` has it."""
+    text: str
+    at_ns: int
+    """Since the Unix epoch."""
 
 
 @attrs.define(eq=False)
@@ -82,6 +97,10 @@ class Ground:
         """None where there is one node at the most."""
         self._folder = folder
         self._open_twin = open_twin
+        self.incidents: deque[Incident] = deque(maxlen=MAX_INCIDENTS)
+        """What has happened to processes since the beginning, the last of it."""
+        self.ended: tuple[Ended, ...] = ()
+        """What was counted of actors by processes from which others have taken over."""
         self._children: set[Child] = set()
         self._lives: dict[Running, Life] = {}
         self._linked = trio.Event()
@@ -148,7 +167,8 @@ class Ground:
         """
         if self.relay is None:
             spec = self._relay(plan)
-            relay = Child(spec, self.say, outlives=self._children, restarts=self.restarts)
+            note = partial(self._note, RELAY)
+            relay = Child(spec, self.say, outlives=self._children, restarts=self.restarts, note=note)
             await self._start_relay(relay)
             self.link, self.relay = self._link(plan, spec.address), relay
             self.links.join(self.link)
@@ -177,9 +197,17 @@ class Ground:
         if unit.here and isinstance(spec, UnitSpec):
             shadow = Shadow(spec.twin, self._open_twin, self.say) if spec.twin is not None else None
             return RunningUnit(spec, self.local, shadow, self.links.engine)
-        child = Child(spec, self.say, restarts=self.restarts if restarts is None else restarts)
+        note = partial(self._note, spec.label)
+        child = Child(spec, self.say, restarts=self.restarts if restarts is None else restarts, note=note)
         self._children.add(child)
         return child
+
+    def _note(self, where: str, text: str) -> None:
+        self.incidents.append(Incident(where=where, text=text, at_ns=time_ns()))
+
+    def remember(self, unit: UnitStatistics) -> None:
+        """A unit leaves, from which others have taken over: keep what it has counted that is to be known at the end."""
+        self.ended = joined_by_name((*self.ended, *of_unit(unit)))
 
     def start(self, running: Running, *, failed: Callable[[Exception], None] | None = None) -> None:
         """Run a unit, as one of the system's, to its end.
@@ -263,7 +291,7 @@ class Ground:
         config = plan.config.relay
         socket = config.socket
         if socket is None:
-            socket = str(Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="spore-"))) / "relay")
+            socket = str(self._folder.enter_context(open_run_folder("run", sockets=True)) / "relay")
         return RelaySpec(label=RELAY, address=f"unix:{socket}", heartbeat_s=config.heartbeat_s)
 
 

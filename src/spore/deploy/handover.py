@@ -92,7 +92,8 @@ def hand_over(bundle: Bundle, client: Client | None, actors: Iterable[str], *, c
     states = {}
     statistics = bundle.statistics().actors
     for name in actors:
-        if (state := statistics[name].state) is not ActorState.RUNNING:
+        state = statistics[name].state if name in statistics else ActorState.STOPPED
+        if state is not ActorState.RUNNING:
             return Handover(refusal=f"actor {name!r} is {state.value}, so there is no state that it could hand over")
         try:
             states[name] = dump_plain(bundle.snapshot(name))

@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from spore.deploy.strict import Found, Problem, among, arguments, built, structure_fields
+from spore.deploy.strict import Found, Problem, among, arguments, built, invalid, structure_fields
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.ref import ActorRef
 
@@ -55,7 +55,11 @@ class Kind:
     def problems(self, config: Mapping[str, Any]) -> list[Found]:
         """What is wrong with a configuration of such an actor."""
         types_ = {name: kind for name, (kind, _) in self.keys.items()}
-        _, found = structure_fields(config, types_, [name for name, (_, must) in self.keys.items() if must])
+        values, found = structure_fields(config, types_, [name for name, (_, must) in self.keys.items() if must])
+        for cls in (self.inner, self.make):
+            if isinstance(cls, type) and attrs.has(cls):
+                found += invalid(cls, values)
+        found = list(dict.fromkeys(found))
         if not found:
             try:
                 self._values(config)

@@ -176,11 +176,14 @@ class Links:
             await client.wait_open()
 
     async def drain(self, *receivers: str) -> None:
-        """Wait until all that was sent from here, or to these receivers, has been handled; what is durable, until it is kept."""
+        """Wait until all that was sent from here, or to these receivers, has been handled; what is durable, until it is kept.
+
+        What nobody takes is not waited for; see `spore.relay.Client.settle`.
+        """
         await trio.lowlevel.checkpoint()
         names = (*receivers, *(STREAM + name for name in receivers))
         for client in tuple(self.clients):
-            await client.drain(*names)
+            await client.settle(*names)
 
     def lift_bounds(self) -> None:
         """No sender here waits for room any more."""

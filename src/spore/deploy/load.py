@@ -16,7 +16,17 @@ from spore.deploy.shards import divided, division_problems
 from spore.deploy.strict import Found, Problem, key, structure
 from spore.errors import ConfigError
 
-__all__ = ["MAX_NAME_BYTES", "config_of", "load_config", "name_problem", "parse_config", "said"]
+__all__ = [
+    "MAX_NAME_BYTES",
+    "config_of",
+    "load_config",
+    "name_problem",
+    "names_in",
+    "parse_config",
+    "raw_of",
+    "said",
+    "seen_from",
+]
 
 MAX_NAME_BYTES = 200
 """Of a name, in UTF-8. Source: `spore.relay.Limits`, because names of actors travel."""
@@ -33,7 +43,7 @@ def load_config(path: str | Path) -> SystemConfig:
 
 
 def seen_from(config: SystemConfig, folder: Path) -> SystemConfig:
-    """The same, with the files that nodes name as seen from a folder, because processes may stand elsewhere."""
+    """The same, with the files that nodes and the relay name as seen from a folder, because processes may stand elsewhere."""
 
     def at(file: str | None) -> str | None:
         return None if file is None else str(folder / file)
@@ -53,7 +63,8 @@ def seen_from(config: SystemConfig, folder: Path) -> SystemConfig:
         )
         for name, node in config.nodes.items()
     }
-    return attrs.evolve(config, nodes=nodes)
+    relay = attrs.evolve(config.relay, socket=at(config.relay.socket))
+    return attrs.evolve(config, nodes=nodes, relay=relay)
 
 
 def parse_config(data: bytes, *, source: str) -> SystemConfig:
@@ -62,14 +73,22 @@ def parse_config(data: bytes, *, source: str) -> SystemConfig:
     Raises:
         ConfigError: with every problem of it.
     """
+    return config_of(raw_of(data, source=source), source=source)
+
+
+def raw_of(data: bytes, *, source: str) -> Mapping[str, Any]:
+    """The bytes of a file as plain data.
+
+    Raises:
+        ConfigError: if they are no TOML.
+    """
     try:
-        raw = tomllib.loads(data.decode(), parse_float=_decimal)
+        return tomllib.loads(data.decode(), parse_float=_decimal)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(source, (f"line {line}: is not UTF-8, as TOML has to be",)) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(source, (f"is not TOML: {error}",)) from None
-    return config_of(raw, source=source)
 
 
 def config_of(raw: Mapping[str, Any], *, source: str = "configuration") -> SystemConfig:
@@ -78,7 +97,7 @@ def config_of(raw: Mapping[str, Any], *, source: str = "configuration") -> Syste
     Raises:
         ConfigError: with every problem of it.
     """
-    found = list(_names(raw))
+    found = list(names_in(raw))
     config: SystemConfig | None = None
     try:
         config = structure(raw, SystemConfig)
@@ -114,8 +133,8 @@ def _decimal(text: str) -> Decimal:
         raise tomllib.TOMLDecodeError(f"{text} is too large or too small for a number") from None
 
 
-def _names(raw: Mapping[str, Any]) -> Iterator[Found]:
-    """What is wrong with the names that the file gives. Data of other shapes than expected is left to `structure`."""
+def names_in(raw: Mapping[str, Any]) -> Iterator[Found]:
+    """What is wrong with the names that a file gives. Data of other shapes than expected is left to `structure`."""
     bundles = raw.get("bundles")
     first_bundle: dict[str, str] = {}
     first_actor: dict[str, str] = {}

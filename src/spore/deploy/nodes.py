@@ -23,9 +23,9 @@ def node_problems(config: SystemConfig) -> Iterator[Found]:
             yield at, wrong
         found = list(_contradictions(settings))
         yield from ((f"{at}.{path}", sentence) for path, sentence in found)
-        if not found:
+        if not any(path == "carrier" for path, _ in found):
             try:
-                options_of(settings, secrets=False)
+                options_of(NodeConfig(carrier=settings.carrier) if found else settings, secrets=False)
             except UsageError as error:
                 yield f"{at}.carrier", str(error)
     placed = list(config.places)

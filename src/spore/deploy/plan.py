@@ -25,7 +25,7 @@ from spore.deploy.strict import Found, among
 from spore.deploy.twin import Twin, collectors, refusals, twin_of
 from spore.deploy.wires import Placed, Wire, class_names, wires_of
 from spore.errors import ConfigError, FeedError, UsageError
-from spore.message import REGISTRY
+from spore.message import REGISTRY, message_type
 from spore.nursery_bundle.wiring import groups_in_order
 from spore.relay import Address
 
@@ -134,6 +134,8 @@ class Plan:
     twins: Mapping[str, Twin] = attrs.field(factory=dict)
     """Of the bundles in shadow mode, by their names."""
     problems: tuple[str, ...] = ()
+    found: tuple[Found, ...] = ()
+    """The same, each with its path."""
 
     def bundle(self, name: str) -> BundleConfig:
         """A bundle's configuration."""
@@ -249,7 +251,7 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
             if actors[name].config.merge is not None:
                 around = " → ".join((*group, group[0]))
                 found.append((f"{actors[name].at}.merge", f"it would wait for itself, in the cycle {around}"))
-    twins, more = _twins(config, actors, wires, reached={edge.receiver for edge in fed}, sound=not found)
+    twins, more = _twins(config, actors, wires, reached={edge.receiver for edge in fed}, before=found)
     found += more
     return Plan(
         config=config,
@@ -261,6 +263,7 @@ def examine(config: SystemConfig, *, local: Local | None = None, apart: bool = F
         apart=apart,
         twins=twins,
         problems=said(found),
+        found=tuple(found),
     )
 
 
@@ -476,7 +479,7 @@ def _cannot_travel(actors: Mapping[str, Placed], edges: list[Edge]) -> Iterator[
 
 
 def _twins(
-    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, reached: set[str], sound: bool
+    config: SystemConfig, actors: Mapping[str, Placed], wires: list[Wire], *, reached: set[str], before: list[Found]
 ) -> tuple[dict[str, Twin], list[Found]]:
     """The twins of bundles in shadow mode, and why there cannot be one.
 
@@ -485,7 +488,7 @@ def _twins(
         actors: its actors.
         wires: its wires.
         reached: the actors to which feeds lead.
-        sound: whether nothing was found yet; else everything would be said once more, of the twin.
+        before: what was found yet. Of a bundle that has problems itself, all of them would be said once more, of the twin.
     """
     twins: dict[str, Twin] = {}
     found: list[Found] = []
@@ -496,7 +499,7 @@ def _twins(
         at = f"{table}.shadow"
         own = [(f"{at}.{path}".rstrip("."), said) for path, said in refusals(twin, bundle, actors, wires)]
         found += own
-        if sound and not own:
+        if not own and not any(path.startswith(f"{table}.") for path, _ in before):
             beside = examine(twin.config, local=collectors(twin, lambda *_: None))
             found += [(at, f"its twin could not run: {problem}") for problem in beside.problems]
     return twins, found
@@ -526,9 +529,10 @@ def _messages(config: SystemConfig, actors: Mapping[str, Placed]) -> tuple[str, 
         needed.update(actor.kind.handles or ())
         for port in actor.kind.ports.values():
             needed.update(port.sends or ())
+    numbers = {message_type(cls).type_id for cls in needed if cls in REGISTRY}  # a class may be defined again
     return tuple(
         f"{entry.cls.__module__}:{entry.cls.__qualname__}"
         for entry in REGISTRY
         if "<locals>" not in entry.cls.__qualname__
-        and (entry.cls in needed or any(f"{entry.cls.__module__}.".startswith(f"{module}.") for module in modules))
+        and (entry.type_id in numbers or any(f"{entry.cls.__module__}.".startswith(f"{module}.") for module in modules))
     )

@@ -7,29 +7,32 @@ Counts begin anew with each process that counts, so they can be compared as long
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from time import monotonic_ns
 
 import attrs
 
 from spore.deploy.config import Mode
-from spore.deploy.ground import RELAY
+from spore.deploy.ended import Ended, ended_of, joined_by_name
+from spore.deploy.ground import RELAY, Incident
 from spore.deploy.plan import Edge, Plan, Route
-from spore.deploy.resources import cpu_seconds, resident_bytes
+from spore.deploy.resources import age_s, cpu_seconds, resident_bytes
 from spore.deploy.system import SystemStatistics
 from spore.deploy.unit import UnitStatistics
 from spore.nursery_bundle.policy import Dispatch, Loss, Overflow
 from spore.nursery_bundle.ref import OUTSIDE
-from spore.nursery_bundle.statistics import ActorStatistics, EdgeStatistics, LastError, Sampled
+from spore.nursery_bundle.statistics import ActorState, ActorStatistics, EdgeStatistics, LastError, Sampled
 from spore.relay.statistics import OutgoingStatistics
 
 __all__ = [
     "ActorReading",
     "EdgeReading",
+    "FeedReading",
     "LetterReading",
     "ProcessReading",
     "Reading",
     "ShadowReading",
+    "UnsentReading",
     "joined",
     "reading_of",
 ]
@@ -68,6 +71,10 @@ class ActorReading:
     """The time in its handler, and in those that it called inline."""
     waiting: Sampled
     """The time in its mailbox."""
+    held: int = 0
+    """Messages that a merge by event time holds back until its other senders have gone on."""
+    skipped: dict[str, int] = attrs.field(factory=dict)
+    """What it says that it did not use, by reason; see `spore.Actor.skipped`."""
 
     @property
     def busy_ns(self) -> float | None:
@@ -126,6 +133,10 @@ class LetterReading:
     """Its ``repr``, at most 200 characters."""
     error: str
     """One line; empty where no handler raised."""
+    at_ns: int = 0
+    """When it became a dead letter, since the Unix epoch."""
+    traceback: str = ""
+    """Where the error was raised, as Python prints it; empty where no handler raised."""
 
 
 @attrs.frozen(kw_only=True)
@@ -146,6 +157,32 @@ class ProcessReading:
     """User and system time so far; None while there is no process."""
     resident_bytes: int | None = None
     """Its memory, what it shares with others included."""
+    age_s: float | None = None
+    """How long it has been there; None while there is no process."""
+    denied: tuple[str, ...] = ()
+    """The links from it and to it that are refused, each with why."""
+
+
+@attrs.frozen(kw_only=True)
+class FeedReading:
+    """What a feed has read."""
+
+    name: str
+    read: int
+    used: int
+    skipped: dict[str, int]
+    """The others, by reason."""
+
+
+@attrs.frozen(kw_only=True)
+class UnsentReading:
+    """What was sent to an actor that is none of `Reading.actors`, and is not acknowledged."""
+
+    sender: str
+    receiver: str
+    messages: int
+    lost: dict[str, int] = attrs.field(factory=dict)
+    """What the receiver's policy gave up before it left, by reason."""
 
 
 @attrs.frozen(kw_only=True)
@@ -181,6 +218,15 @@ class Reading:
     shadows: tuple[ShadowReading, ...]
     letters: tuple[LetterReading, ...] = ()
     """The last dead letters of each process, oldest first."""
+    feeds: tuple[FeedReading, ...] = ()
+    stopped: tuple[str, ...] = ()
+    """Actors of the configuration that have ended while their process goes on."""
+    ended: tuple[Ended, ...] = ()
+    """What was counted of actors by those that are there no more."""
+    incidents: tuple[Incident, ...] = ()
+    """What has happened to processes since the system was started, the last hundred."""
+    unsent: tuple[UnsentReading, ...] = ()
+    """What was sent to actors that are on other nodes, or have ended, and is not acknowledged."""
 
 
 def joined(parts: Sequence[Reading]) -> Reading:
@@ -189,13 +235,22 @@ def joined(parts: Sequence[Reading]) -> Reading:
         parts[0],
         actors=tuple(actor for part in parts for actor in part.actors),
         edges=tuple(edge for part in parts for edge in part.edges),
+        stopped=tuple(name for part in parts for name in part.stopped),
+        ended=tuple({(one.name, one.several): one for part in parts for one in part.ended}.values()),
+        unsent=tuple(unsent for part in parts for unsent in part.unsent),
     )
 
 
-def reading_of(plan: Plan, statistics: SystemStatistics) -> Reading:
-    """The same as `spore.deploy.SystemStatistics`, as it travels."""
+def reading_of(plan: Plan, statistics: SystemStatistics, wanted: Collection[str] | None = None) -> Reading:
+    """The same as `spore.deploy.SystemStatistics`, as it travels.
+
+    Args:
+        plan: what runs.
+        statistics: what was counted.
+        wanted: the names of the actors that were asked for; by default all.
+    """
     units = statistics.units
-    links = _links(statistics)
+    links = statistics.links()
     to_actor: dict[str, list[OutgoingStatistics]] = {}
     for link, _ in links:
         to_actor.setdefault(link.receiver, []).append(link)
@@ -217,16 +272,12 @@ def reading_of(plan: Plan, statistics: SystemStatistics) -> Reading:
         processes=tuple(_processes(statistics)),
         shadows=tuple(_shadows(units.values())),
         letters=tuple(_letters(units.values())),
+        feeds=tuple(_feeds(units.values())),
+        stopped=tuple(_stopped(plan, statistics, wanted)),
+        ended=tuple(_ended(statistics)),
+        incidents=statistics.incidents,
+        unsent=tuple(_unsent(plan, links, actors)),
     )
-
-
-def _links(statistics: SystemStatistics) -> list[tuple[OutgoingStatistics, int]]:
-    """All links, each with the number of the process that counts."""
-    here = statistics.client.outgoing if statistics.client is not None else ()
-    links = [(link, statistics.processes[OUTSIDE]) for link in here]
-    for unit in statistics.units.values():
-        links += [(link, unit.pid) for link in (unit.client.outgoing if unit.client is not None else ())]
-    return links
 
 
 def _actor(
@@ -243,7 +294,7 @@ def _actor(
         handled=actor.handled,
         failed=actor.failed,
         lost=_summed(actor.lost, *(link.lost for link in links)),
-        queued=max(actor.queued, sum(link.outstanding for link in links)),
+        queued=max(actor.queued + actor.held, sum(link.outstanding for link in links)),
         capacity=actor.capacity,
         overflow=actor.overflow,
         dispatch=actor.dispatch,
@@ -252,6 +303,8 @@ def _actor(
         error=actor.error,
         handling=actor.handling,
         waiting=actor.waiting,
+        held=actor.held,
+        skipped=dict(actor.skipped),
     )
 
 
@@ -336,7 +389,8 @@ def _processes(statistics: SystemStatistics) -> Iterator[ProcessReading]:
     for name, pid in statistics.processes.items():
         unit = statistics.units.get(name)
         client = statistics.client if name == OUTSIDE else unit.client if unit is not None else None
-        cpu_s, memory = _taken(pid)
+        cpu_s, memory, age = _taken(pid)
+        denied = (*client.denied, *client.refused) if client is not None else ()
         yield ProcessReading(
             name=name,
             pid=pid,
@@ -346,15 +400,54 @@ def _processes(statistics: SystemStatistics) -> Iterator[ProcessReading]:
             reconnects=client.reconnects if client is not None else 0,
             cpu_s=cpu_s,
             resident_bytes=memory,
+            age_s=age,
+            denied=tuple(dict.fromkeys(denied)),
         )
 
 
-def _taken(pid: int) -> tuple[float | None, int | None]:
-    """CPU time and memory of a process; None of one that has just ended."""
+def _taken(pid: int) -> tuple[float | None, int | None, float | None]:
+    """CPU time, memory and age of a process; None of one that has just ended."""
     try:
-        return (cpu_seconds([pid]), resident_bytes(pid)) if pid else (None, None)
+        return (cpu_seconds([pid]), resident_bytes(pid), age_s(pid)) if pid else (None, None, None)
     except OSError:
-        return None, None
+        return None, None, None
+
+
+def _stopped(plan: Plan, statistics: SystemStatistics, wanted: Collection[str] | None) -> Iterator[str]:
+    """Actors that a process that has answered should have, and has not, or that take nothing any more."""
+    for unit in plan.own:
+        found = statistics.units.get(unit.label)
+        if found is None or found.bundle is None:
+            continue
+        for name in unit.actors:
+            actor = found.bundle.actors.get(name)
+            if (wanted is None or name in wanted) and (actor is None or actor.state is ActorState.STOPPED):
+                yield name
+
+
+def _ended(statistics: SystemStatistics) -> Iterable[Ended]:
+    """Of each name once: what was counted before a switch, and by those who are there."""
+    units = (one for unit in statistics.units.values() for one in ended_of(unit))
+    return joined_by_name((*statistics.ended, *units))
+
+
+def _feeds(units: Iterable[UnitStatistics]) -> Iterator[FeedReading]:
+    for unit in units:
+        if (account := unit.account) is not None:
+            yield FeedReading(
+                name=unit.label, read=account["read"], used=account["used"], skipped=dict(account["skipped"])
+            )
+
+
+def _unsent(
+    plan: Plan, links: Iterable[tuple[OutgoingStatistics, int]], actors: Collection[str]
+) -> Iterator[UnsentReading]:
+    """What is kept for an actor by a journal is not among it."""
+    for link, _ in links:
+        if (link.outstanding or link.lost) and link.receiver in plan.actors and link.receiver not in actors:
+            yield UnsentReading(
+                sender=link.sender, receiver=link.receiver, messages=link.outstanding, lost=_summed(link.lost)
+            )
 
 
 def _shadows(units: Iterable[UnitStatistics]) -> Iterator[ShadowReading]:
@@ -385,4 +478,6 @@ def _letters(units: Iterable[UnitStatistics]) -> Iterator[LetterReading]:
                 message=letter.message,
                 text=letter.text,
                 error=letter.error,
+                at_ns=letter.at_ns,
+                traceback=letter.traceback,
             )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "resident_bytes"]
+__all__ = ["age_s", "cpu_seconds", "resident_bytes"]
 
 CPUCLOCK_SCHED = 2
 """All threads of a process together. Source: Linux, ``include/linux/posix-timers_types.h``."""
@@ -24,6 +24,18 @@ def cpu_seconds(processes: Iterable[int]) -> float:
         OSError: if one has ended, and its share with it.
     """
     return sum(time.clock_gettime_ns((~pid << 3) | CPUCLOCK_SCHED) for pid in processes) / 1e9
+
+
+def age_s(pid: int) -> float:
+    """How long ago a process was started.
+
+    Source: field 22 of ``/proc/PID/stat``, in ticks since the machine was booted, proc(5). The name before it may have any characters.
+
+    Raises:
+        OSError: if it has ended.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
 
 
 def resident_bytes(pid: int) -> int:

@@ -206,7 +206,7 @@ class Shadow:
         while True:
             await bundle.wait_idle()
             actors = bundle.statistics().actors
-            if all(actors[name].state is ActorState.RUNNING for name in self._twin.actors):
+            if all(name in actors and actors[name].state is ActorState.RUNNING for name in self._twin.actors):
                 break
             await trio.sleep(LOOK_S)
         states = {}
@@ -224,7 +224,7 @@ class Shadow:
         if self._bundle is None:
             return 0
         actors = self._bundle.statistics().actors
-        return sum(actors[name].handled + actors[name].failed for name in self._twin.fed)
+        return sum(actors[name].handled + actors[name].failed for name in self._twin.fed if name in actors)
 
     def _say(self, line: str) -> None:
         self._say_line(f"shadow of {self._twin.bundle!r}: {line}")

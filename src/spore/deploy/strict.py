@@ -30,6 +30,7 @@ __all__ = [
     "among",
     "arguments",
     "built",
+    "invalid",
     "joined",
     "key",
     "structure",
@@ -254,13 +255,14 @@ def _class(value: Any, cls: type) -> Any:
     values, found = structure_fields(
         value, {name: kind for name, (kind, _) in fields.items()}, [name for name, (_, must) in fields.items() if must]
     )
+    found += invalid(cls, values)
     if found:
-        raise Problem([*found, *_invalid(cls, values)])
+        raise Problem(found)
     return built(cls, values)
 
 
-def _invalid(cls: type, values: Mapping[str, Any]) -> Iterator[Found]:
-    """What the validators of single fields say where the whole cannot be built."""
+def invalid(cls: type, values: Mapping[str, Any]) -> Iterator[Found]:
+    """What the validators of single fields say, each of them."""
     for field in attrs.fields(cls):
         name = field.alias or field.name
         if name in values and field.validator is not None:
@@ -268,6 +270,8 @@ def _invalid(cls: type, values: Mapping[str, Any]) -> Iterator[Found]:
                 built(lambda field=field, **given: field.validator(None, field, *given.values()), {name: values[name]})
             except Problem as problem:
                 yield from problem.found
+            except AttributeError:  # it looks at the other fields, too, which are there once the whole is built
+                continue
 
 
 def built(make: Callable[..., Any], values: Mapping[str, Any]) -> Any:

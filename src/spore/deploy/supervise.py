@@ -1,7 +1,8 @@
 """Keeping a process alive: it is started, listened to, and started again when it dies.
 
 A process that dies is restarted, with a growing wait, and gives up past an intensity. A process that says why it ends is
-not: something in it was escalated, which is a decision. In either case the whole system ends with `UnitFailed`.
+not: something in it was escalated, which is a decision. In either case the whole system ends with `UnitFailed`. A process that cannot even
+be started, because the machine has no memory or no files left for it, is tried again until it can.
 """
 
 from __future__ import annotations
@@ -27,18 +28,25 @@ from spore.errors import RestartLimit, UnitFailed
 from spore.nursery_bundle.chance import chances
 from spore.nursery_bundle.policy import Supervision
 from spore.nursery_bundle.supervision import next_wait
+from spore.relay.environment import child_environment
 
 __all__ = ["MAX_LINE_BYTES", "RESTARTS", "Child", "Died"]
 
 _log = logging.getLogger("spore.deploy")
 RESTARTS = Supervision(max_restarts=5, within_s=60.0, backoff_s=0.1, backoff_max_s=5.0, jitter=0.2)
 """How processes are restarted."""
+STARTS = Supervision(max_restarts=8, within_s=3_600.0, backoff_s=0.1, backoff_max_s=5.0, jitter=0.2)
+"""How often a process is tried to be started that has never run. One that has, and without which the rest waits, is tried for ever."""
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A process that says more in one line is not one of ours."""
 
 
 class Died(Exception):
     """The process ended before it answered."""
+
+
+class _NotStarted(Exception):
+    """There is no process: the system has refused to make one."""
 
 
 class Child:
@@ -50,6 +58,7 @@ class Child:
         outlives: when all are killed, those that go first, as they are then. Without it they would have time to complain that it
             has gone.
         restarts: whether it is started again at all.
+        note: told in one line what an operator has to know who comes later.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class Child:
         outlives: Collection[Child] = (),
         *,
         restarts: bool = True,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.label = spec.label
         self.restarts = 0
@@ -68,12 +78,14 @@ class Child:
         """Set when it has left, and will not come back."""
         self._job = to_json(_job(spec)).encode()
         self._say = say
+        self._note = note or (lambda _: None)
         self._outlives = outlives
         self._gone = trio.Event()
         """Set while there is no process."""
         self._gone.set()
         self._restartable = restarts
         self._feed = isinstance(spec, FeedSpec)
+        self._unit = isinstance(spec, UnitSpec)
         self._pausing = False
         self._takes_part = 0
         """How often it had been started again when its part in a switch began."""
@@ -83,6 +95,8 @@ class Child:
         self._commands: trio.MemorySendChannel[bytes] | None = None
         self._answers: dict[int, Answer] = {}
         self._numbers = 0
+        self._starts = 0
+        """How often in a row it could not be started."""
         self._ready = trio.Event()
         self._failure: str | None = None
         self._finished = False
@@ -102,7 +116,15 @@ class Child:
             UnitFailed: if it has failed, or died too often.
         """
         while True:
-            how = await self._run_once()
+            try:
+                how = await self._run_once()
+            except _NotStarted as refused:
+                if self._leaving:
+                    self._ready.set()  # whoever asks it to leave need not wait for one that could
+                    self.ended.set()
+                    return
+                await self._wait_to_start(refused)
+                continue
             if self._leaving:
                 self.ended.set()
                 return
@@ -126,19 +148,43 @@ class Child:
                 wait = next_wait(RESTARTS, self._restarted_at, self._chances, name=self.label, error=error)
             except RestartLimit as limit:
                 raise UnitFailed(self.label, f"its process {how}; it {limit.reason}") from limit
+            knew = ", without the state of its actors" if self._unit else ""
+            self._note(f"its process {how}, and was started again{knew}")
             self._say(f"{self.label}: its process {how}; starts again in {wait:.2f} s")
             self.restarts += 1
             await trio.sleep(wait)
 
+    async def _wait_to_start(self, error: _NotStarted) -> None:
+        """The machine has nothing left for a process, or not the program. That may pass, and meanwhile everybody else waits for this one."""
+        self._starts += 1
+        if self._starts > STARTS.max_restarts and not self.started.is_set():
+            raise UnitFailed(
+                self.label, f"its process cannot be started, tried {self._starts} times: {error}"
+            ) from error
+        wait = STARTS.backoff(self._starts, self._chances.random())
+        if self._starts == 1:
+            self._note(f"its process could not be started: {error}")
+        self._say(f"{self.label}: its process cannot be started: {error}; tried again in {wait:.2f} s")
+        await trio.sleep(wait)
+
     async def _run_once(self) -> str:
-        """Run the process to its end; return what has become of it, in words."""
+        """Run the process to its end; return what has become of it, in words.
+
+        Raises:
+            _NotStarted: if there is none.
+        """
         commands, to_write = trio.open_memory_channel[bytes](1_024)
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "spore.deploy.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
-        )
+        try:
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", "spore.deploy.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=child_environment(),
+                start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
+            )
+        except OSError as error:
+            raise _NotStarted(error.strerror or str(error)) from error
+        self._starts = 0
         self._process = process
         self._gone = trio.Event()
         try:

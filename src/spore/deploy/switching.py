@@ -74,6 +74,8 @@ class Switched:
     pause_s: float
     """How long senders had to wait."""
     steps: tuple[Step, ...]
+    anew: tuple[str, ...] = ()
+    """The actors that go on without their state, because they could not hand it over."""
 
 
 class Switch:
@@ -160,7 +162,7 @@ class Switch:
         ends = [began for _, began in self._steps[1:]] + [perf_counter()]
         steps = tuple(Step(name, end - began) for (name, began), end in zip(self._steps, ends, strict=True))
         pause_s = sum(step.seconds for step in steps if step.name in PAUSING)
-        return Switched(self._bundle, before, self._to, pause_s, steps)
+        return Switched(self._bundle, before, self._to, pause_s, steps, self._change.anew)
 
     # What can be undone
 
@@ -341,10 +343,15 @@ class Switch:
 
     async def _leave(self, timeout_s: float) -> None:
         """Have the old units go; they are killed if they do not."""
+        with trio.move_on_after(BACK_S):
+            await _all(_unless_died(self._remember(running)) for running in self._old.values())
         with trio.move_on_after(timeout_s):
             await _all(running.retire() for running in self._old.values())
         await _all(self._ground.end(running) for running in self._old.values())
         await self._close_own_links()
+
+    async def _remember(self, running: Running) -> None:
+        self._ground.remember(await running.statistics())
 
     # What this process itself has under way to actors in others, where they come to run here
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -20,7 +21,8 @@ import attrs
 import trio
 
 from spore.deploy.config import Mode, SystemConfig
-from spore.deploy.ground import RELAY, Ground, Running
+from spore.deploy.ended import Ended
+from spore.deploy.ground import RELAY, Ground, Incident, Running
 from spore.deploy.hops import Hop
 from spore.deploy.links import Links
 from spore.deploy.load import load_config
@@ -36,12 +38,12 @@ from spore.deploy.strict import among
 from spore.deploy.supervise import Child, Died
 from spore.deploy.switching import PLAN, Switch, Switched
 from spore.deploy.unit import RunningUnit, UnitStatistics
-from spore.errors import SwitchFailed, UsageError
+from spore.errors import LinkDenied, SwitchFailed, UsageError
 from spore.nursery_bundle import ActorRef
 from spore.nursery_bundle.ref import OUTSIDE
 from spore.nursery_bundle.wiring import groups_in_order
 from spore.relay import RemoteRef
-from spore.relay.statistics import ClientStatistics
+from spore.relay.statistics import ClientStatistics, OutgoingStatistics
 
 __all__ = ["System", "SystemStatistics", "open_system", "run_plan"]
 
@@ -66,6 +68,17 @@ class SystemStatistics:
     """How often the relay has died and was started again."""
     silent: tuple[str, ...] = ()
     """The processes that have not answered in time. They are not among the units."""
+    incidents: tuple[Incident, ...] = ()
+    """What has happened to processes since the system was started, the last hundred."""
+    ended: tuple[Ended, ...] = ()
+    """What was counted of actors before they were switched to another mode."""
+
+    def links(self) -> list[tuple[OutgoingStatistics, int]]:
+        """All links, each with the number of the process that counts."""
+        links = [(link, self.processes[OUTSIDE]) for link in (self.client.outgoing if self.client is not None else ())]
+        for unit in self.units.values():
+            links += [(link, unit.pid) for link in (unit.client.outgoing if unit.client is not None else ())]
+        return links
 
     @property
     def shadows(self) -> Mapping[str, ShadowStatistics]:
@@ -85,6 +98,8 @@ class System:
         self._refs: dict[str, StandingRef[Any]] = {}
         self._switching = trio.Lock()
         self._ends = False
+        self.last: SystemStatistics | None = None
+        """Once it has ended: what all actors and links had counted then. What is still outstanding over a link was not handled."""
 
     def ref(self, name: str) -> ActorRef[Any]:
         """A reference from here to an actor: by reference where it runs in this process, and else through the relay or the engine.
@@ -176,7 +191,7 @@ class System:
 
         Args:
             actors: the names of those of which to say something, and of what is sent to them; by default all.
-            letters: so many of the last dead letters of each process.
+            letters: so many of the last dead letters of each actor and reason.
             patience_s: how long to wait for an answer. A process that hangs, or is just being started again, may have none.
 
         Cancellation: a checkpoint.
@@ -205,6 +220,8 @@ class System:
             client=client,
             relay_restarts=relay.restarts if relay is not None else 0,
             silent=tuple(silent),
+            incidents=tuple(self._ground.incidents),
+            ended=tuple(each for each in self._ground.ended if actors is None or each.several or each.name in actors),
         )
 
     async def _statistics_of(self, label: str, actors: Collection[str] | None, letters: int) -> UnitStatistics | None:
@@ -225,8 +242,14 @@ class System:
         says that it is idle; leaving the block does not depend on that.
 
         Cancellation: always a checkpoint.
+
+        Raises:
+            LinkDenied: if something was sent from this process to an actor that takes nothing from it.
         """
         await self._settled(self._everywhere, self.running.values, ())
+        for link in self._links.outgoing:
+            if isinstance(link.denied, LinkDenied) and link.unhandled is not None:
+                raise link.unhandled
 
     def _everywhere(self) -> Iterable[Settling]:
         return (*self.running.values(), *self._ground.neighbours.values())
@@ -320,8 +343,13 @@ class System:
         async with trio.open_nursery() as nursery:
             for running in self.running.values():
                 nursery.start_soon(_persist, running.finish)
+        self.last = await self.statistics(patience_s=PART_S)
+        if any(link.outstanding for link, _ in self.last.links()):
+            with trio.move_on_after(PART_S):  # acknowledgements may be under way
+                await self._settled(self.running.values, tuple, ())
+            self.last = await self.statistics(patience_s=PART_S)
         if self.plan.engine:
-            await self._part()
+            await self._part(self.last)
         async with trio.open_nursery() as nursery:
             for running in self.running.values():
                 if isinstance(running, Child):
@@ -329,14 +357,10 @@ class System:
                 else:
                     running.leave()
 
-    async def _part(self) -> None:
+    async def _part(self, statistics: SystemStatistics) -> None:
         """Say what no other node has acknowledged, and be done with them."""
         if self.plan.others:
-            statistics = await self.statistics(patience_s=PART_S)
-            units = (unit.client for unit in statistics.units.values())
-            for link in (
-                link for client in (statistics.client, *units) if client is not None for link in client.outgoing
-            ):
+            for link, _ in statistics.links():
                 if link.outstanding:
                     lost = f"{link.outstanding:,} messages that were not acknowledged"
                     self._ground.say(f"{link.sender} → {link.receiver}: {lost} end with this node")
@@ -411,7 +435,7 @@ async def open_system(
     senders before receivers, and stops them.
 
     Args:
-        config: a file, or what `spore.deploy.load_config` has made of one.
+        config: a file, or what `spore.deploy.load_config` has made of one. Modules are found in the folder of a file, too.
         local: actors of the caller's own, which run in the calling process: for each name a factory and its fields. Ports of
             configured actors lead to them by name: of the port, or in ``wire``. They are in the bundle of the first actor
             that sends to them, if that runs in this process, and are else reached through the relay.
@@ -428,6 +452,8 @@ async def open_system(
     """
     source = "configuration" if isinstance(config, SystemConfig) else str(config)
     loaded = config if isinstance(config, SystemConfig) else load_config(config)
+    if not isinstance(config, SystemConfig) and (beside := str(Path(config).absolute().parent)) not in sys.path:
+        sys.path.append(beside)  # behind the program's own modules
     plan = make_plan(loaded, local=local, node=own_node(loaded, node), source=source)
     async with run_plan(plan, local=local, hops=hops) as system:
         yield system

@@ -30,6 +30,7 @@ from spore.deploy.shadow_statistics import ShadowStatistics
 from spore.deploy.shards import together
 from spore.deploy.spec import ActorSpec, Target, UnitSpec, load_plain
 from spore.deploy.watching import watched
+from spore.distribution import missing
 from spore.errors import EncodeError, UsageError
 from spore.nursery_bundle import Actor, ActorRef, Bundle, BundleStatistics, LetterStatistics, open_bundle
 from spore.nursery_bundle.ports import WatchedRef
@@ -241,7 +242,7 @@ class RunningUnit:
                 return self._activity()
             before = self._activity()
             await self.bundle.wait_idle()
-            if any(actor.queued for actor in self.bundle.statistics().actors.values()):
+            if any(actor.queued or actor.held for actor in self.bundle.statistics().actors.values()):
                 await trio.sleep(HELD_S)
             elif self._activity() == before:
                 return before
@@ -256,7 +257,7 @@ class RunningUnit:
 
         Args:
             actors: the names of those of which to say something, and of what is sent to them; by default all. Others may be among them.
-            letters: so many of the last dead letters.
+            letters: so many of the last dead letters of each actor and reason.
 
         Cancellation: a checkpoint.
         """
@@ -295,7 +296,7 @@ class RunningUnit:
         """
         if self.bundle is not None and not self.finished.is_set():
             self._hold(actor)
-            await self.bundle.stop(actor)
+            await self.bundle.end_actor(actor)  # the system has a limit of its own
 
     def _hold(self, *actors: str) -> None:
         if self.links.inlet is not None:
@@ -470,7 +471,7 @@ def _open_tracing(spec: UnitSpec) -> AbstractAsyncContextManager[Any]:
     try:
         tracing = importlib.import_module("spore.observe.tracing")
     except ModuleNotFoundError as error:
-        raise UsageError(f"traces need {error.name}, which is not installed: pip install 'spore[traces]'") from None
+        raise UsageError(missing("tracing", error.name, "traces")) from None
     opened: AbstractAsyncContextManager[Any] = tracing.open_tracing(spec.traces, spec.label, every=spec.trace_every)
     return opened
 

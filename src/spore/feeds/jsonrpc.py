@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import trio
 
+from spore.distribution import missing
 from spore.errors import FeedError, UsageError
 from spore.feeds.chain_follower import ChainFollower
 from spore.feeds.evm import LogDecoder
@@ -66,8 +67,7 @@ class NodeFeed(Feed):
         except ModuleNotFoundError as error:
             if error.name != "trio_websocket":
                 raise
-            reason = "jsonrpc: needs trio-websocket, which is not installed: pip install 'spore[live]'"
-            raise UsageError(reason) from None
+            raise UsageError(missing("jsonrpc:", "trio-websocket", "live")) from None
         if to_block is not None and blocks is not None:
             raise UsageError("jsonrpc: to_block and blocks both say where to end; give one of them")
         if to_block is not None and from_block is not None and to_block < from_block:

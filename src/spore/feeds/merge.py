@@ -22,21 +22,27 @@ def merge(sources: Iterable[Iterator[MarketMessage]]) -> Iterator[MarketMessage]
     heap = []
     for index, source in enumerate(sources):
         for message in source:
-            heap.append((message.event_time_ns, index, message, source))
+            heap.append((_time_of(message, 0), index, message, source))
             break
     heapify(heap)  # no two entries have the same index, so messages are never compared
     while len(heap) > 1:
-        _, index, message, source = heap[0]
+        time, index, message, source = heap[0]
         yield message
         try:
             message = next(source)
         except StopIteration:
             heappop(heap)
         else:
-            heapreplace(heap, (message.event_time_ns, index, message, source))
+            heapreplace(heap, (_time_of(message, time), index, message, source))
     for _, _, message, rest in heap:
         yield message
         yield from rest
+
+
+def _time_of(message: MarketMessage, before: int) -> int:
+    """A message's event time; one of the user's own may have none, and then has that of the message before it."""
+    time: int = getattr(message, "event_time_ns", before)
+    return time
 
 
 class MergedFeed(RecordedFeed):

@@ -11,14 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 import trio
-from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
+from spore.distribution import needs
 from spore.errors import FeedError
 from spore.feeds.chain_follower import ChainFollower
 from spore.feeds.node_session import NodeSession
 from spore.feeds.pools import Pools
 from spore.nursery_bundle import Supervision
 from spore.services.messages import MarketMessage
+
+with needs("live"):
+    from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 __all__ = ["BACKOFF", "CONNECT_ATTEMPTS", "MESSAGE_LIMIT", "QUIET_S", "NodeLink"]
 

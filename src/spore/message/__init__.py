@@ -1,12 +1,15 @@
 """Messages: immutable classes with a wire layout, and the registry that lists them. No bytes, no trio.
 
-Read in this order: `wire` (what a field can be), `layout` (from annotations to a layout), `frozen` (cheap
-immutable classes), `registry`, `define` (the decorators), `schema` (digest and differences), `plain` (JSON), `trace`.
+Read in this order: `wire` (what a field can be), `layout` (from annotations to a layout), `frozen` (cheap immutable
+classes), `numbers`, `registry`, `defaults`, `define` (the decorators), `schema` (digest and differences), `meaning` (which field
+differs, and how), `plain` (JSON), `trace`.
 """
 
 from spore.message.define import MAX_VALUE_SIZE, message, record
 from spore.message.frozen import freeze, open_twin
 from spore.message.layout import layout_of
+from spore.message.meaning import changes, name_in
+from spore.message.numbers import APPLICATION
 from spore.message.plain import from_plain, to_plain
 from spore.message.registry import REGISTRY, Domain, MessageType, Registry, domain_of_type, message_type
 from spore.message.schema import Difference, Schema, catalogue
@@ -47,6 +50,7 @@ from spore.message.wire import (
 )
 
 __all__ = [
+    "APPLICATION",
     "I8",
     "I16",
     "I32",
@@ -87,6 +91,7 @@ __all__ = [
     "TraceContext",
     "WireType",
     "catalogue",
+    "changes",
     "current_trace",
     "domain_of_type",
     "freeze",
@@ -94,6 +99,7 @@ __all__ = [
     "layout_of",
     "message",
     "message_type",
+    "name_in",
     "open_twin",
     "parts",
     "record",

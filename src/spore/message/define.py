@@ -8,6 +8,7 @@ from typing import TypeVar, dataclass_transform
 import attrs
 
 from spore.errors import DefinitionError
+from spore.message.defaults import check_defaults
 from spore.message.frozen import freeze
 from spore.message.layout import LAYOUT, resolve_fields
 from spore.message.registry import MESSAGE_TYPE, REGISTRY, Domain, MessageType, Registry
@@ -30,13 +31,14 @@ def message(*, type_id: int, domain: Domain, registry: Registry = REGISTRY) -> C
     nothing, because that is the hot path; encoding does.
 
     Args:
-        type_id: the number of its TLV, within the range of its domain.
+        type_id: the number of its TLV: 120–199, or one in the range of its domain that is not reserved.
         domain: which relay domain carries it.
         registry: where it is listed.
 
     Raises:
         DefinitionError: while the module is imported, if it could not travel: a field type without a wire
-            form, a number outside its domain or taken, a mutable field.
+            form, a number outside its domain, reserved or taken, a mutable field, a default that no field of its
+            type can hold. A class that is defined again with the same content is none; see `Registry.add`.
     """
 
     def decorate(cls: type[T]) -> type[T]:
@@ -68,5 +70,6 @@ def _with_layout(cls: type[T]) -> tuple[type[T], Record]:
     layout = Record(made, resolve_fields(made))
     if layout.size is not None and layout.size > MAX_VALUE_SIZE:
         raise DefinitionError(cls.__name__, f"its fields take {layout.size:,} bytes and {MAX_VALUE_SIZE:,} is the most")
+    check_defaults(layout, LAYOUT)
     setattr(made, LAYOUT, layout)
     return made, layout

@@ -58,12 +58,15 @@ def _copier(cls: type[Any], steps: dict[str, int]) -> _Copier:
     """Makes a message anew for a turn. Not by `attrs.evolve`, which takes longer: what the load itself takes is in all measures."""
     names = [field.name for field in attrs.fields(cls)]
     values_of = attrgetter(*names)
-    time = names.index("event_time_ns")
+    time = (
+        names.index("event_time_ns") if "event_time_ns" in names else None
+    )  # a message of the user's own may have none
     moved = [(names.index(name), step) for name, step in steps.items() if name != "event_time_ns"]
 
     def copy(message: MarketMessage, turn: int, event_time_ns: int) -> MarketMessage:
         values = list(values_of(message))
-        values[time] = event_time_ns
+        if time is not None:
+            values[time] = event_time_ns
         for index, step in moved:
             values[index] += turn * step
         made: MarketMessage = cls(*values)

@@ -25,6 +25,7 @@ import trio
 
 import spore
 from spore.deploy import Hop, Mode, NodeConfig, SystemConfig
+from spore.deploy.run_folder import open_run_folder
 from spore.migration.divergence import Divergence, Side, first_divergence
 from spore.migration.find_max import FoundMax, find_max
 from spore.migration.latency import hop_of
@@ -90,6 +91,11 @@ class Comparison:
         kinds = ([each.full for each in self.repeats], [each.paced for each in self.repeats])
         return all(len({run.result.digest for runs in kind for run in runs.values()}) == 1 for kind in kinds)
 
+    @property
+    def losses(self) -> dict[str, None]:
+        """What was lost in any of the runs, other than by an overflow policy: sentences, each once, with the mode before it."""
+        return dict.fromkeys(f"{mode}: {loss}" for mode, run in self.runs() for loss in run.result.losses)
+
     def runs(self) -> list[tuple[str, Measured]]:
         """All runs, each with the name of its mode."""
         return [pair for each in self.repeats for runs in (each.full, each.paced) for pair in runs.items()]
@@ -130,7 +136,7 @@ async def compare(
     async with AsyncExitStack() as stack:
         servers: tuple[int, ...] = ()
         if DISTRIBUTED in modes and not config.nodes:
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-nats-")))
+            home = stack.enter_context(open_run_folder("nats"))
             started = await stack.enter_async_context(open_servers(home, [0]))
             config = attrs.evolve(config, nodes={"here": NodeConfig(carrier=started.address)})
             servers = tuple(process.pid for process in started.processes)
@@ -138,8 +144,8 @@ async def compare(
         for mode in modes:
             tapped(config.in_mode(MODES[mode]))
         events = await read_whole(*specs)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spore-compare-"))
-        turns = _Turns(specs, config, modes, servers, events, Path(folder), repeat, seconds, watch, note)
+        folder = stack.enter_context(open_run_folder("compare"))
+        turns = _Turns(specs, config, modes, servers, events, folder, repeat, seconds, watch, note)
         comparison = await turns.run()
         return attrs.evolve(comparison, sustained=await _sustained(specs, config, modes, watch) if sustained else {})
 

@@ -1,6 +1,6 @@
 """Whether a running system is healthy: what changes from one look at it to the next, held against limits.
 
-Rule: what is counted, is counted in the time that is watched. Where a count stood at the first look is where it begins, and a
+Rule: what is counted, is counted since the system was started, or, for who wants to know what a change has led to, since the first look. A
 process with another number than before has counted from nothing.
 """
 
@@ -11,20 +11,24 @@ from collections.abc import Mapping
 import attrs
 
 from spore.deploy.config import MonitorConfig
-from spore.deploy.ground import RELAY
+from spore.deploy.ended import Ended
 from spore.deploy.reading import ActorReading, ProcessReading, Reading, ShadowReading
+from spore.deploy.truth import Finding, Kind, Level, findings_of, undeliverable
+from spore.deploy.truth import actor_place as _actor
+from spore.deploy.truth import process_place as _process
+from spore.nursery_bundle.letters import MEANT
 from spore.nursery_bundle.policy import Loss
-from spore.nursery_bundle.ref import OUTSIDE
 from spore.observe.rates import ActorRate, Counts, RateMeter
+from spore.observe.warn import Warner
 
-__all__ = ["LOOKS_RUNNING", "MEANT", "SILENT", "ActorHealth", "Excess", "Health", "Watch"]
+__all__ = ["LOOKS_RUNNING", "SILENT", "ActorHealth", "Excess", "Health", "Watch"]
 
 LOOKS_RUNNING = 3
 """So many times running a queue has to be found too long, or a process silent: for a moment they may be."""
-MEANT = (Loss.FULL, Loss.DROPPED_OLDEST, Loss.DROPPED_NEWEST, Loss.CONFLATED)
-"""What overflow policies give up. Who chose one has meant it."""
 SILENT = "answers"
 """What is exceeded by a process that does not answer, for which there is no limit."""
+LIMITED = {Kind.SILENT, Kind.LOST, Kind.FAILED, Kind.RESTARTED, Kind.CRASHED, Kind.SHADOW, "restart loop"}
+"""What limits decide about."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,10 +101,16 @@ class Health:
     """Since the first look."""
     excesses: tuple[Excess, ...]
     """What is not healthy, or has not been: of each limit and place the worst."""
+    findings: tuple[Finding, ...] = ()
+    """What is not as it should be now, and no limit decides about: refused links, actors that are down, rates that fell to nothing."""
+    notes: tuple[Finding, ...] = ()
+    """What is to be known, and is meant so or no fault of the system's."""
+    before: tuple[Finding, ...] = ()
+    """What had happened before the first look."""
 
     @property
     def healthy(self) -> bool:
-        return not self.excesses
+        return not self.excesses and not self.findings
 
 
 class Watch:
@@ -108,11 +118,15 @@ class Watch:
 
     Args:
         limits: what counts as healthy.
+        from_now: count from the first look on. Else what happened before it counts, too, since the system was started.
     """
 
-    def __init__(self, limits: MonitorConfig) -> None:
+    def __init__(self, limits: MonitorConfig, *, from_now: bool = False) -> None:
         self._limits = limits
-        self._counts = Counts()
+        self._from_now = from_now
+        self._counts = Counts(from_nothing=not from_now)
+        self._warner = Warner()
+        self._before: tuple[Finding, ...] | None = None
         self._rates = RateMeter()
         self._looks: dict[tuple[str, str], list[float]] = {}
         """The last values of what may be too much for a moment."""
@@ -121,8 +135,14 @@ class Watch:
     def see(self, reading: Reading) -> Health | None:
         """What a look shows; None the first time, which only says where the counts stand."""
         rates = self._rates.see(reading)
+        found = self._warner.see(reading)
+        if self._before is None:
+            self._before = tuple(each for each in findings_of(reading) if each.level is not Level.NOTE)
+        letters = undeliverable(reading)
         for process in reading.processes:
-            self._see_process(process)
+            self._see_process(process, letters[process.name])
+        for ended in reading.ended:
+            self._note_ended(ended)
         for actor in reading.actors:
             self._note(actor)
         shadows = tuple(self._see_shadow(shadow) for shadow in reading.shadows)
@@ -136,16 +156,31 @@ class Watch:
             restarts=sum(self._counts.total(name, "restarts") for name in names),
             dead_letters=sum(self._counts.total(name, "dead_letters") for name in names),
             excesses=tuple(self._excesses.values()),
+            findings=tuple(each for each in found if each.level is not Level.NOTE and each.kind not in LIMITED),
+            notes=tuple(each for each in found if each.level is Level.NOTE),
+            before=self._before,
         )
 
-    def _see_process(self, now: ProcessReading) -> None:
+    def _note_ended(self, ended: Ended) -> None:
+        """Actors that are there no more have lost what they have lost."""
+        where, counts = f"bundle {ended.name!r}" if ended.several else _actor(ended.name), self._counts
+        for reason in Loss:
+            counts.note(
+                where, f"{reason} before", ended.lost.get(reason, 0) + (ended.failed if reason is Loss.FAILED else 0)
+            )
+        counts.note(where, "restarts before", ended.restarts)
+        lost = sum(counts.total(where, f"{reason} before") for reason in Loss if reason not in MEANT)
+        self._judge("max_lost", where, lost, self._limits.max_lost)
+        self._judge("max_restarts", where, counts.total(where, "restarts before"), self._limits.max_restarts)
+
+    def _see_process(self, now: ProcessReading, letters: int) -> None:
         where, counts, limits = _process(now.name), self._counts, self._limits
         if self._lasting(where, SILENT, float(not now.answers)):
             self._judge(SILENT, where, 1, 0)
         if not now.answers:
             return
         counts.note(where, "restarts", now.restarts)
-        counts.note(where, "dead_letters", now.dead_letters, now.pid)
+        counts.note(where, "dead_letters", letters, now.pid)
         self._judge("max_restarts", where, counts.total(where, "restarts"), limits.max_restarts)
         self._judge("max_dead_letters", where, counts.total(where, "dead_letters"), limits.max_dead_letters)
 
@@ -204,13 +239,3 @@ class Watch:
         known = self._excesses.get((limit, where))
         if value > allowed and (known is None or value > known.value):
             self._excesses[limit, where] = Excess(limit=limit, where=where, value=value, allowed=allowed)
-
-
-def _actor(name: str) -> str:
-    """As an excess calls it."""
-    return f"actor {name!r}"
-
-
-def _process(name: str) -> str:
-    """As an excess calls it."""
-    return f"process {name!r}" if name in {OUTSIDE, RELAY} else f"the process of {name}"

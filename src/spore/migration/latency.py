@@ -11,13 +11,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
-from hdrh.histogram import HdrHistogram
 
 from spore.deploy import Hop, HopTimes, SystemConfig, make_plan
+from spore.distribution import needs
 from spore.errors import UsageError
 from spore.migration.cause import events_behind
 from spore.migration.recording import Recording
 from spore.migration.tap import entries
+
+with needs("cli"):
+    from hdrh.histogram import HdrHistogram
 
 __all__ = ["Latency", "curve_of", "event_latencies", "histogram_of", "hop_of", "joined", "latency_of", "settled"]
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import attrs
-from hdrh.histogram import HdrHistogram
+
+from spore.distribution import needs
+
+with needs("cli"):
+    from hdrh.histogram import HdrHistogram
 
 __all__ = ["Lateness", "LatenessSummary"]
 

@@ -7,6 +7,7 @@ counted, and how late it is goes into a distribution, so that memory that grows 
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 from contextlib import aclosing
 from time import perf_counter_ns
@@ -116,6 +117,8 @@ async def run_load(job: LoadJob, say: Say) -> LoadResult:
         UsageError: also if a process has died and was started again, and what it had counted is gone.
         ExceptionGroup: as `spore.open_system`.
     """
+    for module in job.config.modules:
+        importlib.import_module(module)  # the feeds may hold what they declare
     heads = entries(job.config)
     recording = Endless(await read_whole(*job.feeds))
     bursts = Bursts(recording, rate=job.rate, seconds=job.seconds, patience_s=job.patience_s, warm_up_s=job.warm_up_s)
@@ -193,7 +196,9 @@ def waiting_in(statistics: SystemStatistics) -> int:
     clients = [client for client in (statistics.client, *(unit.client for unit in units)) if client is not None]
     waiting = sum(link.outstanding for client in clients for link in client.outgoing)
     for unit in units:
-        queued = sum(actor.queued for actor in unit.bundle.actors.values()) if unit.bundle is not None else 0
+        queued = (
+            sum(actor.queued + actor.held for actor in unit.bundle.actors.values()) if unit.bundle is not None else 0
+        )
         arrived = sum(link.waiting for link in unit.client.incoming) if unit.client is not None else 0
         waiting += max(0, queued - arrived)
     return waiting

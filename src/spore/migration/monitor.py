@@ -25,6 +25,7 @@ async def monitor(
     show: Callable[[Health], None],
     *,
     seconds: float = 0.0,
+    from_now: bool = False,
     every_s: float = EVERY_S,
 ) -> Health:
     """Look at a system again and again.
@@ -34,6 +35,7 @@ async def monitor(
         config: the file that it runs.
         limits: what counts as healthy.
         show: told what each look shows, after the first.
+        from_now: count from the first look on, and not since the system was started.
         seconds: for how long; at least for `FEWEST_LOOKS`.
         every_s: the time from one look to the next.
 
@@ -45,7 +47,7 @@ async def monitor(
     Raises:
         ControlError: if the system does not run, or not any more, or does not answer.
     """
-    watch = Watch(limits)
+    watch = Watch(limits, from_now=from_now)
     health: Health | None = None
     async with open_control(control, config) as system:
         due = trio.current_time()

@@ -12,9 +12,11 @@ import attrs
 import trio
 
 from spore.deploy import Hop, Mode, SystemConfig, open_system
+from spore.deploy.reading import reading_of
 from spore.deploy.system import SystemStatistics
-from spore.errors import UsageError
-from spore.feeds import Account, Feed, open_feed
+from spore.deploy.truth import Finding, findings_of
+from spore.errors import FeedError, UsageError
+from spore.feeds import Account, Feed, RecordedFeed, open_feed
 from spore.migration.recording import Recorder, Recording, TimedRecorder
 from spore.migration.standstill import watched
 from spore.migration.tap import entries, recorders, tapped
@@ -40,6 +42,16 @@ class Played:
     processes: int
     statistics: SystemStatistics
     """Of the moment when everything had been handled."""
+    findings: tuple[Finding, ...] = ()
+    """What is to be known of the run at its end, the worst first: what was lost, and what an overflow policy gave up."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every message was handled, or given up by an overflow policy."""
+        return not any(finding.loses for finding in self.findings)
+
+    failure: FeedError | None = None
+    """Why a live feed has ended before it was told to. What it had sent by then was handled."""
 
 
 class Meter(Protocol):
@@ -71,8 +83,8 @@ async def play(
     Cancellation: always a checkpoint. Cancelled, everything stops at once.
 
     Raises:
-        ConfigError, UsageError, FeedError: before anything was started; a FeedError also where the feed breaks off, and a UsageError
-            where nothing goes on because an actor that merges waits for a sender that says nothing.
+        ConfigError, UsageError, FeedError: before anything was started; a FeedError also where a recorded feed breaks off, or a live
+            one before its first event; and a UsageError where nothing goes on because an actor that merges waits for a sender that says nothing.
         ExceptionGroup: as `spore.open_system`.
     """
     heads = entries(config)
@@ -124,20 +136,26 @@ async def _play(
     recorder = TimedRecorder if time_signals else Recorder
     local: Any = {name: (recorder, {"recording": recording}) for name, recording in recordings.items()}
     sent = 0
+    failure: FeedError | None = None
     async with open_system(config, local=local, hops=hops) as system, watched(system) as standstill:
         refs = [system.ref(name) for name in heads]
         if meter is not None:
             meter.begin((await system.statistics()).processes)
         began = perf_counter()
         with reading or trio.CancelScope():
-            async with aclosing(feed.batches()) as batches:  # type: ignore[type-var]
-                async for batch in batches:
-                    with trio.CancelScope(shield=True), standstill.ends():  # a batch is sent whole, to all
-                        for ref in refs:
-                            await ref.send_many(batch)
-                    sent += len(batch)
-                    if watch is not None:
-                        watch(feed, sent)
+            try:
+                async with aclosing(feed.batches()) as batches:  # type: ignore[type-var]
+                    async for batch in batches:
+                        with trio.CancelScope(shield=True), standstill.ends():  # a batch is sent whole, to all
+                            for ref in refs:
+                                await ref.send_many(batch)
+                        sent += len(batch)
+                        if watch is not None:
+                            watch(feed, sent)
+            except FeedError as error:
+                if isinstance(feed, RecordedFeed) or not sent:
+                    raise
+                failure = error  # what a live feed has told cannot be had again
         with suppress(*(() if meter is not None else (UsageError,))), standstill.ends():
             await system.wait_idle()  # what is held is handled when everybody stops, but then it is not measured
         idle_after = perf_counter() - began
@@ -154,6 +172,8 @@ async def _play(
         idle_after_s=idle_after,
         processes=len({*statistics.processes.values(), os.getpid()}),
         statistics=statistics,
+        findings=findings_of(reading_of(system.plan, system.last), over=True) if system.last is not None else (),
+        failure=failure,
     )
 
 
@@ -163,5 +183,6 @@ def lost_in(statistics: SystemStatistics) -> int:
     bundles = [unit.bundle for unit in units if unit.bundle is not None]
     clients = [client for client in (statistics.client, *(unit.client for unit in units)) if client is not None]
     actors = (actor.lost for bundle in bundles for actor in bundle.actors.values())
+    ended = (bundle.ended.lost for bundle in bundles)
     links = (link.lost for client in clients for link in client.outgoing)
-    return sum(sum(lost.values()) for lost in (*actors, *links))
+    return sum(sum(lost.values()) for lost in (*actors, *ended, *links))

@@ -14,6 +14,9 @@ from spore.migration.interval import Spread, ratio_change, spread
 __all__ = ["Criterion", "MigrationMetrics", "MigrationReport", "Spread", "criteria", "report_of"]
 
 
+MEGABYTE = 1_048_576
+
+
 @attrs.frozen(kw_only=True)
 class MigrationMetrics:
     """What one repeat has measured in both modes."""
@@ -45,7 +48,7 @@ class MigrationReport:
     """None where no latency could be measured."""
     throughput_increase: Spread
     serialization_saved_mb: Spread
-    """Megabytes, of 10⁶ bytes."""
+    """Megabytes of 1,048,576 bytes, as the system that Spore succeeds counts them."""
     cpu_reduction: Spread
     memory_change: Spread
     """Above 0: bundled takes more."""
@@ -61,7 +64,7 @@ def report_of(metrics: Sequence[MigrationMetrics]) -> MigrationReport:
     return MigrationReport(
         latency_reduction=_reduction(latencies) if latencies else None,
         throughput_increase=ratio_change((each.throughput_before, each.throughput_after) for each in metrics),
-        serialization_saved_mb=spread(each.serialization_eliminated_bytes / 1e6 for each in metrics),
+        serialization_saved_mb=spread(each.serialization_eliminated_bytes / MEGABYTE for each in metrics),
         cpu_reduction=_reduction((each.cpu_usage_before, each.cpu_usage_after) for each in metrics),
         memory_change=ratio_change((each.memory_before, each.memory_after) for each in metrics),
     )

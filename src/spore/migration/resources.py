@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import psutil
-
 from spore.deploy.resources import cpu_seconds
+from spore.distribution import needs
+
+with needs("cli"):
+    import psutil
 
 __all__ = ["CpuMeter", "cpu_seconds", "proportional_bytes", "written_bytes"]
 

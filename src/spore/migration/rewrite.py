@@ -11,12 +11,14 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from spore.deploy.config import Mode
 from spore.deploy.strict import among
+from spore.distribution import needs
 from spore.errors import UsageError
+
+with needs("cli"):
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
 __all__ = ["with_mode"]
 

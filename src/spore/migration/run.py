@@ -7,6 +7,7 @@ and one for orders, so that two runs can be held against each other.
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,6 +82,8 @@ class Result:
     """With their reports."""
     digest: str
     """Of the signals, and then of the orders with their reports."""
+    losses: tuple[str, ...] = ()
+    """What was lost other than by an overflow policy, a sentence for each actor."""
     hop_ns: tuple[int, ...] = ()
     """Of each message that was timed: from its sending to the start of its handler."""
     event_ns: tuple[int, ...] = ()
@@ -96,6 +99,8 @@ async def run(job: RunJob, say: Say) -> Result:
     Raises:
         SporeError, ExceptionGroup: as `spore.migration.play`.
     """
+    for module in job.config.modules:
+        importlib.import_module(module)  # the feeds may hold what they declare
     messages = looped(await read_whole(*job.feeds), job.loops)[: job.limit]
     paced = Paced(messages, job.rate) if job.rate is not None else None
     feed = paced or Looped(messages)
@@ -126,6 +131,7 @@ async def run(job: RunJob, say: Say) -> Result:
         signals=len(recording.signals),
         orders=len(recording.executed()),
         digest=digest([*recording.signals, *recording.executed()]),
+        losses=tuple(str(finding) for finding in played.findings if finding.loses),
         hop_ns=tuple(joined(each for unit in played.statistics.units.values() for each in unit.hops)) if hops else (),
         event_ns=tuple(event_latencies(messages, paced.handed_ns, recording)) if paced is not None else (),
         tell_adds_ns=await tell_adds_ns() if job.tell else None,

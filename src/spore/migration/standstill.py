@@ -69,14 +69,14 @@ class Standstill:
         bundles = [unit.bundle for unit in units if unit.bundle is not None]
         actors = {name: actor for bundle in bundles for name, actor in bundle.actors.items()}
         done = {name: (actor.received, actor.handled, actor.failed) for name, actor in actors.items()}
-        held = {name: actors[name].queued for name in self.merging if name in actors and actors[name].queued}
+        held = {name: actors[name].held for name in self.merging if name in actors and actors[name].held}
         return done, held
 
     def _said(self, held: dict[str, int]) -> str:
-        name, queued = next(iter(held.items()))
+        name, count = next(iter(held.items()))
         senders = dict.fromkeys(edge.sender for edge in self._system.plan.edges if edge.receiver == name)
         return (
-            f"nothing goes on: {name!r} merges by event time, and holds {queued:,} messages until each of its senders "
+            f"nothing goes on: {name!r} merges by event time, and holds {count:,} messages until each of its senders "
             f"({', '.join(senders)}) has gone on, or has said that it is idle; "
             "have them say how far they are (advance) or that they are idle, or leave merge out"
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import attrs
 
 from spore.deploy.config import BundleConfig, SystemConfig
@@ -11,7 +9,7 @@ from spore.deploy.kinds import find_kind, overlap
 from spore.deploy.plan import make_plan
 from spore.deploy.twin import OUTPUT_PORTS
 from spore.errors import UsageError
-from spore.services.messages import MarketMessage
+from spore.message import REGISTRY, Domain
 
 __all__ = ["OUTPUT_PORTS", "RECORDER", "entries", "recorders", "tapped"]
 
@@ -61,13 +59,15 @@ def entries(config: SystemConfig) -> tuple[str, ...]:
     """
     if config.feeds:
         return config.feeds[0].to
+    # The plan imports the modules, whose messages count, too.
     led_to = {edge.receiver for edge in make_plan(attrs.evolve(config, feeds=())).edges}
+    market_data = tuple(entry.cls for entry in REGISTRY if entry.domain is Domain.MARKET_DATA)
     found = tuple(
         dict.fromkeys(
             bundle.in_file(name)
             for bundle in config.bundles
             for name, actor in bundle.actors.items()
-            if name not in led_to and overlap(get_args(MarketMessage), find_kind(actor.type).handles)
+            if name not in led_to and overlap(market_data, find_kind(actor.type).handles)
         )
     )
     if len(found) != 1:

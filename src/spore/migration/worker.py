@@ -7,6 +7,7 @@ why there is none. It ends when stdin does, and what it has started with it, so 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import trio
 from spore.deploy.child import first_cause
 from spore.deploy.spec import from_json, to_json
 from spore.errors import RunFailed
+from spore.outputs import open_standard_streams, write_line
+from spore.relay.environment import child_environment
 
 __all__ = ["Say", "open_worker", "serve"]
 
@@ -49,6 +52,7 @@ async def open_worker(module: str, job: Any, *, mode: str) -> AsyncIterator[Asyn
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=child_environment(),
         start_new_session=True,  # so that Ctrl-C reaches the one who decides, and nobody else
     )
     try:
@@ -91,14 +95,20 @@ def serve(kind: type[J], work: Callable[[J, Say], Awaitable[Any]]) -> int:
         kind: the job's class.
         work: does it, may say events, and returns the result, an attrs object.
     """
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what actors print is no part of the result
+    open_standard_streams(goes_on=True)  # what actors print is no reason to fail, whoever has stopped reading it
+    out = os.dup(1)
+    os.dup2(2, 1)  # and no part of the result
+    logging.getLogger("spore.feeds").setLevel(logging.ERROR)  # whoever wants the job has read the feeds, and was warned
 
     def say(**event: Any) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
+        write_line(out, json.dumps(event))
 
-    return trio.run(_serve, kind, work, say)
+    try:
+        return trio.run(_serve, kind, work, say)
+    except BrokenPipeError:  # nobody wants it any more
+        return 1
+    finally:
+        os.close(out)
 
 
 async def _serve(kind: type[J], work: Callable[[J, Say], Awaitable[Any]], say: Say) -> int:
@@ -125,7 +135,8 @@ async def _serve(kind: type[J], work: Callable[[J, Say], Awaitable[Any]], say: S
                 nursery.cancel_scope.cancel()
         except* Exception as group:  # noqa: BLE001 - whatever it is, it is told
             error = first_cause(group)
-            say(event="failed", reason=f"{type(error).__name__}: {error}")
+            with suppress(BrokenPipeError):  # nobody listens any more
+                say(event="failed", reason=f"{type(error).__name__}: {error}")
     if result is None:
         return 1
     say(event="result", result=cattrs.unstructure(result))

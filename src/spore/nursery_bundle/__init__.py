@@ -9,7 +9,7 @@ which puts them together.
 from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.bundle import Bundle, open_bundle
 from spore.nursery_bundle.guards import Defect, Verifier
-from spore.nursery_bundle.letters import DeadLetter, DeadLetters
+from spore.nursery_bundle.letters import DeadLetter, DeadLetters, LetterError
 from spore.nursery_bundle.mailbox import Mailbox, MailboxStatistics
 from spore.nursery_bundle.policy import Directive, Dispatch, Loss, Overflow, Supervision
 from spore.nursery_bundle.ref import ActorRef
@@ -19,10 +19,12 @@ from spore.nursery_bundle.statistics import (
     ActorStatistics,
     BundleStatistics,
     EdgeStatistics,
+    EndedStatistics,
     LastError,
     LetterStatistics,
     Sampled,
 )
+from spore.nursery_bundle.threads import ThreadPort, open_thread_port
 from spore.nursery_bundle.timers import Timer
 
 __all__ = [
@@ -38,7 +40,9 @@ __all__ = [
     "Directive",
     "Dispatch",
     "EdgeStatistics",
+    "EndedStatistics",
     "LastError",
+    "LetterError",
     "LetterStatistics",
     "Loss",
     "Mailbox",
@@ -47,7 +51,9 @@ __all__ = [
     "Sampled",
     "SizeOf",
     "Supervision",
+    "ThreadPort",
     "Timer",
     "Verifier",
     "open_bundle",
+    "open_thread_port",
 ]

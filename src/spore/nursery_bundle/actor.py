@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
+from spore.errors import UsageError
 from spore.nursery_bundle.policy import Directive
 
 __all__ = ["Actor"]
@@ -23,11 +24,28 @@ class Actor(Generic[M]):
 
     __slots__ = ()
 
+    def __copy__(self) -> NoReturn:
+        """An actor is made by its factory.
+
+        Raises:
+            UsageError: always; so does ``copy.deepcopy``.
+        """
+        raise UsageError(
+            f"an actor cannot be copied, because a {type(self).__qualname__} has a place in its bundle; "
+            f"have a factory make another one, and hand its state over with snapshot and restore"
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        self.__copy__()
+
     def handle(self, message: M) -> Any:
         """Handle one message; the value returned answers an `ActorRef.ask`.
 
         A plain handler may be called from within `ActorRef.tell` and must not take long: while it runs, nothing
         else in the process does. An async one may wait.
+
+        A handler leaves context variables, and the settings of ``decimal``, as it found them: a plain one may run in its sender's
+        context, and one that is queued or async runs in its actor's own.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no handle")
 

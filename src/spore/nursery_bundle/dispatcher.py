@@ -7,14 +7,18 @@ is read once a stride, and the stride is fitted so that a time slice never gets 
 
 from __future__ import annotations
 
+import sys
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from time import perf_counter_ns
 from typing import Any, Protocol
 
 import trio
 
-from spore.message import set_trace
+from spore.errors import UsageError
+from spore.nursery_bundle.whose import hosts
 
 __all__ = ["MAX_DEPTH", "SLICE_NS", "Dispatcher", "Runnable"]
 
@@ -23,8 +27,45 @@ SLICE_NS = 500_000
 last stride may overrun it."""
 MAX_STRIDE = 32
 MAX_DEPTH = 48
-"""How many handlers may run inside each other before a message is queued instead. Each takes two frames and those
-that it calls, and Python allows a thousand."""
+"""How many handlers may run inside each other before a message is queued instead."""
+FRAMES_SHARE = 4
+"""One part in so many of Python's recursion limit may be in use when a handler is called inline, so that the handler has the rest
+for itself. Deeper down, messages are queued."""
+
+
+class Pressure:
+    """What is overfull in this run of trio, in all its bundles, because references lead from one bundle into another."""
+
+    __slots__ = ("overfull", "relief")
+
+    def __init__(self) -> None:
+        self.overfull: set[object] = set()
+        self.relief = trio.lowlevel.ParkingLot()
+
+
+_PRESSURE: trio.lowlevel.RunVar[Pressure] = trio.lowlevel.RunVar("spore.pressure")
+
+
+def _pressure() -> Pressure:
+    try:
+        return _PRESSURE.get()
+    except LookupError:
+        found = Pressure()
+        _PRESSURE.set(found)
+        return found
+    except RuntimeError:  # outside of trio, where nothing waits
+        return Pressure()
+
+
+def frames_in_use(share: int) -> bool:
+    """Whether the stack is deeper than one part in ``share`` of the recursion limit."""
+    try:
+        sys._getframe(
+            sys.getrecursionlimit() // share
+        )  # fast where it finds nothing, and it walks no further than that
+    except ValueError:
+        return False
+    return True
 
 
 class Runnable(Protocol):
@@ -45,6 +86,7 @@ class Dispatcher:
         "_slice_ends",
         "_stride",
         "active",
+        "context",
         "depth",
         "left",
         "line",
@@ -52,10 +94,15 @@ class Dispatcher:
         "pumps",
         "quiet",
         "relief",
+        "thread",
     )
 
-    def __init__(self, clock: Callable[[], int] = perf_counter_ns) -> None:
+    def __init__(self, clock: Callable[[], int] = perf_counter_ns, context: Context | None = None) -> None:
         self._clock = clock
+        self.context = context if context is not None else Context()
+        """The bundle's own: what the contexts of its actors are copies of."""
+        self.thread = get_ident()
+        """The thread in which everything of the bundle runs."""
         self.depth = 0
         """How many handlers are running inside each other now."""
         self.line: deque[Runnable] = deque()
@@ -63,12 +110,13 @@ class Dispatcher:
         """How many actors have messages queued or in hand."""
         self.quiet = trio.lowlevel.ParkingLot()
         """Woken whenever an actor has no more work, and when something else has ended that a bundle waits for."""
-        self.overfull: set[object] = set()
-        """The actors whose mailboxes a `tell` has run over, and the outlets whose links it has."""
-        self.relief = trio.lowlevel.ParkingLot()
+        pressure = _pressure()
+        self.overfull = pressure.overfull
+        """The actors whose mailboxes a `tell` has run over, and the outlets whose links it has: those of all bundles of this run."""
+        self.relief = pressure.relief
         """Woken whenever one of them is no longer."""
-        self.pumps: dict[trio.lowlevel.Task, Any] = {}
-        """The tasks that run async handlers, and whose they are."""
+        self.pumps = hosts()
+        """The tasks that run async handlers, in all bundles of this run, and whose they are."""
         self._parked: trio.lowlevel.Task | None = None
         self._stride = MAX_STRIDE
         self.left = MAX_STRIDE
@@ -76,6 +124,19 @@ class Dispatcher:
         self._checked_at = 0
         self._slice_ends = 0
 
+    def check_thread(self, actor: str) -> None:
+        """Refuse a call from a thread in which the bundle does not run.
+
+        Raises:
+            UsageError: naming what to do instead.
+        """
+        if get_ident() != self.thread:
+            raise UsageError(
+                f"actor {actor!r} was sent something from another thread than its bundle's; open "
+                f"spore.open_thread_port(ref) in the bundle's thread, and send through that port from the other one"
+            )
+
+    @trio.lowlevel.enable_ki_protection
     def enter(self, actor: Runnable) -> None:
         """Put an actor in the line, and wake the task."""
         self.line.append(actor)
@@ -114,12 +175,12 @@ class Dispatcher:
         self.overfull.discard(actor)
         self.relief.unpark_all()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Serve the line until cancelled.
 
         Cancellation: checkpoints when a slice is used up and when the line is empty, never inside a handler.
         """
-        set_trace(None)  # that of whoever opened the bundle is not the messages'
         self.new_slice()
         line = self.line
         while True:

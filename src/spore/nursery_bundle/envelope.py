@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from spore.errors import AskFailed
 from spore.message import TraceContext
@@ -32,7 +33,11 @@ class Receipt:
 
 
 class Reply(Receipt):
-    """Where the answer to one ask goes. The first outcome counts."""
+    """Where the answer to one ask goes. The first outcome counts.
+
+    It is protected from `KeyboardInterrupt`: in the middle, one would leave a task here that has ended when it is woken,
+    or an outcome of which its task never hears.
+    """
 
     __slots__ = ("done", "error", "task", "value")
     awaited = True
@@ -43,24 +48,29 @@ class Reply(Receipt):
         self.error: Exception | None = None
         self.task: trio.lowlevel.Task | None = None
 
+    @enable_ki_protection
     def answer(self, value: Any) -> None:
         if not self.done:
             self.done, self.value = True, value
             self._wake()
 
+    @enable_ki_protection
     def fail(self, error: Exception) -> None:
         if not self.done:
             self.done, self.error = True, error
             self._wake()
 
+    @enable_ki_protection
     def lose(self, actor: str, reason: Loss) -> None:
         self.fail(AskFailed(actor, f"the message was lost: {reason}"))
 
+    @enable_ki_protection
     def _wake(self) -> None:
         if self.task is not None:
             trio.lowlevel.reschedule(self.task)
             self.task = None
 
+    @enable_ki_protection
     async def wait(self) -> None:
         """Wait for the outcome.
 

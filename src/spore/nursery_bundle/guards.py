@@ -11,22 +11,25 @@
 from __future__ import annotations
 
 import logging
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
+from trio.lowlevel import enable_ki_protection
 
-from spore.errors import UsageError
+from spore.errors import ActorStopped, UsageError
 from spore.message import current_trace, message_type
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Envelope
+from spore.nursery_bundle.fingerprint import fingerprint
 from spore.nursery_bundle.local import LocalRef, Waiting
-from spore.nursery_bundle.log import about
+from spore.nursery_bundle.log import about, kind_of, show
 from spore.nursery_bundle.merge import FOREVER
+from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
+from spore.nursery_bundle.surroundings import Surroundings
 from spore.nursery_bundle.wiring import waits_for
 
 if TYPE_CHECKING:
@@ -74,17 +77,17 @@ class Guards:
         """Keep a defect and log it."""
         self.found += 1
         self.defects.append(defect)
-        fields = about(actor=defect.receiver, message_type=type(defect.message).__name__)
-        _log.error("%s → %s: %s: %r", defect.sender, defect.receiver, defect.reason, defect.message, extra=fields)
+        fields = about(actor=defect.receiver, message_type=kind_of(defect.message))
+        _log.error("%s → %s: %s: %s", defect.sender, defect.receiver, defect.reason, show(defect.message), extra=fields)
 
     def watch(self, sender: str, receiver: str, message: Any) -> Callable[[], None]:
         """A check that reports, once, if the message has changed since now."""
-        before = _fingerprint(message)
+        unchanged = fingerprint(message)
         reported = False
 
         def check() -> None:
             nonlocal reported
-            if not reported and before is not None and _fingerprint(message) != before:
+            if not reported and not unchanged():
                 reported = True
                 self.report(Defect(sender, receiver, message, "changed after it was sent"))
 
@@ -93,17 +96,16 @@ class Guards:
             self._sent.popleft()()
         return check
 
+    def compare_surroundings(self, actor: str, message: Any, before: Surroundings) -> None:
+        """Report an actor whose handler has not left its context as it found it."""
+        changed = before.changed()
+        if changed:
+            self.report(Defect(actor, actor, message, f"its handler changed the context: {changed}"))
+
     def finish(self) -> None:
         """Look at the last messages once more."""
         while self._sent:
             self._sent.popleft()()
-
-
-def _fingerprint(message: Any) -> bytes | None:
-    try:
-        return pickle.dumps(message, protocol=5)
-    except Exception:  # noqa: BLE001 - whatever its own methods raise: it cannot be watched, and that is no fault
-        return None
 
 
 class GuardedRef(LocalRef[M]):
@@ -122,14 +124,21 @@ class GuardedRef(LocalRef[M]):
             if self.sender == OUTSIDE and not self._place.sequence:
                 self._place.past_ns = FOREVER  # nobody waits for the outside until something comes from there
 
+    @enable_ki_protection
     def tell(self, message: M, high: bool = False) -> None:
+        self._cell.dispatcher.check_thread(self.name)
         self._inspect(message)
-        self._deliver(message, high)
+        try:
+            self._deliver(message, high)
+        except ActorStopped:
+            self.count()
+            self._cell.lose(message, Loss.STOPPED)
 
     def tell_many(self, messages: Iterable[M]) -> None:
         for message in tuple(messages):
             self.tell(message)
 
+    @enable_ki_protection
     async def send(self, message: M, high: bool = False) -> None:
         self._inspect(message)
         cell, sender = self._cell, self._sender()
@@ -142,8 +151,10 @@ class GuardedRef(LocalRef[M]):
                 with Waiting(sender, cell):
                     await cell.merge.wait_for_room(self._place, cell.mailbox)
         elif not cell.mailbox.has_room(message, high):
-            await self._send_when_room(self._traced(self._enclose(message) if self._guards.debug else message), high)
+            await self._send_when_room(self._traced(self._watched(message)), high)
             return
+        if cell.refuses:
+            raise cell.stopped_error()
         self._deliver(message, high)
 
     async def send_many(self, messages: Iterable[M]) -> None:
@@ -151,9 +162,18 @@ class GuardedRef(LocalRef[M]):
 
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         self._inspect(message)
-        answer = await super().ask(message, timeout, high)
+        if self._guards.debug:  # queued, so that the message and the handler's context are looked at before and after
+            answer = await self._ask_queued(message, timeout, high)
+        else:
+            answer = await super().ask(message, timeout, high)
         self._verify(answer, reply=True)
         return answer
+
+    def _guarded(self, envelope: Envelope) -> Envelope:
+        if self._guards.debug:
+            envelope.check = self._guards.watch(self.sender, self.name, envelope.message)
+        traced: Envelope = self._traced(envelope)
+        return traced
 
     def leave(self) -> None:
         super().leave()
@@ -183,7 +203,7 @@ class GuardedRef(LocalRef[M]):
             await self._cell.merge.wait_for_room(self._place, self._cell.mailbox)
         elif not self.has_room(envelope, high):
             self._inspect(envelope.message)
-            await self._send_when_room(envelope, high)
+            await self._send_when_room(self._watched(envelope), high)
             return
         self.enclosed(envelope, high)
 
@@ -228,9 +248,9 @@ class GuardedRef(LocalRef[M]):
         return message
 
     def _deliver(self, message: Any, high: bool) -> None:
-        message = self._traced(message)
+        message = self._traced(self._watched(message))
         if self._place is not None and self._cell.merge is not None:
-            if self._cell.over:
+            if self._cell.refuses:
                 raise self._cell.stopped_error()
             self._cell.merge.offer(self._place, message, high)
         else:
@@ -238,7 +258,7 @@ class GuardedRef(LocalRef[M]):
 
     def release(self, message: Any, high: bool) -> None:
         """Hand over a message that was held; its sender has gone on long ago and cannot be told that it is too late."""
-        if self._cell.mailbox.closed:
+        if self._cell.over:
             self.count()
             self._cell.lose(message, self._cell.in_hand)
         else:
@@ -246,13 +266,14 @@ class GuardedRef(LocalRef[M]):
 
     def _hand_over(self, message: Any, high: bool) -> None:
         if message.__class__ is Envelope:
-            if self._guards.debug:
-                message.check = self._guards.watch(self.sender, self.name, message.message)
             self._queue(message, high)
-        elif self._guards.debug:
-            self._queue(self._enclose(message), high)
         else:
             super().tell(message, high)
 
-    def _enclose(self, message: Any) -> Envelope:
-        return Envelope(message, check=self._guards.watch(self.sender, self.name, message))
+    def _watched(self, message: Any) -> Any:
+        """The message with a check, from the moment when it is sent: one that is merged may be held for long."""
+        if not self._guards.debug:
+            return message
+        envelope = message if message.__class__ is Envelope else Envelope(message)
+        envelope.check = self._guards.watch(self.sender, self.name, envelope.message)
+        return envelope

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from trio.lowlevel import enable_ki_protection
+
 from spore.nursery_bundle.cell import TooDeep
 from spore.nursery_bundle.envelope import Envelope
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ActorRef
+from spore.nursery_bundle.whose import calls_actor
 from spore.nursery_bundle.wiring import Outlet, reaches
 
 __all__ = ["Inbound"]
@@ -30,6 +33,8 @@ class Inbound:
         known = [edge for edge in cell.edges if edge.owner is None and (edge.sender, edge.port) == (sender, port)]
         self._edge: LocalRef[Any] = known[0] if known else type(ref)(cell, None, port, sender)
         self._plain = type(self._edge) is LocalRef
+        self.unfinished: Envelope | None = None
+        """The message that `handle` has begun and a task goes on with, because a handler that does not look async is."""
         self.overfull = cell.dispatcher.overfull
         """What in the bundle has more than it holds; see `pressed`."""
 
@@ -58,6 +63,8 @@ class Inbound:
         """Whether what the actor handles may lead to messages to an outlet, over any number of actors of the bundle."""
         return reaches(self._edge.cell, outlet)
 
+    @enable_ki_protection
+    @calls_actor("cell")
     def handle(self, message: Any) -> bool:
         """Have a plain handler of an idle actor handle a message now, if that can be. What it raises is its own.
 
@@ -75,8 +82,12 @@ class Inbound:
         try:
             if timed:
                 edge.handle_timed(handle, message)
+                if cell.adopted is not None:
+                    self.unfinished = cell.adopted[1]
             else:
-                handle(message)
+                value = handle(message)
+                if value is not None and value.__class__ is not cell.finished and cell.returned(value, message):
+                    self.unfinished = cell.adopted[1] if cell.adopted is not None else None
         except TooDeep:
             edge.count(-1)
             return False

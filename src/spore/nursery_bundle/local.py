@@ -13,13 +13,18 @@ from time import perf_counter_ns
 from typing import Any, TypeVar
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
-from spore.errors import AskTimeout, MailboxFull, UsageError
+from spore.errors import ActorStopped, AskTimeout, MailboxFull, UsageError
 from spore.nursery_bundle.cell import Cell, TooDeep
+from spore.nursery_bundle.dispatcher import FRAMES_SHARE, frames_in_use
 from spore.nursery_bundle.envelope import Envelope, Reply
+from spore.nursery_bundle.interrupts import calling
+from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.nursery_bundle.statistics import SAMPLE_EVERY
+from spore.nursery_bundle.whose import calls_actor, current_cell
 from spore.nursery_bundle.wiring import reaches, waits_for
 
 __all__ = ["LocalRef", "Waiting", "patient"]
@@ -32,7 +37,19 @@ SAMPLES = 16
 class LocalRef(ActorRef[M]):
     """A reference to an actor of the same bundle."""
 
-    __slots__ = ("_cell", "_timed_at", "left", "owner", "port", "samples", "sender", "verified")
+    __slots__ = (
+        "_cell",
+        "_timed_at",
+        "left",
+        "listed",
+        "owner",
+        "port",
+        "samples",
+        "sender",
+        "verified",
+        "watched",
+        "weight",
+    )
 
     def __init__(self, cell: Cell, owner: Cell | None = None, port: str = "", sender: str = OUTSIDE) -> None:
         self._cell = cell
@@ -48,6 +65,12 @@ class LocalRef(ActorRef[M]):
         self.verified = 0
         self.samples: deque[Any] | None = None
         """The last messages that were timed, by which the others are weighed; see `spore.nursery_bundle.scales`."""
+        self.weight: Any = None
+        """What its messages would take as frames; see `spore.nursery_bundle.scales`."""
+        self.watched = False
+        """Whether each message is looked at before it is handled inline, because some came with the stack deep in use."""
+        self.listed = True
+        """Whether the edge is among the receiver's; see `withdraw`."""
         cell.edges.append(self)
 
     @property
@@ -71,6 +94,23 @@ class LocalRef(ActorRef[M]):
             passed = (1 + -left // SAMPLE_EVERY) * SAMPLE_EVERY
             self._timed_at += passed
             self.left = left + passed
+            if not self.listed:
+                self.listed = True
+                self._cell.edges.append(self)
+            if self.watched:
+                self._timed_at -= self.left - 1
+                self.left = 1
+
+    def withdraw(self) -> None:
+        """The sender has ended: be none of the receiver's edges, which keeps the count. An edge that is used again is one again."""
+        cell = self._cell
+        if self.listed:
+            cell.sent_before += self.sent
+            cell.edges.remove(self)
+            self.listed = False
+        self.owner = None
+        self.left = self._timed_at = 1
+        self.samples = None
 
     def __repr__(self) -> str:
         sender = f"{self.sender}.{self.port} → " if self.sender != OUTSIDE else ""
@@ -93,32 +133,38 @@ class LocalRef(ActorRef[M]):
 
     def leave(self) -> None:
         """Be no edge any more: nothing will be sent here."""
-        if not self.sent:
+        if not self.sent and self.listed:
             self._cell.edges.remove(self)
+            self.listed = False
 
+    @enable_ki_protection
+    @calls_actor("cell")
     def tell(self, message: M, high: bool = False) -> None:
         cell = self._cell
         handle = cell.idle
         if handle is None:
             inbox = cell.inbox
             if inbox is None or high or len(inbox) >= cell.capacity:
-                self._queue(message, high)
+                self._tell_queued(message, high)
                 return
             left = self.left - 1
             if left:
                 inbox.append(message)
                 self.left = left
             else:
-                self._queue(message, high)
+                self._tell_queued(message, high)
             return
         # From here to the end, what `run_queued` does for one message; written out, because this is the hot path.
+        left = self.left - 1
+        if not left:
+            self._tell_timed(handle, message, high)
+            return
         cell.idle = None
-        self.left = left = self.left - 1
+        self.left = left
         try:
-            if left:
-                handle(message)
-            else:
-                self.handle_timed(handle, message)
+            value = handle(message)
+            if value is not None and value.__class__ is not cell.finished:
+                cell.returned(value, message)
         except TooDeep:
             self.left += 1
             self._queue(message, high)
@@ -130,21 +176,73 @@ class LocalRef(ActorRef[M]):
         finally:
             cell.idle = cell.ready
 
+    @calls_actor("cell")
+    def _tell_timed(self, handle: Any, message: M, high: bool) -> None:
+        """`tell` for one message in so many, which is timed, and at which is looked for what would cost too much each time."""
+        cell = self._cell
+        if not self.fits(cell):
+            self._queue(message, high)
+            return
+        cell.idle = None
+        self.left -= 1
+        try:
+            self.handle_timed(handle, message)
+        except TooDeep:
+            self.count(-1)
+            self._queue(message, high)
+        except Exception as error:  # noqa: BLE001 - the supervisor's
+            cell.fail(error, message)
+        except BaseException:
+            cell.lose(message, Loss.CANCELLED)
+            raise
+        finally:
+            cell.idle = cell.ready
+
+    def fits(self, cell: Cell) -> bool:
+        """Whether a handler may be called here and now: the stack has room for it. Where it may soon have none, each message is looked at.
+
+        Raises:
+            UsageError: in another thread than the bundle's.
+        """
+        cell.dispatcher.check_thread(cell.name)
+        if not frames_in_use(2 * FRAMES_SHARE):
+            return True
+        self.watched = True
+        return not frames_in_use(FRAMES_SHARE)
+
+    def _tell_queued(self, message: Any, high: bool) -> None:
+        """`tell` where the message is queued; where the actor has ended, the message is a dead letter and no error."""
+        cell = self._cell
+        cell.dispatcher.check_thread(cell.name)
+        try:
+            self._queue(message, high)
+        except ActorStopped:
+            self.count()
+            cell.lose(message, Loss.STOPPED)
+
+    @calls_actor("cell")
     def handle_timed(self, handle: Any, message: Any) -> None:
         """Have a plain handler handle a message that is counted already, and time it. For this layer's own use."""
+        cell = self._cell
         self.count(0)  # the next count begins
         self._keep(message)
         began = perf_counter_ns()
         try:
-            handle(message)
+            value = handle(message)
+            if value is not None and value.__class__ is not cell.finished:
+                cell.returned(value, message)
         finally:
-            self._cell.time_handling(perf_counter_ns() - began, 1)
+            cell.time_handling(perf_counter_ns() - began, 1)
 
+    @enable_ki_protection
     def tell_many(self, messages: Iterable[M]) -> None:
         cell = self._cell
         # Read first, because what a generator raises is its caller's and not the handler's.
-        left = messages if isinstance(messages, (list, tuple)) else tuple(messages)
+        left = messages if isinstance(messages, (list, tuple)) else calling(tuple, messages)
+        cell.dispatcher.check_thread(cell.name)
         handle = cell.idle
+        if handle is not None and len(left) >= self.left and not self.fits(cell):
+            handle = None
         while handle is not None:
             left = left[self._handle_all(handle, left, None) :]
             if not left:
@@ -152,6 +250,8 @@ class LocalRef(ActorRef[M]):
             handle = cell.idle
         self._queue_all(left)
 
+    @enable_ki_protection
+    @calls_actor("cell")
     def _handle_all(self, handle: Any, messages: Sequence[M], unless: Collection[Any] | None) -> int:
         """Have the plain handler of an idle actor handle messages here and now, for as long as it stays idle.
 
@@ -173,12 +273,16 @@ class LocalRef(ActorRef[M]):
         try:
             if unless is None:  # the same twice, because it costs a tenth of a message to ask each time
                 for message in rest:
-                    handle(message)
+                    value = handle(message)
+                    if value is not None and value.__class__ is not cell.finished:
+                        cell.returned(value, message)
                     if cell.ready is None:
                         break
             else:
                 for message in rest:
-                    handle(message)
+                    value = handle(message)
+                    if value is not None and value.__class__ is not cell.finished:
+                        cell.returned(value, message)
                     if cell.ready is None or unless:
                         break
         except TooDeep:
@@ -203,7 +307,7 @@ class LocalRef(ActorRef[M]):
         cell = self._cell
         at = 0
         while at < len(messages):
-            self._queue(messages[at], False)
+            self._tell_queued(messages[at], False)
             at += 1
             inbox = cell.inbox
             if inbox is not None:
@@ -214,6 +318,7 @@ class LocalRef(ActorRef[M]):
                 self.count(len(batch))
                 at += len(batch)
 
+    @enable_ki_protection
     async def send(self, message: M, high: bool = False) -> None:
         cell = self._cell
         dispatcher = cell.dispatcher
@@ -221,17 +326,23 @@ class LocalRef(ActorRef[M]):
             await dispatcher.give_way()  # before, because nothing may be cancelled once the message is sent
         if dispatcher.overfull and self.owner is None:
             await self._wait_for_relief()
-        if cell.idle is not None or cell.mailbox.has_room(message, high):
+        if cell.idle is not None:
             self.tell(message, high)
+        elif cell.refuses:
+            raise cell.stopped_error()
+        elif cell.mailbox.has_room(message, high):
+            self._queue(message, high)
         else:
             await self._send_when_room(message, high)
 
+    @enable_ki_protection
     async def send_many(self, messages: Iterable[M]) -> None:
         await self._cell.dispatcher.give_way()
         if isinstance(messages, (list, tuple)):
             await self._send_all(messages)
             return
-        for message in messages:
+        rest = iter(messages)
+        while (message := calling(next, rest, _END)) is not _END:
             await self.send(message)
 
     async def _send_all(self, messages: Sequence[M]) -> None:
@@ -247,10 +358,14 @@ class LocalRef(ActorRef[M]):
             if overfull:
                 await self._wait_for_relief()
             handle, taken = cell.idle, 1
+            if handle is not None and dispatcher.left >= self.left and not self.fits(cell):
+                handle = None
             if handle is not None:
                 taken = self._handle_all(handle, messages[at : at + dispatcher.left], overfull)
+            elif cell.refuses:
+                raise cell.stopped_error()
             elif mailbox.has_room(messages[at]):
-                self.tell(messages[at])
+                self._queue(messages[at], False)
             else:
                 await self._send_when_room(messages[at], False)
             at += taken
@@ -288,18 +403,29 @@ class LocalRef(ActorRef[M]):
         """
         self._queue(envelope, high)
 
+    @enable_ki_protection
     async def ask(self, message: M, timeout: float = ASK_TIMEOUT_S, high: bool = False) -> Any:  # noqa: ASYNC109
         cell = self._cell
         if cell.idle is not None:
             await trio.lowlevel.checkpoint()
-            if cell.idle is not None:
-                return self._ask_inline(message)
+            if cell.idle is not None and (self.left > 1 or self.fits(cell)):
+                answer = self._ask_inline(message)
+                if answer.__class__ is not Reply:
+                    return answer
+                return await self._wait_for_answer(answer, message, timeout)
+        return await self._ask_queued(message, timeout, high)
+
+    async def _ask_queued(self, message: M, timeout: float, high: bool) -> Any:  # noqa: ASYNC109
+        cell = self._cell
         sender = self._sender()
         if sender is not None and waits_for(cell, sender):
             what = "itself" if cell is sender else f"{cell.name!r}, which waits for it"
             raise UsageError(f"actor {sender.name!r} asks {what}: there could never be an answer")
+        if cell.refuses:
+            await trio.lowlevel.checkpoint()
+            raise cell.stopped_error()
         reply = Reply()
-        envelope = self._traced(Envelope(message, reply=reply))
+        envelope = self._guarded(Envelope(message, reply=reply))
         with trio.move_on_after(timeout), Waiting(sender, cell):
             if cell.mailbox.has_room(envelope, high):
                 self._queue(envelope, high)
@@ -308,15 +434,23 @@ class LocalRef(ActorRef[M]):
             else:
                 await self._send_when_room(envelope, high)
             await reply.wait()
+        return self._outcome(reply, message, timeout)
+
+    async def _wait_for_answer(self, reply: Reply, message: M, timeout: float) -> Any:  # noqa: ASYNC109
+        with trio.move_on_after(timeout), Waiting(self._sender(), self._cell):
+            await reply.wait()
+        return self._outcome(reply, message, timeout)
+
+    def _outcome(self, reply: Reply, message: M, timeout: float) -> Any:
         if reply.error is not None:
             raise reply.error
         if not reply.done:
-            raise AskTimeout(cell.name, f"no answer in {timeout:g} s to {type(message).__name__}")
+            raise AskTimeout(self._cell.name, f"no answer in {timeout:g} s to {kind_of(message)}")
         return reply.value
 
-    def _traced(self, message: Any) -> Any:
-        """What a guard makes of a message to have it keep its trace; here nothing."""
-        return message
+    def _guarded(self, envelope: Envelope) -> Envelope:
+        """What a guard makes of an ask; here nothing."""
+        return envelope
 
     def _queue(self, message: Any, high: bool) -> None:
         cell = self._cell
@@ -335,11 +469,15 @@ class LocalRef(ActorRef[M]):
         if not cell.overfull and len(mailbox) > mailbox.capacity:
             cell.overfull = True
             cell.dispatcher.overfull.add(cell)
+            if self.owner is None and (sender := current_cell(besides=cell)) is not None:
+                sender.leads_to(
+                    cell
+                )  # by a reference that is none of its ports: the pressure has to reach whoever sends to it
 
     async def _send_when_room(self, message: Any, high: bool) -> None:
         cell = self._cell
         sender = self._sender()
-        if sender is not None and waits_for(cell, sender):
+        if sender is not None and self._never_has_room(sender):
             # Each would wait for the other for ever. The mailbox is run over instead.
             await trio.lowlevel.checkpoint_if_cancelled()
             self._queue(message, high)
@@ -351,22 +489,29 @@ class LocalRef(ActorRef[M]):
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 raise cell.stopped_error() from None
 
+    def _never_has_room(self, sender: Cell) -> bool:
+        """Whether the receiver waits for the sender, or for the sender's `on_start` or `on_stop`, in a restart of both."""
+        cell = self._cell
+        return waits_for(cell, sender) or ((sender.beginning or sender.leaving) and not cell.running and not cell.over)
+
     def _admitted(self) -> None:
         self.count()
 
     def _sender(self) -> Cell | None:
-        """The actor that sends: the owner, or, of a reference that came in a message, the one whose handler this is."""
+        """The actor that sends: the owner, or, of a reference that came in a message, the one whose code this is."""
         return self.owner or self._cell.dispatcher.pumps.get(trio.lowlevel.current_task())
 
     async def _wait_for_relief(self) -> None:
         """Wait while an actor to which messages lead from here has more than its mailbox holds."""
         dispatcher = self._cell.dispatcher
         if trio.lowlevel.current_task() in dispatcher.pumps:
-            return  # a handler with a reference from a message is not the outside
+            return  # an actor with a reference from a message is not the outside
         while any(reaches(self._cell, cell) for cell in dispatcher.overfull):
             await dispatcher.relief.park()
 
+    @calls_actor("cell")
     def _ask_inline(self, message: M) -> Any:
+        """The answer, or where it will be, if the handler has not finished."""
         cell = self._cell
         handle = cell.idle
         if handle is None:
@@ -374,7 +519,16 @@ class LocalRef(ActorRef[M]):
         cell.idle = None
         self.count()
         try:
-            return handle(message)
+            value = handle(message)
+            if value is not None and value.__class__ is not cell.finished:
+                reply = Reply()
+                if cell.returned(value, Envelope(message, reply=reply)):
+                    return reply
+        except TooDeep:
+            self.count(-1)
+            reply = Reply()
+            self._queue(Envelope(message, reply=reply), False)
+            return reply
         except Exception as error:
             cell.fail(error, message)
             raise cell.ask_failed(error) from error
@@ -383,6 +537,10 @@ class LocalRef(ActorRef[M]):
             raise
         finally:
             cell.idle = cell.ready
+        return value
+
+
+_END: Any = object()
 
 
 def patient(ref: ActorRef[Any]) -> AbstractContextManager[None]:

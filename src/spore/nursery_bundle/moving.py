@@ -99,12 +99,12 @@ class Moving:
                 cell.merge.clear()
 
     async def leave(self, kept: Iterable[Actor[Any]] = ()) -> None:
-        """After `halt`: stop all actors, and then have each say goodbye.
+        """After `halt`: stop all actors, and then have each run its `on_stop`.
 
         What one would send then is refused: its successor speaks for it.
 
         Args:
-            kept: those that have moved as they are. They do not say goodbye.
+            kept: those that have moved as they are. Their `on_stop` is not run.
 
         Cancellation: as the actors' `on_stop`.
         """
@@ -114,7 +114,7 @@ class Moving:
             cell.living = cell.living and id(cell.actor) not in staying
             cell.stop(Loss.STOPPED)
         for cell in cells:
-            await supervising.say_goodbye(cell)
+            await supervising.run_on_stop(cell)
 
     def _merging(self) -> list[Cell]:
         return [cell for cell in self._roster.cells.values() if cell.merge is not None]

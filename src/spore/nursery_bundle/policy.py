@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import enum
+import math
+from collections.abc import Callable
+from typing import Any
 
 import attrs
+
+from spore.errors import OptionError
 
 __all__ = ["Directive", "Dispatch", "Loss", "Overflow", "Supervision"]
 
@@ -55,30 +60,65 @@ class Loss(enum.StrEnum):
     FAILED = "failed"
     """Its handler raised."""
     STOPPED = "stopped"
-    """The actor had stopped before its turn came."""
+    """The actor had stopped before its turn came, or before it was sent."""
     CANCELLED = "cancelled"
     DEADLINE = "deadline"
     """The bundle's drain took longer than it was given."""
+
+
+def _directive(value: object) -> Directive:
+    try:
+        return Directive(value)
+    except ValueError:
+        known = ", ".join(one.value for one in Directive)
+        raise OptionError(f"there is no directive {value!r:.60}; there are {known}") from None
+
+
+def _number(what: str, accepts: Callable[[float], bool]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    """A validator for a number; ``what`` says what would be right."""
+
+    def check(_: object, field: attrs.Attribute[Any], value: Any) -> None:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not accepts(value):
+            raise OptionError(f"'{field.name}' must be {what}: {value!r:.60}")  # in the words of attrs's own validators
+
+    return check
+
+
+_count = _number("an integer from 0", lambda value: isinstance(value, int) and value >= 0)
+_at_least_1 = _number("an integer from 1", lambda value: isinstance(value, int) and value >= 1)
+_more_than_0 = _number("above 0", lambda value: value > 0)
+_not_negative = _number("0 or more", lambda value: 0 <= value < math.inf)
+_share = _number("from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 @attrs.frozen(kw_only=True)
 class Supervision:
     """What to do about failures, and how often.
 
-    The wait before restart number n of a row is ``min(backoff_max_s, backoff_s · 2ⁿ⁻¹)``, longer or shorter by up
-    to the share ``jitter``, so that actors that failed together do not come back together.
+    Restarts count in rows. The wait before restart number n of a row is ``min(backoff_max_s, backoff_s · 2ⁿ⁻¹)``, longer or
+    shorter by up to the share ``jitter``, so that actors that failed together do not come back together. A row ends, and
+    the next restart is again the first of one, once ``forgive_after`` messages in a row were handled or ``within_s`` seconds
+    have passed since.
+
+    With the defaults, an actor that fails now and then goes on for months: each failure costs its message, its state and a
+    tenth of a second. One that fails again and again escalates after five restarts.
     """
 
-    on_failure: Directive = Directive.RESTART
+    on_failure: Directive = attrs.field(default=Directive.RESTART, converter=_directive)
     """What `Actor.on_error` means where it does not decide."""
-    max_restarts: int = attrs.field(default=5, validator=attrs.validators.ge(0))
-    within_s: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-    """More than ``max_restarts`` in so many seconds escalate."""
-    backoff_s: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
-    backoff_max_s: float = attrs.field(default=10.0, validator=attrs.validators.ge(0))
-    jitter: float = attrs.field(
-        default=0.2, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1))
-    )
+    max_restarts: int = attrs.field(default=5, validator=_count)
+    within_s: float = attrs.field(default=60.0, validator=_more_than_0)
+    """More than ``max_restarts`` of one row in so many seconds escalate."""
+    forgive_after: int = attrs.field(default=100, validator=_at_least_1)
+    """So many messages handled since the last restart end a row."""
+    start_timeout_s: float = attrs.field(default=60.0, validator=_more_than_0)
+    """An `Actor.on_start` that takes longer is cancelled, and has failed."""
+    stop_timeout_s: float = attrs.field(default=10.0, validator=_more_than_0)
+    """An `Actor.on_stop` that takes longer is cancelled, and the actor goes without it."""
+    backoff_s: float = attrs.field(default=0.1, validator=_not_negative)
+    backoff_max_s: float = attrs.field(default=10.0, validator=_not_negative)
+    jitter: float = attrs.field(default=0.2, validator=_share)
 
     def backoff(self, restart: int, chance: float) -> float:
         """Seconds to wait before restart number ``restart`` (from 1), with a chance from 0 to 1."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, SupportsIndex, TypeVar
 
 import trio
 
@@ -29,6 +29,20 @@ class ActorRef(ABC, Generic[M]):
 
     __slots__ = ()
 
+    def __copy__(self) -> NoReturn:
+        """A reference is passed on as it is.
+
+        Raises:
+            UsageError: always; so do ``copy.deepcopy`` and ``pickle``.
+        """
+        raise UsageError(f"a reference cannot be copied or pickled, and {self!r} is one; pass it on as it is")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        self.__copy__()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        self.__copy__()
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -45,9 +59,12 @@ class ActorRef(ABC, Generic[M]):
             message: immutable, because it is passed by reference.
             high: handle it before all of normal priority that waits.
 
+        To an actor that has ended, the message becomes a dead letter with the reason ``stopped``.
+
         Raises:
-            ActorStopped: if the actor takes no more messages.
             MailboxFull: under the policy ``fail``.
+            UsageError: in another thread than the bundle's; see `spore.ThreadPort`. An inline call is looked at for
+                the first message of a reference and one in some hundred, because each look would cost a third of a message.
         """
 
     @abstractmethod
@@ -58,7 +75,8 @@ class ActorRef(ABC, Generic[M]):
         least once in a time slice of half a millisecond: a checkpoint each time would cost many times the message.
 
         Raises:
-            ActorStopped, MailboxFull: as `tell`.
+            ActorStopped: if the actor takes no more messages.
+            MailboxFull: under the policy ``fail``.
         """
 
     @abstractmethod
@@ -76,7 +94,7 @@ class ActorRef(ABC, Generic[M]):
             AskTimeout: if there was no answer in time.
             AskFailed: if the handler raised, or the message was lost; the cause says what.
             UsageError: if the asking actor would wait for itself.
-            ActorStopped, MailboxFull: as `tell`.
+            ActorStopped, MailboxFull: as `send`.
         """
 
     def advance(self, event_time_ns: int) -> None:

@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from spore.nursery_bundle.actor import Actor
 from spore.nursery_bundle.cell import Cell, Failure
+from spore.nursery_bundle.departed import EndedCounts, skipped_by
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.letters import DeadLetters
+from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.policy import Dispatch
 from spore.nursery_bundle.scales import Scales
 from spore.nursery_bundle.statistics import (
     ActorStatistics,
     BundleStatistics,
     EdgeStatistics,
+    EndedStatistics,
     LastError,
     LetterStatistics,
     Sampled,
 )
 
-__all__ = ["LONGEST", "report", "report_letters"]
+__all__ = ["LONGEST", "LONGEST_TRACEBACK", "MOST", "report", "report_letters"]
 
 LONGEST = 200
 """Characters of what is said of a message, or an error."""
+LONGEST_TRACEBACK = 4_000
+"""Characters of a traceback."""
+MOST = 100
+"""Letters of one bundle that are reported at a time, if not more of each kind are asked for: a look at it stays small however many actors fail."""
 
 
 def report(
@@ -32,6 +38,7 @@ def report(
     dead_letters: int,
     defects: int,
     dispatcher: Dispatcher,
+    ended: EndedCounts,
     *,
     scales: Scales | None = None,
     actors: Collection[str] | None = None,
@@ -45,22 +52,30 @@ def report(
         dead_letters=dead_letters,
         defects=defects,
         active=dispatcher.active,
+        ended=EndedStatistics(
+            actors=ended.actors,
+            received=ended.received,
+            handled=ended.received - ended.failed - sum(ended.lost.values()),
+            failed=ended.failed,
+            lost=dict(ended.lost),
+            restarts=ended.restarts,
+            skipped=dict(ended.skipped),
+        ),
     )
 
 
 def _actor(cell: Cell) -> ActorStatistics:
-    received = sum(edge.sent for edge in cell.edges)
-    lost = sum(cell.lost.values())
-    queued = len(cell.mailbox) + (len(cell.merge) if cell.merge is not None else 0)
-    actor: Actor[Any] | None = getattr(cell, "actor", None)  # there is none before the first was built
+    received = cell.sent_before + sum(edge.sent for edge in cell.edges)
+    held = len(cell.merge) if cell.merge is not None else 0
     return ActorStatistics(
         name=cell.name,
         state=cell.state,
-        received=received + (len(cell.merge) if cell.merge is not None else 0),
-        handled=received - cell.failures - lost - len(cell.mailbox),
+        received=received + held,
+        handled=cell.handled,
         failed=cell.failures,
         lost=dict(cell.lost),
-        queued=queued,
+        queued=len(cell.mailbox),
+        held=held,
         capacity=cell.mailbox.capacity,
         restarts=cell.restarts,
         handling=cell.handling or Sampled(),
@@ -69,7 +84,7 @@ def _actor(cell: Cell) -> ActorStatistics:
         dispatch=Dispatch.INLINE if cell.inline and not cell.is_async else Dispatch.QUEUED,
         blocked=len(cell.mailbox.sending or ()),
         error=_last_error(cell.failure) if cell.failure is not None else None,
-        skipped=dict(actor.skipped()) if actor is not None else {},
+        skipped=dict(skipped_by(cell)),
     )
 
 
@@ -81,21 +96,22 @@ def _edges(cells: Iterable[Cell], scales: Scales | None) -> Iterable[EdgeStatist
 
 
 def _last_error(failure: Failure) -> LastError:
-    return LastError(_one_line(failure.error), failure.message, failure.at_ns)
+    return LastError(_cut(failure.text), failure.message, failure.at_ns)
 
 
 def report_letters(letters: DeadLetters, cells: Mapping[str, Cell], last: int) -> Iterator[LetterStatistics]:
-    """So many of the last dead letters, oldest first."""
-    kept = list(letters)[-last:] if last else []
-    for number, letter in enumerate(kept, letters.total - len(kept) + 1):
+    """So many of the last dead letters of each actor and reason, oldest first; more than `MOST` in all only where that many are asked for."""
+    for number, letter in letters.last(last, max(last, MOST)):
         yield LetterStatistics(
             number=number,
             actor=letter.actor,
             sender=_only_sender(cells.get(letter.actor)),
             reason=letter.reason,
-            message=type(letter.message).__name__,
+            message=kind_of(letter.message),
             text=_shortened(letter.message),
-            error=_one_line(letter.error) if letter.error is not None else "",
+            error=_said(letter.error.kind, letter.error.text) if letter.error is not None else "",
+            at_ns=letter.at_ns,
+            traceback=_end_of(letter.error.traceback) if letter.error is not None else "",
         )
 
 
@@ -104,13 +120,18 @@ def _only_sender(cell: Cell | None) -> str:
     return senders.pop() if len(senders) == 1 else ""
 
 
-def _one_line(error: BaseException) -> str:
-    kind = type(error).__name__
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - an error that cannot be said is still one
-        return kind
-    return _cut(f"{kind}: {text}" if text else kind)
+def _said(kind: str, text: str) -> str:
+    """An error in one line."""
+    words = " ".join(text[: 10 * LONGEST].split())
+    return _cut(f"{kind}: {words}" if words else kind)
+
+
+def _end_of(traceback: str) -> str:
+    """A traceback that is too long without its beginning: the error is at its end."""
+    if len(traceback) <= LONGEST_TRACEBACK:
+        return traceback
+    kept = traceback[-LONGEST_TRACEBACK:]
+    return f"…\n{kept[kept.find(chr(10)) + 1 :]}"
 
 
 def _shortened(message: Any) -> str:

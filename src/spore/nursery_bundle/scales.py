@@ -8,14 +8,18 @@ messages of an edge have one size.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from spore.nursery_bundle.local import LocalRef
+from spore.nursery_bundle.log import describe, kind_of
 
 __all__ = ["Scales", "SizeOf"]
+
+_log = logging.getLogger("spore.bundle")
 
 SizeOf = Callable[[Any], int]
 """What a message takes as a frame, in bytes; 0 for one that cannot travel. This layer knows no codec."""
@@ -44,17 +48,23 @@ class Scales:
 
     def __init__(self, size_of: SizeOf) -> None:
         self._size_of = size_of
-        self._weights: dict[LocalRef[Any], Weight] = {}
 
     def weigh(self, edge: LocalRef[Any]) -> int:
         """What all messages of an edge would have taken so far, in bytes."""
         sent = edge.sent
         if not sent:
             return 0
-        weight = self._weights.setdefault(edge, Weight())
+        weight = edge.weight
+        if weight is None:
+            weight = edge.weight = Weight()
         while edge.samples:
-            weight.bytes += self._size_of(edge.samples.popleft())
-            weight.weighed += 1
+            message = edge.samples.popleft()
+            try:
+                weight.bytes += self._size_of(message)
+            except Exception as error:  # noqa: BLE001 - statistics must not fail at a message that cannot be weighed
+                _log.warning("a %s could not be weighed: %s", kind_of(message), describe(error))
+            else:
+                weight.weighed += 1
         if sent > weight.sent and weight.weighed:
             weight.total += (sent - weight.sent) * weight.bytes // weight.weighed
             weight.sent = sent

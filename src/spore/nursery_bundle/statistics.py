@@ -15,6 +15,7 @@ __all__ = [
     "ActorStatistics",
     "BundleStatistics",
     "EdgeStatistics",
+    "EndedStatistics",
     "LastError",
     "LetterStatistics",
     "Sampled",
@@ -102,11 +103,15 @@ class LetterStatistics:
     """Its ``repr``, shortened."""
     error: str
     """One line; empty where no handler raised."""
+    at_ns: int = 0
+    """When it became a dead letter, since the Unix epoch."""
+    traceback: str = ""
+    """Where the error was raised, as Python prints it, with its end if it is long; empty where no handler raised."""
 
 
 @attrs.frozen
 class ActorStatistics:
-    """A moment's view of one actor. ``received = handled + failed + lost + queued``."""
+    """A moment's view of one actor. ``received = handled + failed + lost + queued + held``."""
 
     name: str
     state: ActorState
@@ -130,8 +135,25 @@ class ActorStatistics:
     """How many senders in this process wait for room in its mailbox."""
     error: LastError | None = None
     """The last one of any of its incarnations in this bundle."""
+    held: int = 0
+    """How many messages its merge holds back, until other senders have moved past them."""
     skipped: Mapping[str, int] = attrs.field(factory=dict)
     """What the actor itself says that it did not use, by reason: see `Actor.skipped`."""
+
+
+@attrs.frozen
+class EndedStatistics:
+    """Sums over the actors that have stopped while their bundle went on. ``received = handled + failed + lost``."""
+
+    actors: int = 0
+    """How many."""
+    received: int = 0
+    handled: int = 0
+    failed: int = 0
+    lost: Mapping[Loss, int] = attrs.field(factory=dict)
+    """By reason, with what was sent to them since."""
+    restarts: int = 0
+    skipped: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -146,3 +168,5 @@ class BundleStatistics:
     """What the guards found: see `Bundle.defects`."""
     active: int
     """Actors with messages queued or in hand."""
+    ended: EndedStatistics = attrs.field(factory=EndedStatistics)
+    """The actors that have stopped while the bundle went on. They are not among ``actors``."""

@@ -1,4 +1,4 @@
-"""Supervision: what happens to an actor whose handler raised."""
+"""Supervision: what happens to an actor whose handler raised, and the two ends of each life, `on_start` and `on_stop`."""
 
 from __future__ import annotations
 
@@ -8,35 +8,50 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
-from spore.errors import RestartLimit
+from spore.errors import RestartLimit, StartTimeout, UsageError
+from spore.nursery_bundle.actor import Actor
+from spore.nursery_bundle.answers import call, discard
 from spore.nursery_bundle.cell import Failure
-from spore.nursery_bundle.log import about_cell, show_traceback
+from spore.nursery_bundle.interrupts import calling
+from spore.nursery_bundle.log import about_cell, describe, show_traceback
 from spore.nursery_bundle.policy import Directive, Supervision
+from spore.nursery_bundle.ports import bind_late_ports
+from spore.nursery_bundle.whose import calls_actor, hosting
 
 if TYPE_CHECKING:
     import random
 
     from spore.nursery_bundle.cell import Cell
 
-__all__ = ["AS_IT_IS", "begin", "call", "decide", "next_wait", "note", "restart", "say_goodbye"]
+__all__ = ["AS_IT_IS", "begin", "decide", "next_wait", "note", "restart", "run_on_stop"]
 
 _log = logging.getLogger("spore.supervision")
+_DIRECTIVES = frozenset(one.value for one in Directive)
 AS_IT_IS: Final = object()
 """In place of an actor's state; see `begin`."""
 
 
+@calls_actor("cell")
 def decide(cell: Cell, error: Exception, message: Any) -> Directive:
     """What the actor itself, or else its supervision, wants done.
 
     Raises:
-        Exception: what `on_error` itself raised, with ``error`` as its context.
+        Exception: what `on_error` itself raised, with ``error`` as its context; a UsageError where it answers no directive.
     """
     try:
-        directive = cell.actor.on_error(error, message)
+        directive: Any = calling(cell.actor.on_error, error, message)
+        if isinstance(directive, str) and directive in _DIRECTIVES:
+            directive = Directive(directive)
+        if directive is not None and not isinstance(directive, Directive):
+            if inspect.isawaitable(directive):
+                discard(directive)
+                raise UsageError(f"actor {cell.name!r}: on_error is async, and has to be a plain method")
+            raise UsageError(f"actor {cell.name!r}: on_error answers a spore.Directive or None, not {directive!r:.60}")
     except Exception as second:
         raise second from error
-    return cell.supervision.on_failure if directive is None else Directive(directive)
+    return cell.supervision.on_failure if directive is None else directive
 
 
 def note(cell: Cell, error: BaseException, message: str = "") -> None:
@@ -47,7 +62,7 @@ def note(cell: Cell, error: BaseException, message: str = "") -> None:
         error: what was raised.
         message: the class of the message at fault; empty at a restart.
     """
-    cell.failure = Failure(error, message, time_ns())
+    cell.failure = Failure(describe(error), message, time_ns())
 
 
 def next_wait(
@@ -67,31 +82,42 @@ def next_wait(
     return supervision.backoff(len(restarted_at), chances.random())
 
 
-async def call(method: Any, *args: Any) -> Any:
-    """Call a method that may be plain or async.
+@enable_ki_protection
+@calls_actor("cell")
+async def run_on_stop(cell: Cell) -> None:
+    """Call an actor's `on_stop`, once for each `on_start` that has finished. What it raises is logged: the actor is going anyway.
 
-    Cancellation: as the method.
+    Where somebody else calls it already, wait until that has ended.
+
+    Cancellation: as its `on_stop`, which is cancelled after `Supervision.stop_timeout_s`.
     """
-    result = method(*args)
-    return await result if inspect.isawaitable(result) else result
-
-
-async def say_goodbye(cell: Cell) -> None:
-    """Call an actor's `on_stop`, once for each actor that was started. What it raises is logged: it is going anyway.
-
-    Cancellation: as its `on_stop`.
-    """
+    while cell.leaving:
+        await cell.dispatcher.quiet.park()
     if not cell.living:
         return
     cell.living = False
+    cell.leaving = True
+    cell.end_timers()
+    limit = cell.supervision.stop_timeout_s
+    fields = about_cell(cell, failed=False)
+    stopped: Any = None
     try:
-        await call(cell.actor.on_stop)
-    except Exception as error:  # noqa: BLE001 - it is said, and that is all that can be done
-        fields = about_cell(cell, failed=False)
-        _log.error("actor %s: on_stop raised %s: %s", cell.name, type(error).__name__, error, extra=fields)
+        stopped = calling(cell.actor.on_stop)
+        if stopped is not None:
+            with trio.move_on_after(limit) as scope, hosting(cell):
+                await call("on_stop", stopped)
+            if scope.cancelled_caught:
+                _log.error("actor %s: on_stop was cancelled after %g s", cell.name, limit, extra=fields)
+    except Exception as error:  # noqa: BLE001 - it is logged, and that is all that can be done
+        _log.error("actor %s: on_stop raised %s", cell.name, describe(error), extra=fields)
         show_traceback(_log, error, fields)
+    finally:
+        cell.leaving = False
+        cell.dispatcher.quiet.unpark_all()
 
 
+@enable_ki_protection
+@calls_actor("cell")
 async def begin(cell: Cell, state: Any = None) -> None:
     """Build an actor and put it in its place. It handles nothing yet; whoever would stop it waits until it has begun.
 
@@ -100,26 +126,39 @@ async def begin(cell: Cell, state: Any = None) -> None:
         state: what `Actor.snapshot` of a predecessor returned; None for an actor that begins anew, and `AS_IT_IS` for one that is
             built already and has moved here in the midst of its life.
 
-    Cancellation: as the actor's `on_start`.
+    Cancellation: as the actor's `on_start`, which is cancelled after `Supervision.start_timeout_s`.
 
     Raises:
+        StartTimeout: if that happened.
         Exception: what the factory or `on_start` raised.
     """
+    limit = cell.supervision.start_timeout_s
     cell.beginning = True
     try:
-        cell.install(cell.build())
+        cell.install(calling(cell.build))
         if state is not AS_IT_IS:
-            if state is not None:
-                cell.actor.restore(state)
-            await call(cell.actor.on_start)
+            if state is not None and (unfinished := calling(cell.actor.restore, state)) is not None:
+                await call("restore", unfinished)
+            started = calling(cell.actor.on_start)
+            if started is not None:
+                with trio.move_on_after(limit) as scope, hosting(cell):
+                    await call("on_start", started)
+                if scope.cancelled_caught:
+                    reason = f"on_start was cancelled after {limit:g} s; Supervision(start_timeout_s=…) is the limit"
+                    raise StartTimeout(cell.name, reason)
         cell.living = True
+        if type(cell.actor).on_start is not Actor.on_start:
+            bind_late_ports(cell)
     finally:
         cell.beginning = False
+        if not cell.living:
+            cell.end_timers()
         cell.dispatcher.quiet.unpark_all()
     if cell.over:
-        await say_goodbye(cell)  # a deadline or a cancellation did not wait for it
+        await run_on_stop(cell)  # a deadline or a cancellation did not wait for it
 
 
+@enable_ki_protection
 async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
     """Wait, build a fresh actor from the factory and go on with the mailbox as it is. Repeat while that fails.
 
@@ -128,23 +167,25 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
     Raises:
         RestartLimit: if there were too many restarts.
     """
-    await say_goodbye(cell)
-    generation = cell.generation
+    generation = cell.generation  # before anything waits, so that another restart meanwhile is noticed
+    await run_on_stop(cell)
     while True:
+        if cell.generation != generation:
+            return  # somebody else has restarted it in the meantime
+        if cell.over:
+            _log.warning("actor %s: has failed, and stops: %s", cell.name, describe(error), extra=about_cell(cell))
+            show_traceback(_log, error, about_cell(cell))
+            return
         cell.restarted_at = list(cell.restarted_at)
+        if cell.handled - cell.restarted_when >= cell.supervision.forgive_after:
+            cell.restarted_at.clear()  # it has worked since, so a new row begins
         wait = next_wait(cell.supervision, cell.restarted_at, chances, name=cell.name, error=error)
-        _log.warning(
-            "actor %s: restarts in %.3f s after %s: %s",
-            cell.name,
-            wait,
-            type(error).__name__,
-            error,
-            extra=about_cell(cell),
-        )
-        show_traceback(_log, error, about_cell(cell))
+        fields = about_cell(cell)
+        _log.warning("actor %s: restarts in %.3f s after %s", cell.name, wait, describe(error), extra=fields)
+        show_traceback(_log, error, fields)
         await trio.sleep(wait)
         if cell.generation != generation or cell.over:
-            return  # somebody else has restarted or stopped it in the meantime
+            return
         try:
             await begin(cell)
         except Exception as second:  # noqa: BLE001 - it counts as one more failure
@@ -153,5 +194,6 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
             generation = cell.generation
         else:
             cell.restarts += 1
+            cell.restarted_when = cell.handled
             cell.resume()
             return

@@ -27,8 +27,8 @@ class Outlet(Protocol):
 
 
 def receivers(cell: Cell) -> list[Cell]:
-    """The actors to which an actor's ports lead."""
-    return [ref.cell for ref in (cell.ports or {}).values()]
+    """The actors, of this bundle or of another, to which an actor may send: its ports lead to them, or it has started them."""
+    return [*(ref.cell for ref in (cell.ports or {}).values()), *cell.children]
 
 
 def reaches(start: Cell, goal: object) -> bool:
@@ -62,8 +62,12 @@ def waits_for(cell: Cell, other: Cell) -> bool:
 
 
 def drain_order(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The actors in groups, senders before receivers; a group of several is a cycle and must be drained together."""
-    return groups_in_order(cells, receivers)
+    """These actors in groups, senders before receivers; a group of several is a cycle and must be drained together.
+
+    Ports may lead to actors of other bundles, which are none of this drain's.
+    """
+    own = dict.fromkeys(cells)
+    return groups_in_order(own, lambda cell: [other for other in receivers(cell) if other in own])
 
 
 def groups_in_order(nodes: Iterable[N], receivers_of: Callable[[N], Iterable[N]]) -> list[list[N]]:

@@ -8,45 +8,37 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import secrets
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import attrs
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
-from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from spore.deploy.reception import Reception, Visit
 from spore.errors import UsageError
+from spore.observe.admission import ADMITTED, Admission
+from spore.observe.entrance import Entrance
+from spore.observe.http_connection import App, Connection
+from spore.observe.http_exchange import Limits
+from spore.relay.token import Tokens, as_tokens
 
-__all__ = ["COOKIE", "Access", "Place", "open_site"]
+__all__ = ["MAX_CONNECTIONS", "Access", "Place", "open_site"]
 
 _log = logging.getLogger("spore.observe")
-App = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[MutableMapping[str, Any]]],
-        Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
-"""An application, as ASGI has it."""
-COOKIE = "spore-token"
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LIMITS = Limits()
+MAX_CONNECTIONS = 128
+"""Of one site. With one, no more than about 100 KB are held for a client that has not been let in."""
+GRACE_S = 0.25
+"""So long a new connection is kept that asks for nothing while others wait for a place."""
+BACKLOG = 1_024
+"""Those wait in the system's queue. It takes no more than ``net.core.somaxconn``."""
 GOODBYE_S = 1.0
 """So long a connection may take to end once the server is told to."""
 STUCK_MS = 5_000
-"""Who takes nothing for so long has its connection closed by the system. Hypercorn shields what it sends from cancellation, so that a
-client that has stopped reading would otherwise keep the server from ending, and with it whatever it is part of.
-
-Source: tcp(7), ``TCP_USER_TIMEOUT``."""
+"""Who acknowledges nothing for so long has its connection closed by the system. Source: tcp(7), ``TCP_USER_TIMEOUT``."""
 
 
 @attrs.frozen
@@ -94,11 +86,20 @@ class Place:
 class Access:
     """Who is let in."""
 
-    token: str | None = None
-    """What a client has to know. It says so as ``Authorization: Bearer …``; a browser, once, as ``?token=…``, and has a cookie then."""
+    token: Tokens = attrs.field(default=None, repr=False)
+    """What a client has to know, which shows it as ``Authorization: Bearer …``. Two, while one replaces the other: either lets in."""
     certificate: Path | None = None
     """Of the server, in PEM."""
     key: Path | None = None
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """All of them.
+
+        Raises:
+            UsageError: if one is empty, or there are more than two.
+        """
+        return as_tokens(self.token)
 
     @property
     def has_tls(self) -> bool:
@@ -112,26 +113,44 @@ class Access:
         """
         if (self.certificate is None) != (self.key is None):
             raise UsageError("TLS needs both a certificate and its key")
-        if self.certificate is not None:
-            try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key)
-            except (OSError, ssl.SSLError) as error:
-                raise UsageError(f"the TLS files {self.certificate}, {self.key} cannot be used: {error}") from None
-        if not place.is_loopback and not (self.has_tls and self.token):
+        self.tls_context()
+        if not place.is_loopback and not (self.has_tls and self.tokens):
             raise UsageError(
                 f"{place} can be reached from other machines, so it needs TLS (a certificate and its key) and a token; "
                 "or listen at 127.0.0.1"
             )
 
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What TLS needs; None without it.
+
+        Raises:
+            UsageError: if the files cannot be used.
+        """
+        if self.certificate is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"the TLS files {self.certificate}, {self.key} cannot be used: {error}") from None
+        return context
+
 
 @asynccontextmanager
-async def open_site(app: App, place: Place, access: Access | None = None) -> AsyncIterator[str]:
+async def open_site(
+    app: App, place: Place, access: Access | None = None, *, entrance: Entrance | None = None, name: str = "site"
+) -> AsyncIterator[str]:
     """Serve an application for the length of a block.
 
     Args:
         app: the application.
         place: where to listen.
         access: who is let in; on the loopback, by default, everybody who is there.
+        entrance: lets browsers in by codes and a form; without it there are none, and only tokens in headers.
+        name: what is served, for the log.
 
     Yields:
         Its URL, with the port that the system has chosen.
@@ -143,21 +162,63 @@ async def open_site(app: App, place: Place, access: Access | None = None) -> Asy
     """
     access = access or Access()
     access.check(place)
+    context = access.tls_context()
     sock = _listening(place)
     bound = Place(place.host, sock.getsockname()[1])
-    config = Config()
-    config.errorlog = _log
-    config.graceful_timeout = GOODBYE_S
-    config.include_server_header = False
-    config.certfile = str(access.certificate) if access.certificate is not None else None
-    config.keyfile = str(access.key) if access.key is not None else None
-    config.bind = [f"fd://{sock.detach()}"]
-    guard = Guard(app, bound, access)
-    to_end = trio.Event()
+    admission = Admission(
+        app,
+        host=str(bound),
+        is_loopback=place.is_loopback,
+        entrance=entrance or Entrance(access.tokens),
+        has_form=entrance is not None,
+        secure=access.has_tls,
+    )
+    reception = Reception(sock, name=name, most=MAX_CONNECTIONS, grace_s=GRACE_S, log=_log)
+    site = _Site(admission, context, reception)
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve, guard, config, shutdown_trigger=to_end.wait, mode="asgi"))
+        nursery.start_soon(reception.run, site.serve)
         yield f"{'https' if access.has_tls else 'http'}://{bound}"
-        to_end.set()
+        reception.stop()
+        nursery.cancel_scope.deadline = trio.current_time() + GOODBYE_S
+
+
+class _Site:
+    """Serves connections."""
+
+    def __init__(self, app: App, context: ssl.SSLContext | None, reception: Reception) -> None:
+        self._app = app
+        self._context = context
+        self._reception = reception
+
+    async def serve(self, stream: trio.SocketStream, visit: Visit) -> None:
+        try:
+            peer, here = stream.socket.getpeername()[:2], stream.socket.getsockname()[:2]
+            stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            return  # it has gone before anything was said
+        talk: trio.abc.Stream = stream
+        if self._context is not None:
+            secured = trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
+            try:
+                with trio.fail_after(LIMITS.head_s):
+                    await secured.do_handshake()
+            except (trio.BrokenResourceError, trio.TooSlowError):
+                return
+            talk = secured
+        connection = Connection(
+            talk,
+            self._app,
+            {
+                "scheme": "http" if self._context is None else "https",
+                "client": peer,
+                "server": here,
+                ADMITTED: lambda: self._reception.busy(visit),
+            },
+            limits=LIMITS,
+            on_idle=lambda: self._reception.idle(visit),
+            bad=lambda what: self._reception.warn(visit, "bad request", what),
+        )
+        await connection.run()
 
 
 def _listening(place: Place) -> socket.socket:
@@ -168,7 +229,7 @@ def _listening(place: Place) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)  # its connections inherit it
             sock.bind(address)
-            sock.listen()
+            sock.listen(BACKLOG)
         except OSError:
             sock.close()
             raise
@@ -176,62 +237,3 @@ def _listening(place: Place) -> socket.socket:
         raise UsageError(f"cannot listen at {place}: {error.strerror or error}") from None
     sock.setblocking(False)
     return sock
-
-
-class Guard:
-    """Stands before an application, and lets in who may come.
-
-    Args:
-        app: the application.
-        place: where it listens.
-        access: who may come.
-    """
-
-    def __init__(self, app: App, place: Place, access: Access) -> None:
-        self._app = app
-        self._access = access
-        names = LOOPBACK_NAMES if place.is_loopback else ()
-        self._hosts = {f"{name}:{place.port}" for name in (*names, str(place).rpartition(":")[0])}
-        self._any_host = not place.is_loopback
-        """What others call this machine is not known. There the token keeps strangers out."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        refusal = self._refusal(HTTPConnection(scope)) if scope["type"] in {"http", "websocket"} else None
-        if refusal is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await refusal(scope, receive, send)
-
-    def _refusal(self, request: HTTPConnection) -> Response | None:
-        """What is answered to who may not come in; None to who may."""
-        host = request.headers.get("host", "")
-        if not self._any_host and host not in self._hosts:
-            return _said(421, f"nothing is served under the name {host!r}; use {min(self._hosts)}")
-        origin = request.headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != host:
-            return _said(403, "pages of other sites have no access")
-        token = self._access.token
-        if token is None:
-            return None
-        kind, _, shown = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and _same(shown, token):
-            return None
-        if _same(request.cookies.get(COOKIE, ""), token):
-            return None
-        if _same(request.query_params.get("token", ""), token):
-            answer = RedirectResponse(request.url.path, 303)
-            secure = self._access.has_tls
-            answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
-            return answer
-        return _said(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
-
-
-def _same(one: str, other: str) -> bool:
-    """Compare in a time that does not tell how much was right."""
-    return secrets.compare_digest(one.encode(), other.encode())
-
-
-def _said(status: int, what: str, headers: dict[str, str] | None = None) -> Response:
-    return PlainTextResponse(f"{what}\n", status, headers)

@@ -6,21 +6,27 @@ which Prometheus knows as a counter reset: `rate` and `increase` stay right. So 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector, CollectorRegistry
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+import trio
 
 from spore.deploy.reading import Reading
+from spore.deploy.truth import Kind, Level, findings_of
+from spore.distribution import needs
 from spore.errors import ControlError, NothingRuns
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.statistics import Sampled
 from spore.observe.source import Source
+
+with needs("metrics"):
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector, CollectorRegistry
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
 
 __all__ = ["DEFAULT_PLACE", "ReadingCollector", "exposed", "metrics_app"]
 
@@ -47,6 +53,9 @@ class ReadingCollector(Collector):
             yield from _of_edges(self._reading)
             yield from _of_processes(self._reading)
             yield from _of_shadows(self._reading)
+            yield from _of_feeds(self._reading)
+            yield from _of_ended(self._reading)
+            yield from _findings(self._reading)
 
 
 def exposed(reading: Reading | None, accept: str = "") -> tuple[bytes, str]:
@@ -62,17 +71,60 @@ def exposed(reading: Reading | None, accept: str = "") -> tuple[bytes, str]:
     return encode(registry), kind
 
 
+class Scrapes:
+    """Looks for those who scrape. Who comes during a look shares the next one with all others who do: a crowd costs a system no more than one client.
+
+    Args:
+        source: looks at the system.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._turn = trio.Lock()
+        self._begun = 0
+        self._seen_number = 0
+        """Which of the looks that have begun was the last that came to its end."""
+        self._seen: Reading | ControlError | None = None
+        self._encoded: dict[str, tuple[bytes, str]] = {}
+        """Of the last look, by format."""
+
+    async def answer(self, accept: str) -> tuple[bytes, str]:
+        """A look that begins no sooner than now, in the format that a client accepts, and that format's name.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            ControlError: if the system does not answer. That nothing runs is none: then `spore_up` is 0.
+        """
+        wanted = self._begun + 1
+        async with self._turn:
+            if self._seen_number < wanted:
+                self._begun += 1
+                try:
+                    self._seen = await self._source.look()
+                except NothingRuns:
+                    self._seen = None
+                except ControlError as error:
+                    self._seen = error
+                self._seen_number = self._begun
+                self._encoded.clear()
+            if isinstance(self._seen, ControlError):
+                raise ControlError(self._seen.config, self._seen.reason)
+            _, kind = choose_encoder(accept)
+            if kind not in self._encoded:
+                self._encoded[kind] = exposed(self._seen, accept)
+            return self._encoded[kind]
+
+
 def metrics_app(source: Source) -> Starlette:
     """What is served at ``/metrics``. Nothing that runs is no error: then `spore_up` is 0."""
+    scrapes = Scrapes(source)
 
     async def scrape(request: Request) -> Response:
         try:
-            reading = await source.look()
-        except NothingRuns:
-            reading = None
+            body, kind = await scrapes.answer(request.headers.get("accept", ""))
         except ControlError as error:
             return PlainTextResponse(f"{error}\n", 503)
-        body, kind = exposed(reading, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": kind})
 
     async def hint(_: Request) -> Response:  # noqa: ASYNC124 - what is not async, starlette calls in a thread
@@ -97,7 +149,11 @@ def _of_actors(reading: Reading) -> Iterator[Metric]:
     blocked = _gauge(
         "spore_actor_blocked_senders", "Senders in the same process that wait for room in the mailbox.", ACTOR
     )
-    restarts = _counter("spore_actor_restarts", "Restarts after a failure.", ACTOR)
+    held = _gauge("spore_actor_held_messages", "Messages that a merge by event time holds back.", ACTOR)
+    skipped = _counter(
+        "spore_actor_messages_skipped", "What the actor says that it did not use, by reason.", (*ACTOR, "reason")
+    )
+    restarts = _counter("spore_actor_restarts", "Restarts after a failure, each without the actor's state.", ACTOR)
     running = _gauge("spore_actor_running", "Whether it runs, and is not starting, suspended or stopped.", ACTOR)
     handling = SummaryMetricFamily(
         "spore_actor_handling_seconds", f"Time in the handler and what it calls inline, {SAMPLED}.", labels=ACTOR
@@ -120,13 +176,17 @@ def _of_actors(reading: Reading) -> Iterator[Metric]:
         queued.add_metric(labels, actor.queued)
         capacity.add_metric(labels, actor.capacity)
         blocked.add_metric(labels, actor.blocked)
+        held.add_metric(labels, actor.held)
+        for reason, count in actor.skipped.items():
+            skipped.add_metric((*labels, reason), count)
         restarts.add_metric(labels, actor.restarts)
         running.add_metric(labels, int(actor.state == "running"))
         _add_times(handling, labels, actor.handling)
         _add_times(waiting, labels, actor.waiting)
     for bundle, name in sorted({(actor.bundle, actor.mode.value) for actor in reading.actors}):
         mode.add_metric((bundle, name), 1)
-    yield from (handled, failed, lost, queued, capacity, blocked, restarts, running, handling, waiting, mode)
+    yield from (handled, failed, lost, queued, capacity, blocked, held, skipped, restarts, running, handling, waiting)
+    yield mode
 
 
 def _of_edges(reading: Reading) -> Iterator[Metric]:
@@ -140,6 +200,7 @@ def _of_edges(reading: Reading) -> Iterator[Metric]:
         "Bytes that messages passed by reference would have taken as frames: an estimate.",
         EDGE,
     )
+    denied = _gauge("spore_edge_denied", "Whether the receiver takes nothing from the sender.", EDGE)
     outstanding = _gauge("spore_edge_outstanding_messages", "Messages sent by relay and not acknowledged.", EDGE)
     for edge in reading.edges:
         labels = (edge.sender, edge.port, edge.receiver, edge.route.value)
@@ -149,7 +210,8 @@ def _of_edges(reading: Reading) -> Iterator[Metric]:
         encoded.add_metric(labels, edge.encoded_bytes)
         saved.add_metric(labels, edge.saved_bytes)
         outstanding.add_metric(labels, edge.outstanding)
-    yield from (sent, lost, encoded, saved, outstanding)
+        denied.add_metric(labels, int(bool(edge.denied)))
+    yield from (sent, lost, encoded, saved, outstanding, denied)
 
 
 def _of_processes(reading: Reading) -> Iterator[Metric]:
@@ -160,6 +222,7 @@ def _of_processes(reading: Reading) -> Iterator[Metric]:
     restarts = _counter("spore_process_restarts", "How often it has died and was started again.", label)
     letters = _counter("spore_process_dead_letters", "Messages that were not handled, or not to their end.", label)
     reconnects = _counter("spore_process_relay_reconnects", "Connections to the relay that were lost.", label)
+    denied = _gauge("spore_process_denied_links", "Links from the process and to it that are refused.", label)
     for process in reading.processes:
         answers.add_metric((process.name,), int(process.answers))
         if process.cpu_s is not None and process.resident_bytes is not None:
@@ -169,7 +232,8 @@ def _of_processes(reading: Reading) -> Iterator[Metric]:
             restarts.add_metric((process.name,), process.restarts)
             letters.add_metric((process.name,), process.dead_letters)
             reconnects.add_metric((process.name,), process.reconnects)
-    yield from (answers, cpu, memory, restarts, letters, reconnects)
+            denied.add_metric((process.name,), len(process.denied))
+    yield from (answers, cpu, memory, restarts, letters, reconnects, denied)
 
 
 def _of_shadows(reading: Reading) -> Iterator[Metric]:
@@ -182,6 +246,40 @@ def _of_shadows(reading: Reading) -> Iterator[Metric]:
         different.add_metric((shadow.bundle,), shadow.different)
         skipped.add_metric((shadow.bundle,), shadow.skipped)
     yield from (compared, different, skipped)
+
+
+def _of_feeds(reading: Reading) -> Iterator[Metric]:
+    read = _counter("spore_feed_read", "What a feed has read.", ("feed",))
+    skipped = _counter("spore_feed_skipped", "Of it, what became no message, by reason.", ("feed", "reason"))
+    for feed in reading.feeds:
+        read.add_metric((feed.name,), feed.read)
+        for reason, count in feed.skipped.items():
+            skipped.add_metric((feed.name, reason), count)
+    yield from (read, skipped)
+
+
+def _of_ended(reading: Reading) -> Iterator[Metric]:
+    """Of what is there no more. An actor's own counters have begun anew, or are gone."""
+    failed = _counter("spore_ended_messages_failed", "Messages at which actors failed that are there no more.", ("of",))
+    lost = _counter("spore_ended_messages_lost", "Messages that they lost, by reason.", ("of", "reason"))
+    restarts = _counter("spore_ended_restarts", "How often they were restarted.", ("of",))
+    for ended in reading.ended:
+        name = f"bundle {ended.name}" if ended.several else ended.name
+        failed.add_metric((name,), ended.failed)
+        restarts.add_metric((name,), ended.restarts)
+        for reason, count in ended.lost.items():
+            lost.add_metric((name, reason), count)
+    yield from (failed, lost, restarts)
+
+
+def _findings(reading: Reading) -> Iterator[Metric]:
+    """All kinds at all levels, so that an alert need not know which can be."""
+    found = _gauge("spore_findings", "What an operator has to know, as `spore monitor` says it.", ("kind", "level"))
+    counts = Counter((finding.kind, finding.level) for finding in findings_of(reading))
+    for kind in Kind:
+        for level in Level:
+            found.add_metric((kind.value, level.value), counts[kind, level])
+    yield found
 
 
 def _counter(name: str, what: str, labels: Iterable[str]) -> CounterMetricFamily:

@@ -16,9 +16,14 @@ __all__ = ["ActorRate", "Counts", "EdgeRate", "ProcessRate", "RateMeter", "Rates
 
 
 class Counts:
-    """Counts of others, as far as somebody has watched them grow."""
+    """Counts of others, as far as somebody has watched them grow.
 
-    def __init__(self) -> None:
+    Args:
+        from_nothing: a count that is seen for the first time has begun at nothing, and not where it stands.
+    """
+
+    def __init__(self, *, from_nothing: bool = False) -> None:
+        self._from_nothing = from_nothing
         self._last: dict[tuple[str, str], tuple[int, int]] = {}
         self._totals: dict[tuple[str, str], int] = {}
 
@@ -31,14 +36,14 @@ class Counts:
             value: where it stands.
             pid: the number of the process that counts; the count of another one has begun at nothing.
         """
-        last, last_pid = self._last.get((where, what), (value, pid))
+        last, last_pid = self._last.get((where, what), (0 if self._from_nothing else value, pid))
         grown = value - last if pid == last_pid and value >= last else value
         self._last[where, what] = value, pid
         self._totals[where, what] = self.total(where, what) + grown
         return grown
 
     def total(self, where: str, what: str) -> int:
-        """By how much it has grown since the first look."""
+        """By how much it has grown since the first look, or since it began at nothing."""
         return self._totals.get((where, what), 0)
 
 

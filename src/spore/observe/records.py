@@ -43,9 +43,11 @@ class Record:
 
     Args:
         file: its descriptor; None where none can be kept.
+        path: its name.
     """
 
-    def __init__(self, file: int | None) -> None:
+    def __init__(self, file: int | None, path: Path | None = None) -> None:
+        self.path = path
         self._file = file
         self._size = 0
         self._ended = False
@@ -80,9 +82,10 @@ def keep_record(command: str, **facts: Any) -> Iterator[Record]:
     with suppress(OSError, RuntimeError):  # RuntimeError: nobody knows this user's home
         _remove_old(records_folder())
     file: int | None = None
+    path: Path | None = None
     with suppress(OSError, RuntimeError):
-        file = _created(command)
-    record = Record(file)
+        file, path = _created(command)
+    record = Record(file, path)
     try:
         record.tell("begin", command=command, at=datetime.now(UTC).isoformat(timespec="seconds"), **facts)
         yield record
@@ -95,8 +98,8 @@ def keep_record(command: str, **facts: Any) -> Iterator[Record]:
             os.close(file)
 
 
-def _created(command: str) -> int:
-    """A file of its own, locked before there is anything in it."""
+def _created(command: str) -> tuple[int, Path]:
+    """A file of its own and its name, locked before there is anything in it."""
     folder = records_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
@@ -112,7 +115,7 @@ def _created(command: str) -> int:
     except OSError:
         os.close(file)
         raise
-    return file
+    return file, path
 
 
 def _remove_old(folder: Path) -> None:

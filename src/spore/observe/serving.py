@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 import trio
 
 from spore.deploy import ObserveConfig
+from spore.distribution import missing
 from spore.errors import UsageError
 from spore.observe.source import Source
-from spore.relay.token import read_token
+from spore.relay.token import read_tokens
 
 if TYPE_CHECKING:
     from spore.observe.listen import Access
@@ -63,7 +64,7 @@ def _views(observe: ObserveConfig, source: Source, config: Path, control: Path) 
             from spore.observe.metrics import metrics_app  # noqa: PLC0415
         except ModuleNotFoundError as error:
             need(error, "metrics in [observe]", "metrics")
-        site = open_site(metrics_app(source), Place.parse(observe.metrics), _access(observe, config))
+        site = open_site(metrics_app(source), Place.parse(observe.metrics), _access(observe, config), name="metrics")
         yield "metrics", _at("/metrics", site)
     if observe.dashboard is not None:
         try:
@@ -110,7 +111,7 @@ def access_of(*, token_file: Path | None, certificate: Path | None, key: Path | 
     """
     from spore.observe.listen import Access  # noqa: PLC0415 - an extra
 
-    return Access(token=read_token(token_file), certificate=certificate, key=key)
+    return Access(token=read_tokens(token_file) or None, certificate=certificate, key=key)
 
 
 def need(error: ModuleNotFoundError, what: str, extra: str) -> NoReturn:
@@ -122,4 +123,4 @@ def need(error: ModuleNotFoundError, what: str, extra: str) -> NoReturn:
     """
     if (error.name or "").partition(".")[0] == "spore":
         raise error
-    raise UsageError(f"{what} needs {error.name}, which is not installed: pip install 'spore[{extra}]'") from None
+    raise UsageError(missing(what, error.name, extra)) from None

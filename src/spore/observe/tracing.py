@@ -12,15 +12,18 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import trio
-from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from spore.deploy.watching import Handle, around
+from spore.distribution import needs
 from spore.message import TraceContext, current_trace, set_trace
 from spore.nursery_bundle import Actor
+
+with needs("traces"):
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 __all__ = ["Tracing", "exporter_for", "open_tracing"]
 

@@ -69,6 +69,19 @@ class Carrier(ABC):
         """Close the connection at once."""
 
 
+VANISHED_S = 60
+"""A host that says nothing for so long is asked whether it is there, for those who have no heartbeat of their own."""
+ASK_AGAIN_S, ASKED = 15, 4
+"""And again so often, so many times; then the connection is lost."""
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", VANISHED_S), ("TCP_KEEPINTVL", ASK_AGAIN_S), ("TCP_KEEPCNT", ASKED)):
+        if (number := getattr(socket, option, None)) is not None:  # not every system has it
+            sock.setsockopt(socket.IPPROTO_TCP, number, value)
+
+
 class SocketCarrier(Carrier):
     """A plain socket."""
 
@@ -76,7 +89,7 @@ class SocketCarrier(Carrier):
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # for those who have no heartbeat of their own
+            _keep_alive(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
         self._sock = sock
 

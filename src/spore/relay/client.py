@@ -25,13 +25,15 @@ from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
 from spore.relay.carrier import CERTIFICATE, READ_SIZE, Carrier
-from spore.relay.control import STREAM, Policy, Reason
+from spore.relay.control import STREAM, Deny, Policy, Reason
 from spore.relay.delivery import Delivery
 from spore.relay.incoming import Incoming
+from spore.relay.names import ASK_AGAIN_S
 from spore.relay.outgoing import DEFAULT_CAPACITY, LinkOptions, Outgoing
 from spore.relay.remote import RemoteRef
 from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
-from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing
+from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing, refusals
+from spore.relay.token import Tokens
 
 __all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "open_client"]
 
@@ -44,6 +46,9 @@ MOST_ACK_DELAYS = 5
 RELIEF_DELAY_S = 0.05
 """A sender that waits for room waits so much longer while there is little: until a quarter of the window is free, it could only send a
 few messages, and nobody is idle meanwhile, because three quarters are still to be handled."""
+MOST_STOPS = 4
+"""So often a reader gives way before it has handed over all that it has read. Then what comes behind is not kept waiting any longer by
+handlers that take their time: it may be for others, or of high priority."""
 TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
 BURST_SIZE = 8 * 1024
@@ -51,6 +56,8 @@ BURST_SIZE = 8 * 1024
 relay, and from there each of the receivers, just before all the others come."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
+MAX_SAID = 1_000
+"""So many refused links are logged. Statistics have them all."""
 GOODBYE_S = 1.0
 """So long the last words of a client that leaves may take."""
 LASTING = {Reason.PROTOCOL.name.lower(), Reason.TOKEN.name.lower(), Reason.LIMIT.name.lower(), CERTIFICATE}
@@ -92,6 +99,7 @@ class Client:
         self._burst = False
         """Whether so much was written last that more of it is to be expected."""
         self._rooms: set[trio.lowlevel.ParkingLot] = set()
+        """Where senders wait for room, and there is a little."""
         self._relief_wanted = trio.Event()
         self._rest = b""
         """What the socket did not take."""
@@ -106,7 +114,13 @@ class Client:
         self._refusal: RelayError | None = None
         self._broken: RelayError | None = None
         """Why this connection has to be given up, found while nobody was reading."""
+        self._nap = trio.CancelScope()
+        """While the clock need not be looked at."""
+        self._said: set[str] = set()
+        """The refusals that were logged: a link that is refused at each connection is one line."""
         session.on_send = self._kick
+        session.names.on_taken = self._name_taken
+        session.on_denied = self._say_denied
 
     # For the application
 
@@ -175,9 +189,14 @@ class Client:
                 in then; from the beginning if it is new. In the order of each sender.
 
         Raises:
-            UsageError: if it is not in this process, or the name is taken here.
+            UsageError: if it is not in this process, or the name is taken here, or is a stream's. Whether another client has it is
+                known later; see `wait_attached`.
         """
         name = name or ref.name
+        if name.startswith(STREAM):
+            raise UsageError(
+                f"{name!r} cannot be attached: names that begin with {STREAM!r} are streams of the relay's journal"
+            )
         if not isinstance(ref, LocalRef):
             raise UsageError(f"{ref!r} cannot be attached: it is no reference to an actor of a bundle in this process")
         if name in self._delivery.receivers:
@@ -239,6 +258,33 @@ class Client:
                 raise self._refusal
             await self._changed.park()
 
+    async def wait_attached(self, *names: str) -> None:
+        """Wait until the relay has said whether this client can have the names of its receivers.
+
+        Args:
+            names: as they were attached; by default all.
+
+        Cancellation: always a checkpoint.
+
+        Raises:
+            RelayRefused: with the reason ``name``, if another client that is alive has one of them. It is asked for again every
+                two seconds, and had once that client is gone; everything else of this client goes on meanwhile. Or if the
+                relay will never have this client.
+        """
+        await trio.lowlevel.checkpoint()
+        session = self.session
+        while True:
+            await self.wait_connected()
+            connection, fence = session.connections, session.fence()
+            while session.ready and session.connections == connection and session.names.fences < fence:
+                await self._changed.park()
+            if session.ready and session.connections == connection:
+                break
+        taken = session.names.taken
+        for name in names or tuple(taken):
+            if name in taken:
+                raise RelayRefused("name", taken[name].text)
+
     async def wait_open(self) -> None:
         """Wait until every link that there is by now has been accepted, or refused, by whoever is at its other end.
 
@@ -254,13 +300,32 @@ class Client:
             receivers: wait for these only.
 
         Cancellation: a checkpoint; what is not acknowledged yet stays so.
+
+        Raises:
+            LinkDenied: if a receiver takes nothing from here, and something was sent to it.
+            ActorStopped: if a receiver has stopped before all was handled.
+        """
+        await self.settle(*receivers)
+        for link in self._leading_to(receivers):
+            if (unhandled := link.unhandled) is not None:
+                raise unhandled
+
+    async def settle(self, *receivers: str) -> None:
+        """The same, and what nobody takes is not waited for: `ClientStatistics.refused` has it.
+
+        Cancellation: a checkpoint; what is not acknowledged yet stays so.
         """
         await trio.lowlevel.checkpoint()
-        while any(
-            link.unsettled and (not receivers or not link.members.keys().isdisjoint(receivers))
-            for link in self.session.outgoing.values()
-        ):
+        while any(link.unsettled for link in self._leading_to(receivers)):
             await self._changed.park()
+
+    def _leading_to(self, receivers: Collection[str]) -> Iterable[Outgoing]:
+        """The links to these, or all if none are named."""
+        return (
+            link
+            for link in self.session.outgoing.values()
+            if not receivers or not link.members.keys().isdisjoint(receivers)
+        )
 
     async def wait_answered(self, links: Iterable[Outgoing]) -> None:
         """Wait until nobody waits for an answer over these links.
@@ -293,7 +358,14 @@ class Client:
             connected=session.ready,
             reconnects=self.reconnects,
             damaged=session.damaged,
-            denied=tuple(f"{denial.receiver}: {denial.text}" for denial in session.denied),
+            denied=tuple(
+                dict.fromkeys(
+                    f"{denial.receiver}: {denial.text}"
+                    for denial in (*session.denied, *session.names.taken.values())
+                    if denial.reason is not Reason.STOPPED  # what it does not take is counted at the actor
+                )
+            ),
+            refused=refusals(session.outgoing.values()),
             outgoing=tuple(
                 of_outgoing(link) for link in session.outgoing.values() if receivers is None or link.name in receivers
             ),
@@ -302,7 +374,14 @@ class Client:
             redelivered=sum(each.redelivered for each in counts),
             duplicates=sum(each.duplicates for each in counts),
             gaps=sum(each.gaps for each in counts),
+            unread=dict(session.unread.counts),
+            token=session.tokens.number,
         )
+
+    def _say_denied(self, what: str) -> None:
+        if what not in self._said and len(self._said) < MAX_SAID:
+            self._said.add(what)
+            _log.warning("%s: %s", self.session.name, what)
 
     # The connection
 
@@ -359,11 +438,16 @@ class Client:
             carrier.close()
             session.disconnected()
             self._changed.unpark_all()
-        if isinstance(error, RelayRefused) and error.reason in LASTING:
+            self._unpark_rooms()
+        if isinstance(error, RelayRefused) and error.reason in LASTING and not self._other_token(error):
             self._give_up(error)
         if not self._leaving:
             _log.warning("%s: the connection to the %s is lost: %s", session.name, self.there, error)
         return session.connections > before and not isinstance(error, RelayRefused)
+
+    def _other_token(self, refusal: RelayRefused) -> bool:
+        """Whether the relay only does not take one token, and there is another one to show."""
+        return refusal.reason == "token" and self.session.tokens.show_another()
 
     def _give_up(self, refusal: RelayRefused) -> NoReturn:
         """Coming again would not help."""
@@ -384,6 +468,13 @@ class Client:
                 while self._carrier is not None:
                     await self._changed.park()
 
+    def say_goodbye(self) -> None:
+        """Say it without waiting for an answer: this process ends in an orderly way, and did not die of what it had in hand."""
+        self._leaving = True
+        if self.session.ready:
+            self.session.leave()
+            self._write()
+
     def end(self) -> None:
         """Nothing goes out any more: tell whoever sends, or waits for room or for an answer."""
         self.closed = f"client {self.session.name!r} has left the {self.there}"
@@ -398,9 +489,11 @@ class Client:
                 if carrier.waited:
                     turns.new_slice()
                 self._take(data, patient=True)
-                while self.session.stopped is not None:
+                for stops in range(MOST_STOPS, -1, -1):
+                    if self.session.stopped is None:
+                        break
                     await self._give_way()
-                    self._take(b"", patient=True)
+                    self._take(b"", patient=stops > 0)
                 if turns.spent(1):
                     await turns.give_way()
         except trio.BrokenResourceError:
@@ -415,7 +508,7 @@ class Client:
             await self.turns.give_way()
         except BaseException:
             if (stopped := self.session.stopped) is not None:
-                self._delivery.deliver(stopped)  # it has come, so it is handled, whatever becomes of this connection
+                self._delivery.abandoned(stopped)
             raise
 
     def _take(self, data: bytes, *, patient: bool = False) -> None:
@@ -424,7 +517,7 @@ class Client:
             for link in self.session.receive(data, self._now()):
                 self._delivery.deliver(link)
         finally:
-            self._holding = False
+            self._holding = self._delivery.patient = False
         self._write()
         self._acknowledge_soon()
         if self._changed:
@@ -443,8 +536,21 @@ class Client:
         return True
 
     async def _watch(self) -> None:
-        while True:  # noqa: ASYNC110 - it waits for time to pass, not for a condition
-            await trio.sleep_until(self.session.on_time(trio.current_time()))
+        while True:
+            now_s = trio.current_time()
+            self._delivery.on_time(now_s)
+            with trio.CancelScope(deadline=self.session.on_time(now_s)) as self._nap:
+                await trio.sleep_forever()
+
+    def _name_taken(self, denial: Deny) -> None:
+        """Another client has the name of a receiver here. That is said once, until it was had."""
+        _log.warning(
+            "%s: %s; it is asked for again every %g s, and everything else goes on",
+            self.session.name,
+            denial.text,
+            ASK_AGAIN_S,
+        )
+        self._nap.deadline = min(self._nap.deadline, trio.current_time() + ASK_AGAIN_S)
 
     async def _acknowledge(self) -> None:
         while True:
@@ -461,18 +567,21 @@ class Client:
     # Writing: at once when nothing was written just now, and else together with the next pass of the scheduler
 
     def unpark_soon(self, room: trio.lowlevel.ParkingLot) -> None:
+        """Somebody waits in this lot for room, and there is a little: soon that will do, if there is not much by then."""
         self._rooms.add(room)
-        if not self._relief_wanted.is_set():
-            self._relief_wanted.set()
+        self._relief_wanted.set()
 
     async def _relieve(self) -> None:
         while True:
             await self._relief_wanted.wait()
             await trio.sleep(RELIEF_DELAY_S)
             self._relief_wanted = trio.Event()
-            for room in self._rooms:
-                room.unpark_all()
-            self._rooms.clear()
+            self._unpark_rooms()
+
+    def _unpark_rooms(self) -> None:
+        for room in self._rooms:
+            room.unpark_all()
+        self._rooms.clear()
 
     def _kick(self) -> None:
         """There is something to write."""
@@ -512,7 +621,9 @@ class Client:
                 await carrier.send_all(self._rest)
                 self._rest = b""
             grown, size = self._burst, 0
-            while grown:  # senders are at it: they know no end but a whole read of the other end, or that they have to wait
+            while (
+                grown
+            ):  # senders are at it: they know no end but a whole read of the other end, or that they have to wait
                 await trio.lowlevel.checkpoint()
                 before, size = size, self.session.unwritten_size
                 grown = before < size < READ_SIZE
@@ -532,6 +643,7 @@ class Client:
             self._acknowledge_soon()
 
     def _acknowledge_soon(self) -> None:
+        """See that what was handled is acknowledged, at the latest when nothing more has been for a while."""
         if self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
 
@@ -541,7 +653,7 @@ async def open_client(
     address: Address | str | None = None,
     *,
     name: str,
-    token: str = "",
+    token: Tokens = "",
     tls: ssl.SSLContext | None = None,
     heartbeat_s: float = DEFAULT_HEARTBEAT_S,
     trace: bool = False,
@@ -553,7 +665,8 @@ async def open_client(
     Args:
         address: ``unix:PATH`` or ``tcp:HOST:PORT``; may be left out with ``connect``.
         name: the process's, for people.
-        token: what the relay asks for, if it does.
+        token: what the relay asks for, if it does; two while one replaces the other: if the relay does not take the one, the other is
+            shown.
         tls: for TCP.
         heartbeat_s: say something at least this often.
         trace: let messages carry the trace that they are sent in; see `spore.message.traced`.
@@ -578,6 +691,17 @@ async def open_client(
         try:
             yield client
             await client.leave()
+        except BaseException as error:
+            if _is_stop(error):
+                client.say_goodbye()
+            raise
         finally:
             client.end()
             nursery.cancel_scope.cancel()
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether somebody wants this process, or this part of it, to end, and nothing has failed."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_stop(each) for each in error.exceptions)
+    return isinstance(error, (trio.Cancelled, KeyboardInterrupt))

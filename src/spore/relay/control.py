@@ -11,9 +11,12 @@ announces to a client from `ANNOUNCED`.
 from __future__ import annotations
 
 import enum
+from zlib import crc32
 
 from spore.codec import HEADER_SIZE, UnknownTlv, decode, encode
 from spore.codec.compile import NOT_PLAIN, codec_of
+from spore.codec.header import HEADER, MAGIC, SUMMED_SIZE, VERSION
+from spore.codec.tlv import EXTENDED
 from spore.codec.walk import read_message
 from spore.errors import Damage, DecodeError
 from spore.message import U16, U32, U64, Bool, Bytes32, Domain, Registry, Str, TimestampNs, message, record
@@ -32,6 +35,7 @@ __all__ = [
     "Ack",
     "Advance",
     "Announce",
+    "AnotherProtocol",
     "Ask",
     "Attach",
     "Begin",
@@ -60,7 +64,7 @@ __all__ = [
 
 PROTOCOL = 1
 """The version of this protocol. Two ends with different ones refuse to talk."""
-CONTROL = Registry()
+CONTROL = Registry(link=True)
 FIRST_CONTROL = 200
 FIRST_IN_LINK = 230
 FIRST_ACCOMPANYING = 240
@@ -342,22 +346,71 @@ def control_frame(control: object) -> bytes:
     return encode(control, sequence=0, timestamp_ns=0)
 
 
+class AnotherProtocol(DecodeError):
+    """A control message that came as it was written, and that this version of the protocol does not know like this.
+
+    That is no damage: sent again it would be the same. Whoever wrote it speaks another version.
+    """
+
+
 def control_of(frame: bytes) -> object:
-    """The control message that is this frame.
+    """The control message that is this frame. Of a `Hello` or a `Welcome` of another version, what is known of it here.
 
     Raises:
+        AnotherProtocol: if it is whole, and is of another version of this protocol: it has more fields than are known here,
+            say, or its type is not known.
         DecodeError: if it is none, or damaged.
     """
     entry = CONTROL.by_type(frame[HEADER_SIZE] if len(frame) > HEADER_SIZE else 0)
-    if entry is not None:
-        try:
-            return codec_of(entry.cls).read_whole(frame).items[0]
-        except NOT_PLAIN:
-            pass
-    items = decode(frame, CONTROL).items
-    if len(items) != 1 or isinstance(items[0], UnknownTlv):
+    try:
+        if entry is not None:
+            try:
+                return codec_of(entry.cls).read_whole(frame).items[0]
+            except NOT_PLAIN:
+                pass
+        items = decode(frame, CONTROL).items
+        if len(items) == 1 and not isinstance(items[0], UnknownTlv):
+            return items[0]
         raise DecodeError(Damage.TYPE, "no control message that is known here", offset=HEADER_SIZE)
-    return items[0]
+    except DecodeError as error:
+        if (value := _undamaged(frame)) is None:
+            raise
+        return _of_another_version(frame, *value, error)
+
+
+def _undamaged(frame: bytes) -> tuple[int, int, int] | None:
+    """The type of the control message that a frame begins with, and where its fields begin and end; None if the frame is damaged, or
+    begins with no control message of a connection."""
+    if len(frame) < HEADER_SIZE + 2:
+        return None
+    magic, domain, version, _, _, _, _, size, checksum = HEADER.unpack_from(frame)
+    if magic != MAGIC or domain != Domain.SYSTEM or version != VERSION or len(frame) != HEADER_SIZE + size:
+        return None
+    if crc32(frame[HEADER_SIZE:], crc32(frame[:SUMMED_SIZE])) != checksum:
+        return None
+    head = frame[HEADER_SIZE : HEADER_SIZE + 5]
+    if head[0] == EXTENDED and len(head) == 5:
+        kind, length, start = head[2], int.from_bytes(head[3:5], "little"), HEADER_SIZE + 5
+    else:
+        kind, length, start = head[0], head[1], HEADER_SIZE + 2
+    if not FIRST_CONTROL <= kind < FIRST_IN_LINK:
+        return None
+    return kind, start, min(start + length, len(frame))
+
+
+def _of_another_version(frame: bytes, kind: int, start: int, stop: int, error: DecodeError) -> object:
+    entry = CONTROL.by_type(kind)
+    version = ""
+    if entry is not None and entry.cls in {Hello, Welcome} and stop - start >= 2:
+        protocol = int.from_bytes(frame[start : start + 2], "little")
+        if protocol != PROTOCOL:
+            try:
+                return read_message(entry.layout, frame, start, stop, offset=start, more=True)
+            except DecodeError:
+                version = f" of protocol {protocol}"
+    name = entry.name if entry is not None else "control message"
+    reason = f"{name} ({kind}){version} cannot be read by protocol {PROTOCOL}: {error.reason}"
+    raise AnotherProtocol(error.damage, reason, offset=error.offset, field=error.field) from None
 
 
 def read_control(tlv: UnknownTlv) -> object:

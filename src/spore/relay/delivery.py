@@ -15,24 +15,23 @@ from typing import Any
 import attrs
 import trio
 
-from spore.codec import UnknownTlv
 from spore.errors import ActorStopped, AskFailed, MailboxFull
-from spore.nursery_bundle.cell import TooDeep
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.envelope import Envelope, Receipt
-from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.policy import Loss
 from spore.relay.control import Advance, Idle, Policy, Reason
+from spore.relay.handing import NO_MESSAGES, Handing
 from spore.relay.incoming import Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import Outgoing
+from spore.relay.quiet import Quiet
 from spore.relay.session import Session
 
 __all__ = ["Delivery"]
 
 _log = logging.getLogger("spore.relay")
-_NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
+PLAIN = "a plain sender"
 
 
 class _Left(enum.Enum):
@@ -63,17 +62,19 @@ class Delivery:
         self.before = IncomingCounts()
         """What has come over links that there are no more."""
         self.patient = False
-        """Whether the reader is a task that can give way, and comes again with what has no time now."""
+        """Whether who reads can give way, and comes again for what there is no time now. What is not read yet costs the least."""
         self._session = session
         self._turns = turns
         self._nursery = nursery
         self._handled = handled
-        self._inbound: dict[Incoming, Inbound] = {}
+        self._inbound: dict[Incoming, Handing] = {}
         self._pumps: dict[Incoming, trio.CancelScope] = {}
         self._inside: frozenset[str] | None = None
         """The only senders whose messages are handed over; None: all."""
         self._held: set[str] = set()
         """Receivers to whom nothing more is handed over."""
+        self._quiet = Quiet(_log)
+        session.unread.on_frame = self._unread
         session.on_announced = self.announced
         session.on_arrived = self.arrived
         session.on_closed = self.closed
@@ -125,7 +126,7 @@ class Delivery:
         """A link was opened to this client, or opened again."""
         ref = self.receivers.get(link.receiver)
         if ref is not None and link not in self._inbound:
-            self._inbound[link] = Inbound(ref, link.sender, link.port)
+            self._inbound[link] = Handing(ref, link.sender, link.port)
         if self._waits(link) and link.policy is Policy.FAIL:
             link.policy = Policy.PAUSED
 
@@ -149,13 +150,15 @@ class Delivery:
 
     def deliver(self, link: Incoming) -> None:
         """Hand over what has arrived; where that has to wait, a task of its own goes on."""
-        self.arrived(link, patient=False)
+        self.patient = False
+        self.arrived(link)
 
-    def arrived(self, link: Incoming, *, patient: bool | None = None) -> bool:
-        """Hand over what has arrived; where that has to wait for room, a task of its own goes on.
+    def arrived(self, link: Incoming) -> bool:
+        """Hand over what has arrived. Where that has to wait, a task of its own goes on, or, if it waits for time only, a reader that
+        is `patient`.
 
         Returns:
-            Whether the reader should go on. If not, the rest waits for time: call this again.
+            Whether to read on. If not, call this again when everything else has had its turn.
         """
         inbound = self._inbound.get(link)
         if inbound is None or link in self._pumps or self._waits(link):
@@ -163,29 +166,41 @@ class Delivery:
         left = self._hand_over_all(link, inbound)
         if left is _Left.NOTHING:
             return True
-        if left is _Left.FOR_TIME and (self.patient if patient is None else patient):
+        if left is _Left.FOR_TIME and self.patient:
             return False
-        self._pumps[link] = trio.CancelScope()
-        self._nursery.start_soon(self._pump, link, inbound)
+        self._go_on_later(link, inbound)
         return True
 
-    def _hand_over_all(self, link: Incoming, inbound: Inbound) -> _Left:
+    def abandoned(self, link: Incoming) -> None:
+        """Who reads does not come again for what there was no time for: a task of its own goes on."""
+        inbound = self._inbound.get(link)
+        if inbound is not None and link.arrived and link not in self._pumps and not self._waits(link):
+            self._go_on_later(link, inbound)
+
+    def _go_on_later(self, link: Incoming, inbound: Handing) -> None:
+        self._pumps[link] = trio.CancelScope()
+        self._nursery.start_soon(self._pump, link, inbound)
+
+    def _hand_over_all(self, link: Incoming, inbound: Handing) -> _Left:
         """Hand over what has arrived, as far as there is room and time; return what the rest waits for."""
-        arrived, overfull, turns = link.arrived, inbound.overfull, self._turns
+        arrived, overfull, turns, normal = link.arrived, inbound.overfull, self._turns, not link.high
         try:
             while arrived:
                 if overfull and inbound.pressed:
                     return _Left.FOR_ROOM
-                some = 0 if link.high else self._handle_some(link, inbound)
-                if some:
-                    if turns.spent(some): return _Left.FOR_TIME
+                first = arrived[0][0]
+                if normal and (handled := inbound.handle_arrived(link, turns.left)):
+                    self._go_on(link, inbound, first + handled - 1)
+                    if turns.spent(handled) and (arrived or self.patient):
+                        return _Left.FOR_TIME
                     continue
                 if turns.spent(1):
                     return _Left.FOR_TIME
                 arrival = arrived.popleft()
                 sequence, item, company = arrival
-                if not link.high and company is None and type(item) not in _NO_MESSAGES and inbound.handle(item):
-                    link.done(sequence)
+                if normal and company is None and type(item) not in NO_MESSAGES and inbound.handle(item):
+                    if not self._go_on(link, inbound, sequence):
+                        link.done(sequence)
                 elif not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
                     return _Left.FOR_ROOM
@@ -195,49 +210,14 @@ class Delivery:
             self.closed(link)
         return _Left.NOTHING
 
-    def _handle_some(self, link: Incoming, inbound: Inbound) -> int:
-        edge = inbound._edge
-        cell = edge.cell
-        handle = cell.idle
-        if handle is None or not inbound._plain:
-            return 0
-        arrived = link.arrived
-        first = sequence = arrived[0][0]
-        most = min(len(arrived), edge.left - 1, self._turns.left)
-        overfull = inbound.overfull
-        cell.idle = None
-        popleft = arrived.popleft
-        handled = 0
-        last = first + most
-        no = _NO_MESSAGES
-        try:
-            while sequence < last and arrived:
-                arrival = popleft()
-                sequence, message, company = arrival
-                if company is not None or message.__class__ in no:
-                    arrived.appendleft(arrival)
-                    break
-                sequence += 1
-                handle(message)
-                if cell.ready is None or overfull:
-                    break
-        except TooDeep:
-            sequence -= 1
-            arrived.appendleft(arrival)
-        except Exception as error:  # noqa: BLE001 - the supervisor's
-            cell.fail(error, message)
-        except BaseException:
-            cell.lose(message, Loss.CANCELLED)
-            sequence -= 1
-            raise
-        finally:
-            handled = sequence - first
-            edge.count(handled)
-            link.done_all(first, handled)
-            cell.idle = cell.ready
-        return handled
+    def _go_on(self, link: Incoming, inbound: Handing, sequence: int) -> bool:
+        """Whether the coroutine of a message has still to be awaited. The message is acknowledged then."""
+        unfinished, inbound.unfinished = inbound.unfinished, None
+        if unfinished is not None:
+            unfinished.reply = _Receipt(self._session, self._handled, link, sequence, awaited=False)
+        return unfinished is not None
 
-    def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
+    def _queue(self, link: Incoming, inbound: Handing, arrival: Arrival) -> bool:
         """Queue a message for its actor; return whether there was room."""
         enclosed = self._enclosed(link, inbound, arrival)
         if enclosed is not None:
@@ -247,7 +227,7 @@ class Delivery:
                 self._refuse(link, enclosed, error)
         return True
 
-    async def _pump(self, link: Incoming, inbound: Inbound) -> None:
+    async def _pump(self, link: Incoming, inbound: Handing) -> None:
         """Hand over the rest, giving way and waiting for room."""
         try:
             with self._pumps[link]:
@@ -262,7 +242,7 @@ class Delivery:
         if link.arrived:  # it was paused; perhaps it is no longer
             self.deliver(link)
 
-    async def _hand_over_first(self, link: Incoming, inbound: Inbound) -> None:
+    async def _hand_over_first(self, link: Incoming, inbound: Handing) -> None:
         arrival = link.arrived[0]
         enclosed = self._enclosed(link, inbound, arrival)
         if enclosed is not None:
@@ -274,7 +254,7 @@ class Delivery:
             link.arrived.popleft()
         self._turns.new_slice()  # because it has just given way
 
-    def _enclosed(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> Envelope | None:
+    def _enclosed(self, link: Incoming, inbound: Handing, arrival: Arrival) -> Envelope | None:
         """A message with its receipt; None for what is no message, and is dealt with here."""
         sequence, item, company = arrival
         kind = type(item)
@@ -282,11 +262,12 @@ class Delivery:
             inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
         elif kind is Idle:
             inbound.idle()
-        elif kind in _NO_MESSAGES:
-            fields = about(actor=link.receiver)
-            _log.warning(
-                "%s: message %d from %s is not known here", link.receiver, sequence, link.client_name, extra=fields
-            )
+        elif kind in NO_MESSAGES:
+            text = f"message {sequence} from {link.client_name or PLAIN} is not known here"
+            if link.plain:
+                self._session.unread.add(link, "unknown", text)
+            else:
+                self._warn(link, "unknown", f"{link.receiver}: {text}")
         else:
             receipt = _Receipt(
                 self._session, self._handled, link, sequence, awaited=company is not None and company.awaited
@@ -295,6 +276,18 @@ class Delivery:
         link.done(sequence)
         self._handled(link)
         return None
+
+    def _unread(self, link: Incoming, reason: str, text: str) -> None:
+        """A frame of a plain sender was left out."""
+        self._warn(link, reason, f"{link.receiver}: a frame of {PLAIN} cannot be read, and is left out: {text}")
+
+    def _warn(self, link: Incoming, reason: str, text: str) -> None:
+        peer = link.client_name or PLAIN
+        self._quiet.warn(trio.current_time(), peer, reason, text, extra=about(actor=link.receiver))
+
+    def on_time(self, now_s: float) -> None:
+        """Look at the clock: log how much more there was of what is logged once a minute."""
+        self._quiet.on_time(now_s)
 
     def _refuse(self, link: Incoming, enclosed: Envelope, error: Exception) -> None:
         """The actor does not take the message; it is counted there."""

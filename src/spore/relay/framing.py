@@ -32,7 +32,7 @@ class FrameSplitter:
     def __init__(self, max_frame_size: int = MAX_FRAME_SIZE) -> None:
         self.data = b""
         """What the indices that `runs` yields point into."""
-        self._max_frame_size = max_frame_size
+        self.max_frame_size = max_frame_size
         self._later = bytearray()
         self._wanted = 0
         """So many bytes must have come before there is anything new to see."""
@@ -80,7 +80,7 @@ class FrameSplitter:
         Raises:
             DecodeError: when the frames before it were taken, if what follows cannot begin a frame.
         """
-        data, at, limit, domains = self.data, self._at, self._max_frame_size, DOMAINS
+        data, at, limit, domains = self.data, self._at, self.max_frame_size, DOMAINS
         length = len(data)
         run, count = at, 0
         damage: DecodeError | None = None
@@ -99,6 +99,7 @@ class FrameSplitter:
                     yield at, end, 1, kind
                     at = run = end
                     count = 0
+                    limit = self.max_frame_size  # which that message may have changed
                     continue
                 # It may be a control message that was damaged: a lost Route would send messages the wrong way.
                 if crc32(data[at + HEADER_SIZE : end], crc32(data[at : at + SUMMED_SIZE])) != checksum:

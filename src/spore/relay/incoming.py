@@ -24,6 +24,9 @@ __all__ = ["MAX_DAMAGED", "Arrival", "Company", "Incoming", "IncomingCounts"]
 
 MAX_DAMAGED = 8
 """So often one message may come damaged."""
+LARGE_WINDOW = 1_000
+"""Of a window of so many messages, and of a larger one, half is acknowledged at once, and of a smaller one a quarter: to handle half of
+it would not take long enough for the acknowledgement to be on its way meanwhile."""
 
 
 @attrs.frozen
@@ -86,6 +89,8 @@ class Incoming:
         self.incarnation = 0
         """The client of the predecessor from which this end was taken over; 0 where it is this process's own."""
         self._acked = 0
+        self._again_upto = 0
+        """The last message that had been sent to a predecessor."""
         self._asked_again = False
         self._damaged_after = -1
         self._damaged_times = 0
@@ -176,6 +181,7 @@ class Incoming:
         self.counts.received += 1
         if frame.flags is not Flags.NONE and frame.flags & Flags.REDELIVERED:
             self.counts.redelivered += 1
+            self._again_upto = sequence
         self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
 
@@ -186,6 +192,11 @@ class Incoming:
         self._asked_again = False
         self.counts.received += len(messages)
         self.arrived.extend(zip(count(first), messages, repeat(None)))
+
+    def skip(self) -> None:
+        """A frame of a plain sender cannot be read. It is left out, and gives back the place that it took at its sender."""
+        self.received += 1
+        self.done(self.received)
 
     def damaged(self, sequence: int) -> Resend | None:
         """A frame of this link could not be read, if its header is right the one with this number: ask for it again.
@@ -244,8 +255,10 @@ class Incoming:
 
     @property
     def ack_urgent(self) -> bool:
-        """Whether the sender may soon have to wait for the acknowledgement."""
-        return self.handled - self._acked >= max(1, self.window // (2 if self.window >= 1_000 else 4))
+        """Whether the sender may soon have to wait for the acknowledgement. What had ended a predecessor may be sent one by one."""
+        due = self.handled - self._acked
+        share = 2 if self.window >= LARGE_WINDOW else 4
+        return due >= max(1, self.window // share) or (due > 0 and self._acked < self._again_upto)
 
     def ack(self) -> Ack:
         """The acknowledgement of all that was handled."""

@@ -11,6 +11,7 @@ import trio
 from spore.errors import RelayError
 from spore.relay.bell import Bell
 from spore.relay.peer import Peer
+from spore.relay.quiet import Quiet
 from spore.relay.session import Session
 from spore.relay.switchboard import Switchboard
 
@@ -33,6 +34,7 @@ class Insiders:
         self._board = board
         self._flush = flush
         self._said = Bell()
+        self._quiet = Quiet(_log)
         self._peers: dict[Session, Peer] = {}
 
     def join(self, session: Session, *, any_schema: bool = False) -> None:
@@ -68,7 +70,8 @@ class Insiders:
             if session.receive(data, trio.current_time()):
                 self.on_arrived()
         except RelayError as error:  # some client has made it so; that must not be the end of all
-            _log.warning("the journal begins anew with the relay: %s", error)
+            text = f"the journal begins anew with the relay: {error}"
+            self._quiet.warn(trio.current_time(), "the journal", "anew", text)
             peer = self._peers[session]
             self._board.disconnect(peer)
             self.join(session, any_schema=peer.any_schema)

@@ -17,13 +17,15 @@ damage inside a frame's own bytes looks like other bytes, which the frame's chec
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import attrs
 
 from spore.errors import JournalFull
+from spore.relay.journal_dead import DeadLetters
 from spore.relay.journal_file import FILE_NAME, MAX_SEQUENCE, JournalFile
 
 __all__ = ["Journal"]
@@ -44,16 +46,20 @@ class _Stream:
 
 
 class Journal:
-    """Frames by stream and sequence, in a file that only one process at a time may open.
+    """Frames by stream and sequence, in a file that only one process at a time may keep open.
 
     It blocks while the disk does: call it from a worker thread, many records at a time. Calls from several threads take
-    turns.
+    turns. Any call may raise JournalFailed, when the disk fails or the file is gone, and JournalFull where it writes; the next call then
+    begins with the file opened again.
     """
 
     def __init__(self, file: JournalFile, limit_bytes: int) -> None:
         self._file = file
         self._limit_bytes = limit_bytes
         self._streams: dict[str, _Stream] = {}
+        self._version = (0, 0)
+        self.dead = DeadLetters(file)
+        """Messages that were set aside, and what leads to that."""
 
     @classmethod
     def open(cls, directory: Path, *, limit_bytes: int = LIMIT_BYTES) -> Journal:
@@ -70,17 +76,39 @@ class Journal:
         """
         journal = cls(JournalFile(directory / FILE_NAME), limit_bytes)
         try:
-            journal._recall()
+            journal.look()
         except BaseException:
             journal.close()
             raise
         return journal
 
+    @property
+    def path(self) -> str:
+        """The file, for errors."""
+        return str(self._file.path)
+
     def close(self) -> None:
         """Close the file. Everything is on the disk already; any other call raises JournalError from now on."""
         self._file.close()
 
-    def append(self, records: Sequence[tuple[str, int, bytes]]) -> None:
+    def look(self) -> bool:
+        """Look whether the file was changed by another process, as ``spore journal forget`` does; return whether it was."""
+        with self._file.turn() as connection:
+            version = self._file.version()
+            if version == self._version:
+                return False
+            self._recall(connection)
+            self._version = version
+            return True
+
+    @contextmanager
+    def _turn(self) -> Iterator[sqlite3.Connection]:
+        with self._file.turn() as connection:
+            if self._file.reopened != self._version[0]:
+                self._recall(connection)  # what has raised before may have happened all the same
+            yield connection
+
+    def append(self, records: Sequence[tuple[str, int, bytes]]) -> dict[str, int]:
         """Add frames behind the last ones of their streams: all or none, and durable on return.
 
         A record that is there already, byte for byte, is taken as done: who has not heard that a batch was appended may
@@ -89,11 +117,14 @@ class Journal:
         Args:
             records: stream, sequence and frame of each; in each stream the sequences ascend, with gaps or without.
 
+        Returns:
+            The number of each stream; see `number`.
+
         Raises:
             JournalError: if a sequence is not behind the stream's last one and other bytes, or none any more, are there.
             JournalFull: if the disk or the limit has no room for them.
         """
-        with self._file.turn():
+        with self._turn():
             ends: dict[str, int] = {}
             new, again = [], []
             for record in records:
@@ -114,6 +145,7 @@ class Journal:
                 if known.first > known.last:
                     known.first = sequence
                 known.last = sequence
+            return {stream: self._streams[stream].id for stream, _, _ in records}
 
     def read(self, stream: str, after: int, limit_bytes: int) -> list[tuple[int, bytes]]:
         """The frames of a stream behind a sequence, in order.
@@ -124,7 +156,7 @@ class Journal:
                 the first sequence with what was expected.
             limit_bytes: frames come as long as they are no more than this together, but at least one if there is one.
         """
-        with self._file.turn() as connection:
+        with self._turn() as connection:
             known = self._streams.get(stream)
             if known is None or after >= known.last:
                 return []
@@ -159,7 +191,7 @@ class Journal:
         Raises:
             JournalFull: if the disk has no room, and not even the reserve helps, for forgetting is written down too.
         """
-        with self._file.turn() as connection:
+        with self._turn() as connection:
             known = self._streams.get(stream)
             if known is None or upto < known.first:
                 return
@@ -204,10 +236,22 @@ class Journal:
             )
             self._file.shrink(lambda file: file.executemany(query, marks))
 
-    def forget(self, receiver: str) -> None:
-        """Forget how far a receiver has come: it will not come again."""
+    def forget(self, receiver: str, streams: Sequence[str] | None = None) -> None:
+        """Forget how far a receiver has come: it will not come again.
+
+        Args:
+            receiver: its name.
+            streams: with these streams; by default with all.
+        """
+
+        def change(file: sqlite3.Connection) -> None:
+            if streams is None:
+                file.execute("DELETE FROM marks WHERE receiver = ?", (receiver,))
+            for stream in streams or ():
+                file.execute("DELETE FROM marks WHERE stream = ? AND receiver = ?", (stream, receiver))
+
         with self._file.turn():
-            self._file.shrink(lambda file: file.execute("DELETE FROM marks WHERE receiver = ?", (receiver,)))
+            self._file.shrink(change)
 
     def number(self, stream: str) -> int:
         """The number of a stream that has frames, which it keeps for ever.
@@ -274,10 +318,9 @@ class Journal:
         if row[0] != frame:
             raise self._file.error("it is there with other bytes", stream, sequence)
 
-    def _recall(self) -> None:
-        with self._file.turn() as connection:
-            for number, name, last in connection.execute("SELECT id, name, last FROM streams").fetchall():
-                self._streams[name] = _Stream(number, _first(connection, number, last), last)
+    def _recall(self, connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT id, name, last FROM streams").fetchall()
+        self._streams = {name: _Stream(number, _first(connection, number, last), last) for number, name, last in rows}
 
 
 def _forget(stream_id: int, upto: int, connection: sqlite3.Connection) -> None:

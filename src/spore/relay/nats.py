@@ -263,20 +263,24 @@ class Inlet:
             self._listening = trio.Event()
 
     async def _accept(self, connection: NatsConnection, wish: bytes, answer_to: str) -> None:
-        if wish == PROBE:
+        origin = answer_to.rpartition(".")[0] or "somebody"  # what is behind the last dot is drawn anew each time
+        if wish == PROBE and answer_to:
             connection.publish(answer_to, b"taken")
-        elif wish == CONNECT and answer_to:
+        elif wish != CONNECT or not answer_to:
+            text = f"inlet {self.name}: {wish[:80]!r} with an answer to {answer_to!r} is no wish to connect that is known here"
+            self.relay.warn(origin, "wish", text)
+        elif self.relay.admit(origin):
             back = f"{self._subject}.{token_hex(8)}"
             carrier = NatsCarrier(connection, back, answer_to)
             try:
                 await carrier.listen()
+                connection.publish(answer_to, back.encode())
+                await self.relay.serve_admitted(carrier, origin)
             except trio.BrokenResourceError:
+                pass
+            finally:
                 carrier.close()
-                return
-            connection.publish(answer_to, back.encode())
-            await self.relay.serve(carrier)
-        else:
-            _log.warning("inlet %s: %r is no wish to connect that is known here", self.name, wish[:80])
+                self.relay.release()
 
 
 @asynccontextmanager

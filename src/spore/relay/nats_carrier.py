@@ -17,10 +17,13 @@ from collections import deque
 from struct import Struct
 
 import trio
-from nats.aio.subscription import Subscription
 
+from spore.distribution import needs
 from spore.relay.carrier import Carrier
 from spore.relay.nats_connection import NatsConnection
+
+with needs("nats"):
+    from nats.aio.subscription import Subscription
 
 __all__ = ["WINDOW_BYTES", "NatsCarrier"]
 
@@ -28,6 +31,8 @@ WINDOW_BYTES = 4 * 1024 * 1024
 """Bytes that may be under way in one direction. As many as one link may have; see `spore.relay.outgoing`."""
 CHUNK_BYTES = 64 * 1024
 """Nobody who reads has more in hand at once, so that others have their turn; the most that is read from a socket, too."""
+APART = 1_000
+"""So many chunks wait by themselves; more are joined, so that many small ones take no more memory than a few large ones."""
 HEAD = Struct("<QQ")
 
 
@@ -169,6 +174,8 @@ class NatsCarrier(Carrier):
                 self._lose(f"the other end does not keep to the window of {WINDOW_BYTES:,} bytes")
             elif not self._arrived and self.eager is not None and self.eager(data):
                 self._was_read(data)
+            elif len(self._arrived) >= APART and len(self._arrived[-1]) + len(data) <= CHUNK_BYTES:
+                self._arrived[-1] += data
             else:
                 self._arrived.append(data)
                 self._changed.unpark_all()

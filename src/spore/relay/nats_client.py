@@ -10,8 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from nats.aio.client import Client
-from nats.aio.subscription import Subscription
+from spore.distribution import needs
+
+with needs("nats"):
+    from nats.aio.client import Client
+    from nats.aio.subscription import Subscription
+
 
 __all__ = ["Take", "ThinClient"]
 

@@ -12,16 +12,19 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import trio
-from nats.aio.subscription import Subscription
-from nats.errors import Error, SlowConsumerError
-from nats.js import JetStreamContext
-from nats.js.errors import APIError, ServiceUnavailableError
 
+from spore.distribution import needs
 from spore.errors import NatsRefused
 from spore.relay.guest import Guest
 from spore.relay.nats_client import Take, ThinClient
 from spore.relay.nats_options import NatsOptions
 from spore.relay.nats_refusals import check_greeting, refusal_of
+
+with needs("nats"):
+    from nats.aio.subscription import Subscription
+    from nats.errors import Error, SlowConsumerError
+    from nats.js import JetStreamContext
+    from nats.js.errors import APIError, ServiceUnavailableError
 
 __all__ = ["NatsConnection"]
 

@@ -13,14 +13,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
-from nats.js.errors import APIError
 
+from spore.distribution import needs
 from spore.relay.control import STREAM
 from spore.relay.inside import Insiders
 from spore.relay.nats_reader import RETRY_S, Reader
 from spore.relay.nats_store import Store
 from spore.relay.nats_writer import Writer
 from spore.relay.switchboard import Switchboard
+
+with needs("nats"):
+    from nats.js.errors import APIError
 
 if TYPE_CHECKING:
     from spore.relay.nats import Nats
@@ -82,6 +85,9 @@ class NatsKeeper:
         if reader is not None and scope is not None:
             scope.cancel()
             self._nursery.start_soon(self._leave, reader)
+
+    def vanished(self, subscribers: list[tuple[str, str]]) -> None:
+        """Of no account: the subscribers live in this process, and what is gone with it a reader cannot count."""
 
     async def _read(self, reader: Reader, scope: trio.CancelScope) -> None:
         with scope:

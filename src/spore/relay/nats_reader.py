@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 import trio
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError
 
 from spore.codec import HEADER_SIZE, Flags
+from spore.distribution import needs
 from spore.relay.bell import Bell
 from spore.relay.nats_connection import NatsConnection
 from spore.relay.nats_store import Mark, Store
@@ -30,6 +29,10 @@ from spore.relay.nats_writer import ORIGIN
 from spore.relay.outgoing import LinkOptions, Outgoing, renumbered
 from spore.relay.session import Session
 from spore.relay.streams import WINDOW, Giver, Origin
+
+with needs("nats"):
+    from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+    from nats.js.errors import APIError
 
 if TYPE_CHECKING:
     from spore.relay.nats import Nats

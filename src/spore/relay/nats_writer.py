@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 import trio
-from nats.js.errors import APIError
 
+from spore.distribution import needs
 from spore.relay.bell import Bell
 from spore.relay.control import STREAM, Hello, Policy, Reason
 from spore.relay.incoming import Incoming
 from spore.relay.nats_connection import NatsConnection
 from spore.relay.nats_store import Store
 from spore.relay.streams import WINDOW, Origin, Taker
+
+with needs("nats"):
+    from nats.js.errors import APIError
 
 if TYPE_CHECKING:
     from spore.relay.nats import Nats

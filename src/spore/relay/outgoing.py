@@ -100,7 +100,7 @@ class OutgoingCounts:
     unheard: int = 0
     """Published to a topic that nobody has subscribed."""
     lost: dict[Loss, int] = attrs.field(factory=dict)
-    """Given up by the policy before they got a number."""
+    """Given up by the policy before they got a number, or told to an actor that had stopped."""
 
 
 class Outgoing:
@@ -129,9 +129,14 @@ class Outgoing:
         self.counts = OutgoingCounts()
         self.denied: ActorError | None = None
         """Why no more messages are taken."""
+        self.refused: dict[str, str] = {}
+        """Of a topic: which subscribers take nothing from this link, and why. The others get what is published."""
         self.to_send: deque[bytes] = deque()
         self.on_change: Callable[[], None] = _nothing
         """Called when there is something to send, or room again, or the link was denied."""
+        self.on_accept: Callable[[bool], None] = _nothing_of
+        """Called when a receiver has come, before it is told where the link goes on: whether it is the successor of one that had some
+        of the messages."""
         self.asks: dict[int, Receipt] = {}
         self.outlet: Outlet | None = None
         """The port of an actor that the link belongs to, if it does to one."""
@@ -163,6 +168,26 @@ class Outgoing:
         for member in self.members.values():
             member.acked = acked
             member.incarnation = _SOMEBODY if known else 0
+
+    @property
+    def under_way(self) -> range:
+        """The numbers of what was written and is not acknowledged."""
+        return range(self._base + 1, self._last - len(self.to_send) + 1)
+
+    def withdraw(self) -> None:
+        """Forget what is not acknowledged: it is in a journal, from where it is queued again, with its numbers."""
+        self._forget_acked()
+        self._kept.clear()
+        self._kept_bytes = 0
+        self.to_send.clear()
+        self._last = self._base
+
+    def skip(self) -> None:
+        """The next message is not given to the receivers of this link. Only where nothing is kept."""
+        self._base += 1
+        self._last = max(self._last, self._base)
+        for member in self.members.values():
+            member.acked = max(member.acked, self._base)
 
     # For the application
 
@@ -205,6 +230,14 @@ class Outgoing:
         return self._active > 0 or self.owed > 0
 
     @property
+    def unhandled(self) -> ActorError | None:
+        """What is to be raised where somebody relies on it that all was handled: why nobody takes what was sent; None if nothing is left."""
+        if self.denied is None or not (owed := self.owed):
+            return None
+        left = "1 message that was sent to it is" if owed == 1 else f"{owed:,} messages that were sent to it are"
+        return type(self.denied)(self.denied.actor, f"{self.denied.reason}; {left} not handled")
+
+    @property
     def unwritten(self) -> bool:
         """Whether there is something that has never gone out, and would be lost with this process.
 
@@ -235,11 +268,17 @@ class Outgoing:
 
     @property
     def roomy(self) -> bool:
-        """Whether there is room for so many messages that it is worth while to wake who waits for it."""
-        if not self.lossless or self.options.feedback or self._unbounded:
+        """Whether there is so much room that who waits for some can send many messages; or none need be waited for."""
+        if (
+            self.denied is not None
+            or not self.accepted
+            or not self.lossless
+            or self.options.feedback
+            or self._unbounded
+        ):
             return True
-        window = self._window
-        return window - len(self._kept) - len(self.waiting) >= window // 4 and self._kept_bytes < WINDOW_BYTES * 3 // 4
+        room = self._window - len(self._kept) - len(self.waiting)
+        return room >= self._window // 4 and self._kept_bytes < WINDOW_BYTES * 3 // 4
 
     @property
     def overfull(self) -> bool:
@@ -342,6 +381,11 @@ class Outgoing:
         if len(to_send) == 1:  # else it is known already that there is something to write
             self.on_change()
         return True
+
+    def give_up(self, reason: Loss) -> None:
+        """Count a message that was not taken, because nobody will ever handle it."""
+        self.counts.sent += 1
+        self.counts.lost[reason] = self.counts.lost.get(reason, 0) + 1
 
     def queue_frame(self, frame: bytes) -> None:
         """Take a frame that has the next number already, as long as the link is `hungry`."""
@@ -453,11 +497,13 @@ class Outgoing:
             if accept.known and member.incarnation == _SOMEBODY:
                 member.incarnation = accept.incarnation  # it lives: it knows this link
                 self._skip_to(accept.handled)
+            successor = bool(member.incarnation) and not (accept.known and accept.incarnation == member.incarnation)
+            self.on_accept(successor)
             start = member.acked + 1
             if accept.known:  # it was here before, though somebody else may have been between
                 member.acked = max(member.acked, min(accept.handled, self._last))
                 start = max(member.acked, min(accept.received, self._last)) + 1
-            if member.incarnation and not (accept.known and accept.incarnation == member.incarnation):
+            if successor:
                 self._mark_redelivered(start)
         member.incarnation = accept.incarnation
         if member.index is None:
@@ -465,6 +511,7 @@ class Outgoing:
         member.index = accept.member
         if not self.topic:
             self.denied = None
+        self.refused.pop(accept.receiver, None)
         self._adopt(member, accept)
         self._rewind(start)
         self._promote()
@@ -558,6 +605,7 @@ class Outgoing:
             self.to_send.clear()
         if self.topic:
             self.members.pop(receiver, None)
+            self.refused[receiver] = text
             self._fewer_members()
         else:
             self.denied = ActorStopped(receiver, text) if reason is Reason.STOPPED else LinkDenied(receiver, text)
@@ -605,4 +653,8 @@ def _is_in_link(frame: bytes) -> bool:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_: bool) -> None:
     pass

@@ -6,6 +6,7 @@ and what a task still writes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import attrs
@@ -15,25 +16,37 @@ from spore.errors import RelayRefused
 from spore.relay.control import ANNOUNCED, Hello, Open
 from spore.relay.framing import FrameSplitter
 
-__all__ = ["HIGH_WATER", "Limits", "Link", "Member", "Peer"]
+__all__ = ["FIRST_FRAME", "HIGH_WATER", "PLAIN_BYTES", "Limits", "Link", "Member", "Peer"]
 
-HIGH_WATER = 16 * 1024 * 1024
+MiB = 1024 * 1024
+HIGH_WATER = 16 * MiB
 """Bytes queued for one connection beyond which whoever sends to it is not read."""
+PLAIN_BYTES = 4 * MiB
+"""At most so many bytes of a plain sender are under way to a subscriber, but always one frame. As many as a link has;
+see `spore.relay.outgoing`."""
+FIRST_FRAME = 128 * 1024
+"""The largest frame of somebody who has not shown the token yet. A `Hello` is a TLV, and so has 64 KiB at most."""
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one client may make the relay remember."""
+    """What one client, and all together, may make the relay remember."""
 
     frame_size: int = MAX_FRAME_SIZE
     channels: int = 10_000
     receivers: int = 10_000
     routes: int = 100_000
-    """The receivers of its links, and the topics of its receivers, together."""
+    """The receivers of its links, and the topics of its receivers, together; and the links that lead to it."""
     names: int = 200
     """Bytes of a name, in UTF-8."""
     messages: int = 1_000
     """Messages in a schema."""
+    places: int = 500_000
+    """Channels, receivers, topics and receivers of links, of all clients together. One takes some 500 bytes."""
+    unfinished: int = 128 * MiB
+    """Bytes of frames that have begun and not ended, of all connections together."""
+    unfinished_plain: int = 32 * MiB
+    """The same, of those that have not said `Hello`."""
 
 
 @attrs.define(eq=False)
@@ -48,9 +61,32 @@ class Member:
     begun: bool = False
     window: int = 0
     """How many frames of a plain sender it lets be under way; 0 before it has said so."""
-    outstanding: int = 0
-    """Frames of a plain sender that were passed on and not acknowledged."""
+    sizes: deque[int] = attrs.field(factory=deque)
+    """The bytes of each frame of a plain sender that was passed on and not acknowledged, in order."""
+    under_way: int = 0
+    """Their sum."""
     handled: int = 0
+
+    @property
+    def outstanding(self) -> int:
+        """Frames of a plain sender that were passed on and not acknowledged."""
+        return len(self.sizes)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more of a plain sender is to be passed on."""
+        return len(self.sizes) >= self.window or self.under_way >= PLAIN_BYTES
+
+    def passed_on(self, size: int) -> None:
+        """A frame of a plain sender is under way."""
+        self.sizes.append(size)
+        self.under_way += size
+
+    def acked(self, handled: int) -> None:
+        """All frames of a plain sender up to this one give back the places that they took."""
+        for _ in range(min(handled - self.handled, len(self.sizes))):
+            self.under_way -= self.sizes.popleft()
+        self.handled = max(self.handled, handled)
 
 
 @attrs.define(eq=False)
@@ -67,8 +103,10 @@ class Link:
 class Peer:
     """One connection."""
 
-    def __init__(self, number: int, now_s: float, limits: Limits) -> None:
+    def __init__(self, number: int, now_s: float, limits: Limits, origin: str = "") -> None:
         self.number = number
+        self.origin = origin or f"connection {number}"
+        """Where it comes from, which it cannot choose: its host, or its process."""
         self.client = 0
         self.name = ""
         self.hello: Hello | None = None
@@ -83,6 +121,12 @@ class Peer:
         self.heard_at = now_s
         self.spoke_at = now_s
         self.splitter = FrameSplitter(limits.frame_size)
+        self.begun_at: float | None = None
+        """When the frame began that has not come to its end yet; None where there is none."""
+        self.unfinished = 0
+        """How many bytes of it are held."""
+        self.token = 0
+        """Which of the relay's tokens it has shown: 1 or 2; 0 for none."""
         self.channels: dict[int, Link] = {}
         self.announced: dict[int, tuple[Link, Member]] = {}
         self.receivers: dict[str, tuple[str, ...]] = {}
@@ -102,15 +146,28 @@ class Peer:
         return f"<Peer {self.number} {self.name or 'unknown'}>"
 
     @property
+    def title(self) -> str:
+        """What it is called in a log."""
+        return self.name or f"connection {self.number}"
+
+    @property
     def congested(self) -> Iterator[Peer]:
         """Those to whom frames from here go and who have too much queued already."""
+        return self.congested_at(HIGH_WATER)
+
+    def congested_at(self, most: int) -> Iterator[Peer]:
+        """Those to whom frames from here go and who have more than so many bytes queued, or no room for frames of a plain sender."""
         route = self.route
-        if isinstance(route, Link):
+        if self.plain:  # what it sends goes to the topics of several domains, and it does not say which comes next
+            for link in self.channels.values():
+                for member in link.members.values():
+                    if member.peer.out_bytes > most or member.full:
+                        yield member.peer
+        elif isinstance(route, Link):
             for member in route.members.values():
-                full = route.plain and member.outstanding >= member.window
-                if member.peer.out_bytes > HIGH_WATER or full:
+                if member.peer.out_bytes > most:
                     yield member.peer
-        elif route is not None and route[0].peer.out_bytes > HIGH_WATER:
+        elif route is not None and route[0].peer.out_bytes > most:
             yield route[0].peer
 
     def take(self) -> list[bytes]:

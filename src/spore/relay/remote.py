@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from spore.errors import AskTimeout, LinkDenied, UsageError
+from spore.errors import ActorStopped, AskTimeout, LinkDenied, UsageError
 from spore.nursery_bundle.cell import Cell
 from spore.nursery_bundle.envelope import Reply
+from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.ref import ASK_TIMEOUT_S, OUTSIDE, ActorRef
 from spore.relay.control import STREAM, Advance, Idle
 from spore.relay.outgoing import LinkOptions, Outgoing
@@ -118,7 +119,11 @@ class RemoteRef(ActorRef[M]):
 
     def tell(self, message: M, high: bool = False) -> None:
         link = (self._high if high else self._link) or self._open(high)
-        link.queue(message)
+        try:
+            link.queue(message)
+        except ActorStopped:
+            link.give_up(Loss.STOPPED)  # as in a bundle: a tell to an actor that has ended is no error of the sender's
+            return
         if link.waiting and link.overfull:
             self._press()
 
@@ -213,10 +218,11 @@ class RemoteRef(ActorRef[M]):
     def _changed(self, link: Outgoing) -> None:
         if link.to_send:
             self._client.session.queued(link)
-        if self._room and (link.roomy or link.denied is not None):
-            self._room.unpark_all()
-        elif self._room:
-            self._client.unpark_soon(self._room)
+        if self._room:
+            if link.roomy:
+                self._room.unpark_all()
+            else:
+                self._client.unpark_soon(self._room)
         owner = self.owner
         if owner is not None and self in owner.dispatcher.overfull and not link.overfull:
             owner.dispatcher.relieved(self)

@@ -29,6 +29,7 @@ from spore.relay.control import (
     Accept,
     Ack,
     Announce,
+    AnotherProtocol,
     Attach,
     Begin,
     Bye,
@@ -54,7 +55,10 @@ from spore.relay.control import (
 )
 from spore.relay.framing import FrameSplitter
 from spore.relay.incoming import Incoming
+from spore.relay.names import Names
 from spore.relay.outgoing import LinkOptions, Outgoing
+from spore.relay.token import Showing, Tokens
+from spore.relay.unread import Unread
 
 __all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "LinkPosition", "Session"]
 
@@ -97,7 +101,7 @@ class Session:
 
     Args:
         name: the client's, for people.
-        token: what the relay asks for, if it does.
+        token: what the relay asks for, if it does; several while one replaces the other: if it does not take one, the next is shown.
         registry: the messages that are known here.
         schema: what the other ends have to mean alike; by default all of the registry.
         heartbeat_s: say something at least this often, in seconds.
@@ -109,11 +113,11 @@ class Session:
     fellows: Sequence[Session] = ()
     """All sessions of a process that has several: what comes over one may lead to what goes out over another."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a field a line
         self,
         name: str,
         *,
-        token: str = "",
+        token: Tokens = "",
         registry: Registry = REGISTRY,
         schema: Schema | None = None,
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
@@ -141,17 +145,20 @@ class Session:
         self.stopped: Incoming | None = None
         """The link at which reading has stopped, because there is no time now for more of its messages. Call `receive` again, with no
         bytes, before those that come next."""
+        self.on_denied: Callable[[str], None] = _nothing_of
+        """Called with a sentence each time a link, from here or to here, was refused."""
         self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
         """Whether what comes over the one link may lead to what goes out over the other."""
         self.denied: list[Deny] = []
         """Links from others that this end, or the relay, has refused; the last hundred."""
+        self.unread, self.names = Unread(), Names()
+        """Frames of plain senders that could not be read; and the receivers here whose names other clients have."""
         self.outgoing: dict[int, Outgoing] = {}
         self.attached: dict[str, Attached] = {}
         self.damaged = 0
         """Frames that could not be read."""
-        self._token = token
-        self._registry = registry
-        self._agreed = schema
+        self.tokens = Showing(token)
+        self._registry, self._agreed = registry, schema
         self._heartbeat_s = heartbeat_s
         self._max_frame_size = max_frame_size
         self._runs = RunReader(registry if max_frame_size >= LARGEST else Registry())
@@ -159,8 +166,7 @@ class Session:
         self._splitter = FrameSplitter(max_frame_size)
         self._out: list[bytes] = []
         self._dirty: dict[Outgoing, None] = {}
-        self._channel = 0
-        self._sending_over = 0
+        self._channel = self._sending_over = 0
         """The channel of the last `Route` that was written."""
         self._receiving_over: Incoming | Outgoing | None = None
         self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
@@ -177,7 +183,7 @@ class Session:
         self._acks_held: frozenset[Incoming] = frozenset()
         """The links whose acknowledgements wait until something has been written."""
         self._silent_after_s = heartbeat_s * SILENT_BEATS
-        self._heard_at = self._spoke_at = 0.0
+        self._heard_at = self._spoke_at = self._now_s = 0.0
 
     # For the application
 
@@ -254,6 +260,7 @@ class Session:
 
     def detach(self, name: str, *, leave: bool = False) -> None:
         """Take no more for a receiver. Its senders keep what is not acknowledged, for whoever has the name next."""
+        self.names.forget(name)
         if self.attached.pop(name, None) is not None and self.ready:
             self.acknowledge()
             self.detaching.add(name)
@@ -285,7 +292,7 @@ class Session:
     def deny(self, link: Incoming, reason: Reason, text: str) -> None:
         """Take no more messages from a link, and tell its sender why."""
         denial = Deny(link.channel, link.receiver, reason, text[:1_000])
-        self.denied = [*self.denied[-99:], denial]
+        self._note_refusal(link, denial)
         link.open = False
         if self.ready and self._announced.get(link.channel) is link:
             self.acknowledge()
@@ -345,7 +352,8 @@ class Session:
         schema = self._agreed or Schema.of(self._registry)
         lines = tuple(SchemaLine(number, schema.texts[number]) for number in sorted(schema.texts))
         heartbeat_ms = round(self._heartbeat_s * 1_000)
-        return Hello(PROTOCOL, self.client, self.name, self._token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
+        token = self.tokens.token
+        return Hello(PROTOCOL, self.client, self.name, token, bytes.fromhex(schema.digest), lines, heartbeat_ms)
 
     def disconnected(self) -> None:
         """The connection is lost. Everything that was not acknowledged is kept."""
@@ -358,6 +366,7 @@ class Session:
             if link.plain:  # which has no name by which it could be known again
                 self._forget(link)
         self._announced.clear()
+        self.names.disconnected()
         self.detaching.clear()
         self._sending_over = 0
         self._receiving_over = None
@@ -383,6 +392,7 @@ class Session:
         try:
             if data:
                 splitter.feed(data)
+            self._now_s = now_s
             for start, end, _, kind in splitter.runs(each=True):
                 self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
                 data = splitter.data
@@ -399,6 +409,8 @@ class Session:
                         touched[route] = None
                 elif type(route) is Outgoing:
                     self._replied(route, data[start:end])
+        except AnotherProtocol as error:
+            raise RelayRefused("protocol", f"the relay speaks another protocol: {error}") from error
         except DecodeError as error:
             raise RelayError(f"damaged bytes from the relay: {error}") from error
         self._touched = {}
@@ -433,12 +445,25 @@ class Session:
             items = frame.items
             item = items[0] if items else None
             if type(item) is UnknownTlv and frame.domain is Domain.SYSTEM and item.type_id < FIRST_ACCOMPANYING:
-                item = read_control(item)
+                try:
+                    item = read_control(item)
+                except DecodeError as error:
+                    if link.plain or not link.open:
+                        raise
+                    # It has come as it was written, so another copy would be the same.
+                    self.damaged += 1
+                    self.deny(link, Reason.PROTOCOL, f"{link.client_name!r} speaks another protocol: {error}")
+                    return
             answer = link.take(frame, item)
         except DecodeError as error:
             self.damaged += 1
-            if link.plain or not link.open:
-                return  # nobody to ask for another copy
+            if not link.open:
+                return
+            if link.plain:  # there is nobody to ask for another copy, and nobody would ever give back its place
+                link.skip()
+                self.handled(link)
+                self.unread.add(link, error.damage.value, str(error))
+                return
             try:
                 answer = link.damaged(int.from_bytes(whole[8:16], "little"))
             except ValueError as given_up:
@@ -496,9 +521,32 @@ class Session:
                 if position is not None:
                     self._out.append(control_frame(position))
             self._say(Heartbeat())
+        ask_again_at = self.names.ask_again_at
+        if self.ready and ask_again_at is not None and now_s >= ask_again_at:
+            self._ask_again(now_s)
         # Not welcome yet, it has nothing to say; but once it is, the next heartbeat may be due long before silence is.
         beat_at = self._spoke_at + self._heartbeat_s if self.ready else now_s + self._heartbeat_s
-        return min(beat_at, silent_at)
+        look_at = min(beat_at, silent_at)
+        return look_at if self.names.ask_again_at is None else min(look_at, self.names.ask_again_at)
+
+    # Names
+
+    def fence(self, names: Iterable[str] = ()) -> int:
+        """Have the relay answer behind all that was said, so that it has denied by then what it denies; see `spore.relay.names`.
+
+        Returns:
+            What `Names.fences` will be once it has come to this one, unless the connection is lost.
+        """
+        number = self.names.fence(names)
+        self._say(Detach("", False))
+        return number
+
+    def _ask_again(self, now_s: float) -> None:
+        for name in self.names.taken:
+            self._out.append(control_frame(Attach(name, self.attached[name].topics)))
+        self.names.asked(now_s)
+        if self.names.taken:
+            self.fence(self.names.taken)
 
     # What comes in
 
@@ -509,14 +557,20 @@ class Session:
         handler(self, control)
 
     def _welcome(self, welcome: Welcome) -> None:
-        if welcome.protocol != PROTOCOL or self.ready:
-            raise RelayError(f"a welcome for protocol {welcome.protocol}, and this is {PROTOCOL}")
+        text = f"a welcome for protocol {welcome.protocol}, and this is {PROTOCOL}"
+        if welcome.protocol != PROTOCOL:
+            raise RelayRefused("protocol", text)
+        if self.ready:
+            raise RelayError(text)
         self.ready = True
         self.relay = welcome.relay
         self.connections += 1
+        self.tokens.taken()
         self._silent_after_s = max(self._heartbeat_s, welcome.heartbeat_ms / 1_000) * SILENT_BEATS
         for attached in self.attached.values():
             self._out.append(control_frame(Attach(attached.name, attached.topics)))
+        if self.names.taken:
+            self.fence(self.names.taken)
         for link in self.outgoing.values():
             self._out.append(control_frame(link.opening))
         for opening in self._to_close:
@@ -534,9 +588,9 @@ class Session:
         attached = self.attached.get(announce.receiver)
         if attached is None:
             return  # it was detached meanwhile
-        key = (announce.client, announce.link, announce.receiver)
+        key = _key(announce)
         link = self._links.get(key)
-        if link is None or link.plain:
+        if link is None:
             link = self._links[key] = Incoming(announce, window=attached.window, policy=attached.policy)
             if (position := self._taken_over.pop(key, None)) is not None:
                 link.resume(position.handled)
@@ -560,9 +614,7 @@ class Session:
                     return
 
     def _forget(self, link: Incoming) -> None:
-        key = (link.client, link.link, link.receiver)
-        if self._links.get(key) is link:  # plain senders share one
-            del self._links[key]
+        self._links.pop(_key(link), None)
         self.on_closed(link)
 
     def _begin(self, begin: Begin) -> None:
@@ -575,7 +627,10 @@ class Session:
             self._reply(link, answer)
 
     def _detached(self, detach: Detach) -> None:
-        self.detaching.discard(detach.receiver)
+        if detach.receiver:
+            self.detaching.discard(detach.receiver)
+        else:
+            self.names.come_to_fence()
 
     def _route(self, route: Route) -> None:
         if route.channel >= ANNOUNCED:
@@ -621,17 +676,35 @@ class Session:
             link.gone(gone.member, gone.left)
 
     def _deny(self, deny: Deny) -> None:
-        if deny.channel >= ANNOUNCED:
-            self.denied = [*self.denied[-99:], deny]
+        if deny.reason is Reason.NAME:
+            if deny.receiver in self.attached:
+                self.names.deny(deny, self._now_s)
+        elif deny.channel >= ANNOUNCED:
             link = self._announced.pop(deny.channel, None)
+            self._note_refusal(link, deny)
             if link is not None:
                 link.open = False
         elif (outgoing := self.outgoing.get(deny.channel)) is not None:
             outgoing.deny(deny.receiver, deny.reason, deny.text)
+            if deny.reason is not Reason.STOPPED:
+                sender = f"{outgoing.sender}.{outgoing.port}" if outgoing.port else outgoing.sender
+                self.on_denied(f"{deny.receiver!r} takes nothing from {sender!r}: {deny.text}")
+
+    def _note_refusal(self, link: Incoming | None, denial: Deny) -> None:
+        """A link to this client is refused, by itself or by the relay."""
+        self.denied = [*self.denied[-99:], denial]
+        if denial.reason is not Reason.STOPPED:  # what an actor that has stopped does not take is counted there
+            sender = f" from {link.sender!r} of {link.client_name!r}" if link is not None else ""
+            self.on_denied(f"{denial.receiver!r} takes nothing{sender}: {denial.text}")
 
     def _replied(self, link: Outgoing, whole: bytes) -> None:
         frame = decode(whole, self._registry)
-        reply = read_control(frame.items[-1]) if frame.items and type(frame.items[-1]) is UnknownTlv else None
+        try:
+            reply = read_control(frame.items[-1]) if frame.items and type(frame.items[-1]) is UnknownTlv else None
+        except DecodeError as error:  # which has come as it was written, so another connection would not help
+            self.damaged += 1
+            link.deny(link.name, Reason.PROTOCOL, f"the answers of {link.name!r} are of another protocol: {error}")
+            return
         if not isinstance(reply, Reply):
             raise RelayError("an answer that does not say to what")
         link.replied(reply, frame.items[0] if len(frame.items) > 1 else None)
@@ -669,6 +742,11 @@ _HANDLERS: dict[type, Callable[[Any, Any], None]] = {
 }
 
 
+def _key(link: Announce | Incoming) -> tuple[int, int, str]:
+    """By what a link is known again. Plain senders all have the same number, so theirs by its channel on this connection."""
+    return link.client, link.link if link.client else link.channel, link.receiver
+
+
 def _urgency(link: Outgoing) -> bool:
     return not link.high
 
@@ -677,7 +755,7 @@ def _nothing() -> None:
     pass
 
 
-def _nothing_of(_: Incoming) -> None:
+def _nothing_of(_: Any) -> None:
     pass
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 
+from spore.errors import JournalFailed, SporeError
 from spore.relay.control import Hello, control_of
 from spore.relay.journal import Journal
 from spore.relay.streams import Origin, plain_hello, schema_stream
@@ -21,7 +22,10 @@ class Shelf:
     """The journal's contents, by their names.
 
     Args:
-        journal: open, and used by nobody else.
+        journal: open. Other processes may forget what is in it; see `look`.
+
+    Raises:
+        JournalError: if the journal cannot be read, or holds what no relay has written.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -38,6 +42,8 @@ class Shelf:
         self.subscribers: dict[str, dict[str, None]] = {}
         """By stream: who wants what is kept there, whether it is connected or not."""
         self._unsaved: dict[str, Hello] = {}
+        self._stale = False
+        """Whether another process has changed something that is not known here yet."""
         self.identity = self._recall()
         """The number that tells this journal from all others, for as long as its directory exists."""
 
@@ -47,17 +53,27 @@ class Shelf:
             self.journal.set_mark(_IDENTITY, "", random.SystemRandom().getrandbits(62))
             marks = self.journal.marks()
         for key in self.ends:
-            origin = Origin.of(key)
-            if origin is None:
-                hello = control_of(self.journal.read(key, -1, 1)[0][1])
-                assert isinstance(hello, Hello)  # noqa: S101 - nothing else is written there
-                self.schemas[hello.digest.hex()] = hello
-            else:
-                self.origins[key] = origin
-                self.marks[key] = marks.get(key, {})
-                for receiver in self.marks[key]:
-                    self.subscribers.setdefault(origin.stream, {})[receiver] = None
+            try:
+                self._recall_stream(key, marks)
+            except (ValueError, TypeError, LookupError, SporeError) as error:
+                if isinstance(error, JournalFailed):
+                    raise
+                reason = f"{error!r}; move the directory away to begin with an empty one"
+                raise JournalFailed(self.journal.path, f"its stream {key[:200]!r} cannot be read: {reason}") from error
         return marks[_IDENTITY][""]
+
+    def _recall_stream(self, key: str, marks: dict[str, dict[str, int]]) -> None:
+        origin = Origin.of(key)
+        if origin is not None:
+            self.origins[key] = origin
+            self.marks[key] = marks.get(key, {})
+            for receiver in self.marks[key]:
+                self.subscribers.setdefault(origin.stream, {})[receiver] = None
+            return
+        hello = control_of(self.journal.read(key, -1, 1)[0][1])
+        if not isinstance(hello, Hello):
+            raise TypeError(f"{type(hello).__name__} is no schema")
+        self.schemas[hello.digest.hex()] = hello
 
     def streams(self) -> list[str]:
         """The names of the streams that have frames."""
@@ -80,13 +96,18 @@ class Shelf:
         """Records for the schemas that are not on the disk yet."""
         return [(schema_stream(digest), 0, plain_hello(hello)) for digest, hello in self._unsaved.items()]
 
-    def appended(self, records: list[tuple[str, int, bytes]]) -> list[str]:
-        """Records are on the disk now; return the keys of which there was nothing before."""
+    def appended(self, records: list[tuple[str, int, bytes]], numbers: dict[str, int]) -> list[str]:
+        """Records are on the disk now; return the keys of which there was nothing before.
+
+        Args:
+            records: as they were appended.
+            numbers: as the journal has returned them.
+        """
         new = []
         for key, sequence, _ in records:
             known = self.ends.get(key)
             if known is None:
-                self.numbers[key] = self.journal.number(key)
+                self.numbers[key] = numbers[key]
                 if key in self.origins:
                     new.append(key)
             self.ends[key] = (known[0] if known is not None else sequence, sequence)
@@ -110,3 +131,34 @@ class Shelf:
                     self.ends[key] = self.journal.ends()[key]
                 trimmed = True
         return trimmed
+
+    def look(self) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, int]]] | None:
+        """Look whether another process has forgotten something; return the ends and the marks as they are then. It blocks."""
+        self._stale |= self.journal.look()
+        if not self._stale:
+            return None
+        found = self.journal.ends(), self.journal.marks()
+        self._stale = False
+        return found
+
+    def adopt(
+        self, ends: dict[str, tuple[int, int]], marks: dict[str, dict[str, int]]
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        """Another process has forgotten something.
+
+        Args:
+            ends: as `look` has found them, perhaps with what is being appended at this moment.
+            marks: as well.
+
+        Returns:
+            The keys whose first messages are gone, and the receivers of keys that are not known any more.
+        """
+        shorter = []
+        for key, (first, last) in self.ends.items():
+            if (now := ends.get(key, (first, last))[0]) > first:
+                self.ends[key] = (now, last)
+                shorter.append(key)
+        gone = [(key, name) for key, known in self.marks.items() for name in known if name not in marks.get(key, {})]
+        for key, receiver in gone:
+            del self.marks[key][receiver]
+        return shorter, gone

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from spore.errors import LinkDenied
 from spore.nursery_bundle.policy import Loss
 from spore.relay.incoming import Incoming, IncomingCounts
 from spore.relay.outgoing import Outgoing
 
-__all__ = ["ClientStatistics", "IncomingStatistics", "OutgoingStatistics", "joined", "of_incoming", "of_outgoing"]
+__all__ = [
+    "ClientStatistics",
+    "IncomingStatistics",
+    "OutgoingStatistics",
+    "joined",
+    "of_incoming",
+    "of_outgoing",
+    "refusals",
+]
 
 
 @attrs.frozen
@@ -79,7 +89,8 @@ class ClientStatistics:
     damaged: int
     """Frames that could not be read."""
     denied: tuple[str, ...]
-    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred."""
+    """Why links to this client were refused, by it or because the two ends' messages differ; the last hundred, each once. With them why
+    it does not have the names of some of its receivers now."""
     outgoing: tuple[OutgoingStatistics, ...]
     incoming: tuple[IncomingStatistics, ...]
     """The links whose senders have not left."""
@@ -88,6 +99,12 @@ class ClientStatistics:
     redelivered: int
     duplicates: int
     gaps: int
+    unread: Mapping[str, int] = attrs.field(factory=dict)
+    """Frames of plain senders that could not be read, by reason: each was left out, and has given back its place."""
+    token: int = 0
+    """Which of its tokens the relay has taken: 1 for the first; 0 for none."""
+    refused: tuple[str, ...] = ()
+    """The links from this client of which the other end takes nothing, each with why, and with how much it has not handled."""
 
 
 def joined(name: str, clients: Iterable[ClientStatistics]) -> ClientStatistics | None:
@@ -101,12 +118,15 @@ def joined(name: str, clients: Iterable[ClientStatistics]) -> ClientStatistics |
         reconnects=sum(each.reconnects for each in every),
         damaged=sum(each.damaged for each in every),
         denied=tuple(denial for each in every for denial in each.denied),
+        refused=tuple(refusal for each in every for refusal in each.refused),
         outgoing=tuple(link for each in every for link in each.outgoing),
         incoming=tuple(link for each in every for link in each.incoming),
         received=sum(each.received for each in every),
         redelivered=sum(each.redelivered for each in every),
         duplicates=sum(each.duplicates for each in every),
         gaps=sum(each.gaps for each in every),
+        unread=dict(sum((Counter(each.unread) for each in every), Counter())),
+        token=max(each.token for each in every),
     )
 
 
@@ -127,8 +147,20 @@ def of_outgoing(link: Outgoing) -> OutgoingStatistics:
         redelivered=counts.redelivered,
         unheard=counts.unheard,
         lost=dict(counts.lost),
-        denied=str(link.denied) if link.denied is not None else "",
+        denied=str(link.denied) if link.denied is not None else "; ".join(link.refused.values()),
     )
+
+
+def refusals(links: Iterable[Outgoing]) -> tuple[str, ...]:
+    """Which links take nothing, and why. That an actor has stopped is no refusal: what it has left is `OutgoingStatistics.outstanding`."""
+    return tuple(refusal for link in links for refusal in _refusals(link))
+
+
+def _refusals(link: Outgoing) -> Iterator[str]:
+    sender = f"{link.sender}.{link.port}" if link.port else link.sender
+    yield from (f"{sender} → {receiver} of topic {link.topic!r}: {text}" for receiver, text in link.refused.items())
+    if isinstance(link.denied, LinkDenied):
+        yield f"{sender} → {link.name}: {(link.unhandled or link.denied).reason}"
 
 
 def of_incoming(link: Incoming) -> IncomingStatistics:

@@ -59,7 +59,7 @@ class SignalGenerator:
     """Decides what is worth telling and what is worth an order."""
 
     min_profit_usd: Decimal = attrs.field(default=Decimal(10), validator=usd)
-    """The least net profit of an order."""
+    """What the net profit of an order has to be above."""
     max_gas_cost: Decimal = attrs.field(default=Decimal(50), validator=usd)
     """The most USD that an order may spend on gas."""
     all_opportunities: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
@@ -159,7 +159,7 @@ class SignalGenerator:
         if self.all_opportunities:
             best = amm.best_arbitrage(_hop(first), _hop(second))
         elif price and gas is not None:
-            worthwhile = -(-((self._min_profit_e8 + gas) << FRACTION_BITS) // price)
+            worthwhile = -(-((self._min_profit_e8 + 1 + gas) << FRACTION_BITS) // price)
             best = amm.best_arbitrage(_hop(first), _hop(second), at_least=worthwhile)
         else:
             return None
@@ -253,7 +253,7 @@ class SignalGenerator:
     def _ordered(self, signal: ArbitrageSignal) -> Sequence[Decision]:
         """A signal as far as it is to be told, with its order if it pays."""
         net, gas = signal.net_profit_usd_e8, signal.gas_usd_e8
-        if net is None or gas is None or net < self._min_profit_e8 or gas > self._max_gas_e8:
+        if net is None or gas is None or net <= self._min_profit_e8 or gas > self._max_gas_e8:
             return (signal,) if self.all_opportunities else NOTHING
         self.orders += 1
         amount_out = signal.amount_in + signal.profit
@@ -282,7 +282,7 @@ class SignalGenerator:
             return None
         gas = self._gas_usd_e8(LIQUIDATION_GAS)
         net = _net(_money(self.loans.bonus_usd_e8(position)), gas, 0)
-        worthwhile = net is not None and gas is not None and net >= self._min_profit_e8 and gas <= self._max_gas_e8
+        worthwhile = net is not None and gas is not None and net > self._min_profit_e8 and gas <= self._max_gas_e8
         if loan.told or not (worthwhile or self.all_opportunities):
             return None
         loan.told = True

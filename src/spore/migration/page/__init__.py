@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from plotly.offline import get_plotlyjs
-
+from spore.distribution import needs
 from spore.migration.compare import Comparison
 from spore.migration.page.costs import costs
 from spore.migration.page.criteria import headline, table
@@ -22,6 +21,9 @@ from spore.migration.page.markup import Markup, tag
 from spore.migration.page.method import About, method, modes
 from spore.migration.page.outcome import difference, outcome
 from spore.migration.verdict import Verdict
+
+with needs("report"):
+    from plotly.offline import get_plotlyjs
 
 __all__ = ["About", "render"]
 

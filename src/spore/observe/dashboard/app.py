@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
-
+from spore.distribution import needs
 from spore.observe.dashboard.board import Board
 from spore.observe.dashboard.events import Events
 from spore.observe.dashboard.guard import Guard
 from spore.observe.dashboard.press import Press
 from spore.observe.dashboard.static import StaticFiles
 
+with needs("dashboard"):
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import BaseRoute, Route
+    from starlette.types import ASGIApp
+
 __all__ = ["application"]
 
 
-def application(board: Board, token: str) -> ASGIApp:
+def application(board: Board) -> ASGIApp:
     """The dashboard of a board. It is to be served by `spore.observe.listen.open_site`, which looks who may come in.
 
     Args:
         board: what it shows. Somebody has to run it.
-        token: what a request has to carry for a button.
     """
     static = StaticFiles()
     routes: list[BaseRoute] = [
@@ -30,7 +31,7 @@ def application(board: Board, token: str) -> ASGIApp:
         Route("/{name}", static.answer),
     ]
     if board.buttons is not None:
-        press = Press(board.buttons, token)
+        press = Press(board.buttons)
         routes[:0] = [
             Route("/do/drain", press.drain, methods=["POST"]),
             Route("/do/rollback", press.rollback, methods=["POST"]),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import trio
-from starlette.types import Receive, Scope, Send
 
+from spore.distribution import needs
 from spore.observe.dashboard.board import Board, Full
+
+with needs("dashboard"):
+    from starlette.types import Receive, Scope, Send
 
 __all__ = ["Events"]
 

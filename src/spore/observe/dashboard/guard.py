@@ -1,22 +1,21 @@
-"""What the page may do, and who may have the server do something.
+"""What the page may do.
 
-`spore.observe.listen` lets in whoever names this server rightly and does not come from another site's page. Here the browser is told what
-the page may load, which is what this server has and nothing else; and a button does something only for who carries the token. That
-is in a header, which no other site's page can send without asking first.
+`spore.observe.admission` lets in whoever names this server rightly and does not come from another site's page. Here the browser is told what
+the page may load, which is what this server has and nothing else.
 
 Source: Content Security Policy Level 3; W3C Fetch Metadata Request Headers.
 """
 
 from __future__ import annotations
 
-import hmac
+from spore.distribution import needs
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+with needs("dashboard"):
+    from starlette.datastructures import Headers, MutableHeaders
+    from starlette.responses import PlainTextResponse
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["POLICY", "Guard", "carries"]
+__all__ = ["POLICY", "Guard"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; connect-src 'self'; "
@@ -55,9 +54,3 @@ def _is_foreign(headers: Headers) -> bool:
     """Whether another site's page has asked for something, and is not just a link that somebody has followed."""
     site = headers.get("sec-fetch-site", "none")
     return site not in {"none", "same-origin"} and headers.get("sec-fetch-mode") != "navigate"
-
-
-def carries(request: Request, token: str) -> bool:
-    """Whether a request carries a token, which is not empty."""
-    kind, _, shown = request.headers.get("authorization", "").partition(" ")
-    return bool(token) and kind.lower() == "bearer" and hmac.compare_digest(shown.encode(), token.encode())

@@ -1,4 +1,4 @@
-"""What is done when a button is pressed: one thing at a time, and what became of it in words."""
+"""What is done when a button is pressed, by who has shown a token or has a session: one thing at a time, and what became of it in words."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from contextlib import aclosing
 
 import attrs
 import trio
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 
 from spore.deploy.control_words import MAX_REQUEST_BYTES, read
+from spore.distribution import needs
 from spore.errors import SporeError
+from spore.observe.admission import is_known
 from spore.observe.dashboard.buttons import Buttons, Say
-from spore.observe.dashboard.guard import carries
+
+with needs("dashboard"):
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
 
 __all__ = ["Press"]
 
@@ -26,6 +29,10 @@ class Pressed:
     """Of a rollback: which one."""
 
 
+STRANGER = (
+    "this browser may look, and change nothing: open the address with a code that was printed when the dashboard was started, once and within "
+    "five minutes; `spore dashboard` with the same file prints another one"
+)
 Do = Callable[[Pressed, Say], Awaitable[None]]
 """Told of each step in one line."""
 
@@ -35,12 +42,10 @@ class Press:
 
     Args:
         buttons: what they do.
-        token: what a request has to carry.
     """
 
-    def __init__(self, buttons: Buttons, token: str) -> None:
+    def __init__(self, buttons: Buttons) -> None:
         self._buttons = buttons
-        self._token = token
         self._busy = trio.Lock()
 
     async def drain(self, request: Request) -> Response:
@@ -52,10 +57,8 @@ class Press:
         return await self._answer(request, lambda pressed, say: self._buttons.rollback(pressed.bundle, say))
 
     async def _answer(self, request: Request, do: Do) -> Response:
-        if not carries(request, self._token):
-            return _said(
-                "the token is missing or wrong: open the address that was printed when the dashboard was started", 401
-            )
+        if not is_known(request.scope):
+            return _said(STRANGER, 401)
         if request.headers.get("content-type") != "application/json":
             return _said("that is no request of the page", 415)
         try:

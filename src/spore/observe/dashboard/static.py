@@ -6,9 +6,13 @@ import hashlib
 from importlib.resources import files
 
 import trio
-from plotly.offline import get_plotlyjs
-from starlette.requests import Request
-from starlette.responses import Response
+
+from spore.distribution import needs
+
+with needs("dashboard"):
+    from plotly.offline import get_plotlyjs
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 __all__ = ["NAMES", "StaticFiles"]
 

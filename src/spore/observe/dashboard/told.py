@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
-from spore.deploy.reading import ActorReading, EdgeReading, ProcessReading, Reading
+from spore.deploy.ended import Ended
+from spore.deploy.reading import ActorReading, EdgeReading, LetterReading, ProcessReading, Reading
+from spore.deploy.truth import Finding
 from spore.observe.dashboard.sheet import Row
-from spore.observe.dashboard.warn import Warner
 from spore.observe.rates import ActorRate, EdgeRate, ProcessRate, RateMeter
+from spore.observe.warn import Warner
 
 __all__ = ["ACTOR_COLUMNS", "EDGE_COLUMNS", "Teller", "Told"]
 
@@ -18,9 +21,9 @@ ACTOR_COLUMNS = (
     *("name", "bundle", "process", "pid", "mode", "state"),
     *("busy", "per_second", "waiting_ns", "handling_ns", "queued", "capacity", "blocked"),
     *("handled", "failed", "lost", "reasons", "restarts", "last_error", "last_error_ms"),
-    *("dispatch", "overflow"),
+    *("dispatch", "overflow", "held", "skipped", "before"),
 )
-"""``busy`` is a share, and ``reasons`` what was lost, by reason."""
+"""``busy`` is a share, ``reasons`` what was lost, by reason, and ``before`` what was counted by processes of the actor that are there no more."""
 EDGE_COLUMNS = (
     *("key", "sender", "port", "receiver", "route", "reason"),
     *("messages", "per_second", "bytes_encoded", "bytes_saved"),
@@ -31,6 +34,9 @@ NO_ACTOR = ActorRate(
 )
 NO_EDGE = EdgeRate(per_second=0.0, encoded_per_second=0.0, saved_per_second=0.0)
 NO_PROCESS = ProcessRate(cpu=None)
+MOST_WARNINGS = 50
+"""Of one look, the worst, are told."""
+MOST_LETTERS = 200
 
 
 @attrs.frozen(kw_only=True)
@@ -76,27 +82,54 @@ class Teller:
         process_rates: Mapping[str, ProcessRate] = rates.processes if rates is not None else {}
         processes = [_process(each, process_rates.get(each.name, NO_PROCESS)) for each in reading.processes]
         totals = _totals(reading, actor_rates)
+        before = {ended.name: ended for ended in reading.ended if not ended.several}
         sections = {
             "totals": totals,
             "bundles": list(_bundles(reading, actor_rates, {each["name"]: each["cpu"] for each in processes})),
             "processes": processes,
             "shadows": [attrs.asdict(shadow) for shadow in reading.shadows],
-            "letters": [attrs.asdict(letter) for letter in reversed(reading.letters)],
-            "warnings": self._warner.see(reading),
+            "letters": [attrs.asdict(letter) for letter in _newest(reading.letters)],
+            "warnings": [_warning(finding) for finding in self._warner.see(reading)[:MOST_WARNINGS]],
         }
         kept = ("per_second", "waiting_ns", "handling_ns", "message_ns", "queued", "lost", "restarts", "dead_letters")
         return Told(
             source={"state": "live", "text": "", "hint": ""},
             sections=sections,
             rows={
-                "actors": [_actor(each, actor_rates.get(each.name, NO_ACTOR)) for each in reading.actors],
+                "actors": [
+                    _actor(each, actor_rates.get(each.name, NO_ACTOR), before.get(each.name)) for each in reading.actors
+                ],
                 "edges": list(_edges(reading.edges, edge_rates)),
             },
             point={name: totals[name] for name in kept} if rates is not None else None,
         )
 
 
-def _actor(now: ActorReading, rate: ActorRate) -> Row:
+def _newest(letters: Iterable[LetterReading]) -> list[LetterReading]:
+    """So many as are told, the newest first: the newest of each actor and reason before the second newest of any."""
+    piles: dict[tuple[str, str], list[LetterReading]] = {}
+    for letter in sorted(letters, key=_when, reverse=True):
+        piles.setdefault((letter.actor, letter.reason), []).append(letter)
+    by_turns = (letter for turn in itertools.zip_longest(*piles.values()) for letter in turn if letter is not None)
+    return sorted(itertools.islice(by_turns, MOST_LETTERS), key=_when, reverse=True)
+
+
+def _when(letter: LetterReading) -> tuple[int, str, int]:
+    return letter.at_ns, letter.process, letter.number
+
+
+def _warning(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "level": finding.level.value,
+        "where": finding.where,
+        "actor": finding.actor,
+        "text": finding.text,
+        "count": finding.count,
+    }
+
+
+def _actor(now: ActorReading, rate: ActorRate, before: Ended | None) -> Row:
     return (
         now.name,
         now.bundle,
@@ -120,6 +153,11 @@ def _actor(now: ActorReading, rate: ActorRate) -> Row:
         now.error.at_ns // 1_000_000 if now.error is not None else None,
         now.dispatch.value,
         now.overflow.value,
+        now.held,
+        now.skipped,
+        {"failed": before.failed, "lost": dict(before.lost), "restarts": before.restarts}
+        if before is not None
+        else None,
     )
 
 
@@ -150,12 +188,14 @@ def _process(now: ProcessReading, rate: ProcessRate) -> dict[str, Any]:
         "restarts": now.restarts,
         "answers": now.answers,
         "reconnects": now.reconnects,
+        "denied": now.denied,
         "cpu": _rounded(rate.cpu),
         "memory_bytes": now.resident_bytes,
     }
 
 
 def _totals(reading: Reading, rates: Mapping[str, ActorRate]) -> dict[str, Any]:
+    actors: tuple[ActorReading | Ended, ...] = (*reading.actors, *reading.ended)
     waiting, handling = _mean_ns(rates.values(), "waiting_us"), _mean_ns(rates.values(), "handling_us")
     return {
         "actors": reading.total,
@@ -165,10 +205,9 @@ def _totals(reading: Reading, rates: Mapping[str, ActorRate]) -> dict[str, Any]:
         "message_ns": (waiting or 0) + (handling or 0) if waiting is not None or handling is not None else None,
         "queued": sum(actor.queued for actor in reading.actors),
         "handled": sum(actor.handled for actor in reading.actors),
-        "failed": sum(actor.failed for actor in reading.actors),
-        "lost": sum(sum(actor.lost.values()) for actor in reading.actors),
-        "restarts": sum(actor.restarts for actor in reading.actors)
-        + sum(process.restarts for process in reading.processes),
+        "failed": sum(actor.failed for actor in actors),
+        "lost": sum(sum(actor.lost.values()) for actor in actors),
+        "restarts": sum(actor.restarts for actor in actors) + sum(process.restarts for process in reading.processes),
         "dead_letters": sum(process.dead_letters for process in reading.processes),
     }
 

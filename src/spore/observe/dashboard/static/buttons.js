@@ -1,39 +1,33 @@
-// What changes the system: asked once more, sent with the token, and shown step by step.
+// What changes the system: asked once more, and shown step by step.
 
 import { h } from "./dom.js";
 
-export function confirmRollback(bundle, token) {
+export function confirmRollback(bundle) {
   ask({
     title: `Roll ${bundle} back to the relay?`,
     text: "Its configuration is backed up, the running bundle is switched to processes of its own that talk through the relay, and the file is changed with it. Senders wait meanwhile; nothing is lost. If a step fails, all is as it was.",
     verb: "Roll back",
     address: "do/rollback",
     body: { bundle },
-    token,
   });
 }
 
-export function confirmDrain(name, token) {
+export function confirmDrain(name) {
   ask({
     title: `Drain and stop ${name}?`,
     text: "Feeds end, everything that was sent is handled, and then the whole system stops, as it does at SIGTERM. It is not started again by itself.",
     verb: "Drain and stop",
     address: "do/drain",
     body: {},
-    token,
   });
 }
 
-function ask({ title, text, verb, address, body, token }) {
+function ask({ title, text, verb, address, body }) {
   const steps = h("output", { class: "steps" });
   const cancel = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
   const go = h("button", { type: "button", class: "danger", onclick: carryOut }, verb);
   const dialog = h("dialog", { "aria-labelledby": "dialog-title", onclose: () => dialog.remove() }, h("h2", { id: "dialog-title" }, title), h("p", {}, text), steps, h("div", { class: "choices" }, cancel, go));
   document.body.append(dialog);
-  if (!token) {
-    go.disabled = true;
-    steps.value = "The token is missing: open the address that was printed when the dashboard was started, as it is, with what follows #.";
-  }
   dialog.showModal();
   cancel.focus();
 
@@ -41,7 +35,7 @@ function ask({ title, text, verb, address, body, token }) {
     go.disabled = true;
     steps.value = "…";
     try {
-      const response = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` }, body: JSON.stringify(body) });
+      const response = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
       steps.value = await response.text();
       steps.classList.toggle("unmet", !response.ok);
     } catch (error) {

@@ -23,7 +23,7 @@ function filled(element, attributes, content) {
 
 // Put these in place of what is in an element, unless they say the same: what is selected or focused then stays.
 export function put(element, ...content) {
-  const next = h("div", {}, ...content);
+  const next = h("div", {}, ...content.filter((each) => each != null && each !== false));
   if (next.innerHTML === element.innerHTML) return;
   const focused = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   element.replaceChildren(...next.childNodes);

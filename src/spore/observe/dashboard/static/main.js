@@ -13,7 +13,6 @@ import { nursery } from "./nursery.js";
 import { overview } from "./overview.js";
 import { forget } from "./plot.js";
 import { follow } from "./stream.js";
-import { takeToken } from "./token.js";
 
 const VIEWS = [
   ["overview", "Overview", overview],
@@ -23,7 +22,6 @@ const VIEWS = [
   ["edges", "Edges", edges],
   ["letters", "Dead letters", letters],
 ];
-const token = takeToken();
 const model = new Model();
 const remembered = new Map(VIEWS.map(([name]) => [name, {}]));
 const main = document.querySelector("main");
@@ -111,15 +109,15 @@ addEventListener("keydown", press);
 document.addEventListener("visibilitychange", soon);
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button?.dataset.rollback) confirmRollback(button.dataset.rollback, token);
-  else if (button?.hasAttribute("data-drain")) confirmDrain(model.sections.source.name, token);
+  if (button?.dataset.rollback) confirmRollback(button.dataset.rollback);
+  else if (button?.hasAttribute("data-drain")) confirmDrain(model.sections.source.name);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.querySelector("h1").focus();
 });
 route();
-follow(token, {
+follow({
   onEvent: (event) => {
     model.apply(event);
     if (!paused) soon();

@@ -5,11 +5,13 @@ import { h, put, table } from "./dom.js";
 import { count, duration, percent, plural, rate, size } from "./format.js";
 import { lastVerdict, runTitle, summary, verdictTable } from "./migration_parts.js";
 import { draw, moment, overTime, spark } from "./plot.js";
+import { showWaits } from "./waits.js";
 
 const BUSIEST = 8;
 const MOST_PROCESSES = 12;
 const CHART_MS = 2000; // from one drawing of the charts to the next: it is what costs a browser most
 const GAP_MS = 5000;
+const GROWING = 4; // looks
 
 export function overview({ model }) {
   const strip = h("div", { class: "strip" });
@@ -22,21 +24,23 @@ export function overview({ model }) {
     h("figure", {}, h("figcaption", {}, h("h2", {}, "Messages a second"), h("p", {}, "handled by all actors")), rates),
     h("figure", {}, h("figcaption", {}, h("h2", {}, "Time of a message"), h("p", {}, "mean at one actor: in its mailbox, in its handler")), times),
   );
+  const held = h("section");
   const bundles = h("section");
   const busiest = h("section");
   const processes = h("section");
   const verdict = h("section");
-  const element = h("div", { class: "overview" }, strip, warnings, charts, bundles, busiest, processes, verdict);
+  const element = h("div", { class: "overview" }, strip, warnings, held, charts, bundles, busiest, processes, verdict);
 
   let drawn = 0;
 
   function update() {
     const { source, totals } = model.sections;
-    for (const section of [strip, charts, bundles, busiest, processes]) section.hidden = !totals;
+    for (const section of [strip, held, charts, bundles, busiest, processes]) section.hidden = !totals;
     const run = lastVerdict(model.measured);
     put(warnings, ...warned(model, run));
     if (totals) {
       put(strip, ...tiles(model));
+      showWaits(held, model);
       put(bundles, h("h2", {}, "Bundles"), bundleRows(model));
       put(busiest, h("h2", {}, "Busiest actors"), busiestRows(model));
       const more = model.sections.processes.length - MOST_PROCESSES;
@@ -60,21 +64,36 @@ export function overview({ model }) {
   return { element, update };
 }
 
-function warned({ sections: { warnings, totals } }, run) {
+function warned({ sections: { warnings, totals }, history }, run) {
   if (!totals) return [];
   const last = run ? h("p", { class: "quiet" }, "Last comparison: ", h("a", { href: "#/migration", "data-key": "last" }, summary(run))) : null;
-  if (!warnings.length) return [h("div", { class: "well-line" }, h("h2", { id: "warnings-title", class: "well" }, "✓ Nothing to warn of"), last)];
+  const unsaid = warnings.length ? [] : uneasy(totals, history);
+  if (!warnings.length && !unsaid.length) return [h("div", { class: "well-line" }, h("h2", { id: "warnings-title", class: "well" }, "✓ Nothing to warn of"), last)];
+  if (!warnings.length) return [last, h("h2", { id: "warnings-title", class: "unwell" }, `To be looked at: ${unsaid.join(", ")}`)];
   return [
     last,
     h("h2", { id: "warnings-title", class: "unwell" }, plural(warnings.length, "warning", "warnings")),
     h(
       "ul",
       { class: "warnings" },
-      warnings.map(({ kind, where, actor, text }) =>
-        h("li", {}, h("strong", {}, kind), h("span", {}, actor ? link(actor) : where), h("span", {}, text)),
+      warnings.map(({ kind, level, where, actor, text }) =>
+        h("li", { class: level }, h("strong", {}, kind), h("span", {}, actor ? link(actor) : where), h("span", {}, text)),
       ),
     ),
   ];
+}
+
+// Of what no warning says anything yet, or any more.
+function uneasy(totals, history) {
+  const queued = history.slice(-GROWING).map((point) => point.queued);
+  const grows = queued.length === GROWING && queued.every((number, at) => !at || number > queued[at - 1]);
+  return [
+    totals.lost && `${count(totals.lost)} lost`,
+    totals.failed && `${count(totals.failed)} failed`,
+    totals.restarts && plural(totals.restarts, "restart", "restarts"),
+    totals.dead_letters && plural(totals.dead_letters, "dead letter", "dead letters"),
+    grows && `queues that grow, from ${count(queued[0])} to ${count(queued[queued.length - 1])}`,
+  ].filter(Boolean);
 }
 
 function tiles({ sections: { totals, letters }, history }) {
@@ -86,7 +105,7 @@ function tiles({ sections: { totals, letters }, history }) {
     tile("Queued", count(totals.queued), "in all mailboxes", "queued"),
     tile("Lost", count(totals.lost), `and ${count(totals.failed)} failed`, "lost", totals.lost || totals.failed),
     tile("Restarts", count(totals.restarts), "of actors and processes", "restarts", totals.restarts),
-    tile("Dead letters", count(totals.dead_letters), letters.length ? `the last ${count(letters.length)} kept` : "none kept", "dead_letters", totals.dead_letters),
+    tile("Dead letters", count(totals.dead_letters), letters.length ? `${count(letters.length)} kept` : "none kept", "dead_letters", totals.dead_letters),
   ];
 }
 

@@ -1,14 +1,14 @@
 // The server's events, as long as the page is open: lost, they are asked for again, and the first ones then tell everything.
-// By fetch and not by EventSource, which cannot send a token.
+// By fetch and not by EventSource, which does not say why it was refused.
 
 const SILENCE_MS = 8000; // there is an event a second, and one every few where a system does not answer
 const WAITS_MS = [250, 500, 1000, 2000];
 
-export async function follow(token, { onEvent, onState }) {
+export async function follow({ onEvent, onState }) {
   let failures = 0;
   for (;;) {
     try {
-      await read(token, (event) => {
+      await read((event) => {
         failures = 0;
         onState("live");
         onEvent(event);
@@ -23,12 +23,12 @@ export async function follow(token, { onEvent, onState }) {
 
 class Refused extends Error {}
 
-async function read(token, onEvent) {
+async function read(onEvent) {
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), SILENCE_MS);
   try {
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const response = await fetch("events", { headers, signal: silence.signal, cache: "no-store" });
+    const response = await fetch("events", { signal: silence.signal, cache: "no-store" });
+    if (response.status === 401) location.assign("login"); // the server was started again, and knows no session of before
     if (!response.ok) throw new Refused(await response.text());
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
