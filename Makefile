@@ -19,7 +19,7 @@ LOWEST_TESTS ?= $(patsubst %,tests/unit/test_%.py, cli_parts compare_page config
 	message nodes observe records rewrite tracing) tests/integration/test_cli_check.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test check schedules bench bench-compare measure-into fuzz mutate docs lint types layers test-313 lowest clean
+.PHONY: help demo tour test check contract interrupts schedules bench bench-compare measure-into fuzz mutate docs lint types layers test-313 lowest clean
 
 help:  ## Say what there is to make.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -64,6 +64,12 @@ check: $(VENV)/.check $(VENV)/.test $(VENV)/.bench  ## What CI runs: linters, ty
 
 schedules: $(VENV)/.test  ## Run ten thousand schedules of faults through the link.
 	@SPORE_SCHEDULES=10000 $(BIN)/python -m pytest -n auto --dist worksteal tests/property/test_link_machine.py
+
+contract: $(VENV)/.test  ## Hold a hundred thousand drawn bundles against the contract.
+	@SPORE_CONTRACT_RUNS=100000 $(BIN)/python -m pytest -n auto --dist worksteal -o timeout=7200 tests/property/test_contract_machine.py
+
+interrupts: $(VENV)/.test  ## Press Ctrl-C at a thousand drawn moments of a busy bundle.
+	@SPORE_INTERRUPTS=1000 $(BIN)/python -m pytest -n auto --dist worksteal -o timeout=7200 tests/contract/test_interrupts.py
 
 lint: $(VENV)/.check
 	@$(BIN)/ruff check

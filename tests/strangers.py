@@ -32,11 +32,35 @@ HEADERS = (
 )
 METHODS = (b"GET", b"HEAD", b"POST", b"OPTIONS", b"CONNECT", b"TRACE", b"PRI", b"get", b"\x00")
 TARGETS = (
-    *(b"/", b"/metrics", b"/events?x=%ff", b"/do/drain", b"/do/rollback", b"/login", b"/?code=x&code=", b"/?token=secret"),
+    *(
+        b"/",
+        b"/metrics",
+        b"/events?x=%ff",
+        b"/do/drain",
+        b"/do/rollback",
+        b"/login",
+        b"/?code=x&code=",
+        b"/?token=secret",
+    ),
     *(b"*", b"http://elsewhere/", b"//", b"/%00", b"/..%2f", b"/" + b"a" * 9_000, b"/\xc3\xa9", b"elsewhere:443"),
 )
-BODIES = (b"", b"{}", b"0\r\n\r\n", b"3\r\nabc\r\n0\r\n\r\n", b"zz\r\n", b"ffffffffffffffff\r\n", b"token=secre", b"\x00" * 5_000)
-STARTS = (b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\r\n" * 9, b"SSH-2.0-x\r\n")
+BODIES = (
+    b"",
+    b"{}",
+    b"0\r\n\r\n",
+    b"3\r\nabc\r\n0\r\n\r\n",
+    b"zz\r\n",
+    b"ffffffffffffffff\r\n",
+    b"token=secre",
+    b"\x00" * 5_000,
+)
+STARTS = (
+    b"",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"\r\n" * 9,
+    b"SSH-2.0-x\r\n",
+)
 
 
 def drawn_http(count: int, *, host: bytes, seed: int = 8) -> Iterator[bytes]:
@@ -56,7 +80,13 @@ def drawn_lines(count: int, *, seed: int = 8) -> Iterator[bytes]:
     """The same of a control socket: nothing that would change a system."""
     draw = random.Random(seed)
     words = (
-        *(b'{"do": "status"}', b'{"do": "statistics"}', b'{"do": "statistics", "first": 1e9}', b'{"do": "switch"}', b"[]"),
+        *(
+            b'{"do": "status"}',
+            b'{"do": "statistics"}',
+            b'{"do": "statistics", "first": 1e9}',
+            b'{"do": "switch"}',
+            b"[]",
+        ),
         *(b'{"do": "switch", "bundle": "none", "to": "relay"}', b"null", b"1e999", b'"\\ud800"', b"{" * 500, b""),
         *(b'{"do": "statistics", "first": -1}', b'{"do": "statistics", "actors": ["\\u0000"]}', b"x" * 5_000, b"\xff"),
     )

@@ -64,7 +64,13 @@ async def busy(bundle: spore.Bundle) -> None:
     plain = await bundle.start(Plain, out=last, name="plain", supervision=again)
     first = await bundle.start(Async, out=plain, name="first", capacity=3, supervision=again)
     newest = await bundle.start(
-        Plain, out=last, name="newest", overflow="conflate", key=lambda number: number % 3, capacity=3
+        Plain,
+        out=last,
+        name="newest",
+        overflow="conflate",
+        key=lambda number: number % 3,
+        capacity=3,
+        supervision=again,
     )
     bundle.every(0.0001, newest, make=lambda: 5)
 
@@ -144,11 +150,14 @@ def interrupted_after(lines: int, dispatch: str) -> spore.Bundle:
 def _is_ours(frame: FrameType | None) -> bool:
     """Whether a line is the test's, Spore's, or one of trio that Spore has called. What trio does for a test's own code is trio's matter:
     an interrupt in the midst of ``nursery.start_soon`` leaves half a task."""
-    if frame is None or "/trio/" not in frame.f_code.co_filename:
-        return True
-    while frame is not None and "/trio/" in frame.f_code.co_filename:
+    innermost = frame
+    while frame is not None:
+        if "/spore/" in frame.f_code.co_filename:
+            return True
+        if frame.f_code.co_filename == __file__:
+            return frame is innermost
         frame = frame.f_back
-    return frame is not None and "/spore/" in frame.f_code.co_filename
+    return False
 
 
 def _only_interrupts(error: BaseException) -> bool:

@@ -26,11 +26,11 @@ class Big:
 
 @attrs.define
 class Watch(spore.Actor[Tick]):
-    signals: spore.ActorRef[Big] | None = None
+    recorder: spore.ActorRef[Big] | None = None
 
     def handle(self, tick: Tick) -> None:
-        if tick.size > 1 and self.signals is not None:
-            self.signals.tell(Big(tick.n))
+        if tick.size > 1 and self.recorder is not None:
+            self.recorder.tell(Big(tick.n))
 """
 CONFIG = """
 [[bundles]]
@@ -164,7 +164,7 @@ def test_a_users_own_recording_goes_through_every_command(folder):
         )
         assert done.returncode == 0, done.stderr
         facts = json.loads(done.stdout)
-        assert (facts["messages"], facts["lost"], facts["signals"]) == (3, 0, {"big": 1})
+        assert (facts["messages"], facts["lost"], facts["signals"]) == (3, 0, {"Big": 1})
     done = run(
         "compare", "pipeline.toml", "--feed", "again.frames", "-m", "mine_actors", "--repeat", "1", "--seconds", "0.1",
         "--json", "result.json", cwd=folder,

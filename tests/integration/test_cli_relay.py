@@ -29,9 +29,12 @@ def run(*arguments, env=None):
     ("arguments", "said"),
     [
         ([], "nowhere to listen: give --socket PATH, --tcp HOST:PORT, or both"),
-        (["--tcp", "localhost:99999"], "'tcp:localhost:99999' is no address; write unix:PATH or tcp:HOST:PORT"),
-        (["--tcp", "7777"], "'tcp:7777' is no address; write unix:PATH or tcp:HOST:PORT"),
-        (["--tcp", "0.0.0.0:0"], "tcp:0.0.0.0:0 can be reached from other machines, and has neither TLS nor your word"),
+        (["--tcp", "localhost:99999"], "--tcp localhost:99999 is no place to listen; write --tcp HOST:PORT"),
+        (["--tcp", "7777"], "--tcp 7777 is no place to listen; write --tcp HOST:PORT"),
+        (
+            ["--tcp", "0.0.0.0:0"],
+            "--tcp 0.0.0.0:0 can be reached from other machines: give --tls-cert, --tls-key and --tls-ca, or --plain-tcp",
+        ),
         (["--socket", "/nowhere/r"], "cannot listen at unix:/nowhere/r: No such file or directory"),
         (["--socket", "/tmp/" + "x" * 110], "a socket's path has at most 107 bytes, and this one 115"),
         (["--socket", "r", "--token-file", "/nowhere/token"], "/nowhere/token: No such file or directory"),

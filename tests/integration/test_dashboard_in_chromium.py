@@ -62,6 +62,8 @@ dashboard = "127.0.0.1:PORT"
 ENDED = (Ended(name="before", lost={"stopped": 3}),)
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
+expect.set_options(timeout=30_000)  # a machine with much else to do takes its time to read five megabytes of script
+
 pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")]
 
 

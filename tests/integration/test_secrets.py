@@ -53,11 +53,18 @@ class Process:
     """A command of ``spore`` that goes on until it is ended, and all that it has printed."""
 
     def __init__(self, folder, *arguments, **variables):
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": "1", **variables}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+            "PYTHONUNBUFFERED": "1",
+            **variables,
+        }
         self.printed = folder / "printed"
         self.file = self.printed.open("w")
         command = [sys.executable, "-m", "spore", *arguments]
-        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.file, text=True, cwd=folder, env=environment)
+        self.popen = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self.file, text=True, cwd=folder, env=environment
+        )
         self.lines = []
 
     def __enter__(self):
@@ -159,7 +166,10 @@ def test_what_is_served_beside_a_run_shows_its_token_to_nobody(folder, command):
     with Process(folder, *arguments) as served:
         address = served.address(command)
         assert ask(address, Authorization=f"Bearer {GOES}") == 200
-        assert ask(address, Authorization="Bearer wrong", Accept="text/html") in {401, 200 if "code=" in address else 401}
+        assert ask(address, Authorization="Bearer wrong", Accept="text/html") in {
+            401,
+            200 if "code=" in address else 401,
+        }
         printed = served.end()
     assert STAYS not in printed
     assert GOES not in printed

@@ -169,6 +169,8 @@ async def perform(plan: list[Plan], program: list[Any], dispatch: str, end: str)
                 )
             for number, (step, drawn, hops, poison, high) in enumerate(program):
                 receiver = drawn % len(plan)
+                if f"{receiver}" not in bundle.statistics().actors:
+                    continue  # it has stopped, and left
                 ref = bundle.ref(f"{receiver}")
                 count = 5 if step.endswith("many") else 1
                 messages = [

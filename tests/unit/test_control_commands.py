@@ -105,6 +105,7 @@ def test_switch_tells_machines_the_same(config, capsys):
             "mode": "relay",
             "pause_s": 0.0125,
             "steps": [{"name": "drain", "seconds": 0.01}],
+            "anew": [],
         }
         assert run(["switch", "core", str(config), "--to", "relay"]) == 0
         assert capsys.readouterr().out == "bundle 'core' runs in relay already\n"
@@ -270,7 +271,13 @@ def test_monitor_looks_as_often_as_it_takes(config, monkeypatch):
 
     async def watch(control, source, limits, show, *, seconds, from_now):
         return await real(
-            control, source, limits, lambda health: (seen.append(health), show(health)), seconds=seconds, from_now=from_now, every_s=0.01
+            control,
+            source,
+            limits,
+            lambda health: (seen.append(health), show(health)),
+            seconds=seconds,
+            from_now=from_now,
+            every_s=0.01,
         )
 
     monkeypatch.setattr(spore.cli.monitor, "watch", watch)

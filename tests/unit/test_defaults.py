@@ -101,7 +101,7 @@ def test_what_has_an_effect_is_not_called():
         noted,
         count.__next__,
         lambda: print("x"),
-        lambda: [each for each in (300,)],
+        lambda: [each for each in (300,)],  # noqa: C416 - a comprehension is what this is about
         lambda: Way.__call__(1),
     ):
         define(spore.U8, attrs.field(factory=factory))

@@ -144,8 +144,13 @@ async def test_what_is_too_large_or_no_request_is_refused(client, said, status):
 
 async def test_other_protocols_are_not_spoken(client):
     """Asked for HTTP/2 or a WebSocket, the answer is that to a plain request."""
-    for upgrade in (b"h2c\r\nhttp2-settings: AAMAAABk", b"websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA=="):
-        await client.say(b"GET /unread HTTP/1.1\r\n" + HEAD + b"connection: upgrade\r\nupgrade: " + upgrade + b"\r\n\r\n")
+    for upgrade in (
+        b"h2c\r\nhttp2-settings: AAMAAABk",
+        b"websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==",
+    ):
+        await client.say(
+            b"GET /unread HTTP/1.1\r\n" + HEAD + b"connection: upgrade\r\nupgrade: " + upgrade + b"\r\n\r\n"
+        )
     await client.say(b"GET / HTTP/1.1\r\n" + HEAD + b"connection: close\r\n\r\n")
     heard = await client.hear()
     assert b"101" not in heard
@@ -160,12 +165,16 @@ async def test_an_answer_does_not_wait_for_a_body_that_nobody_reads(client):
     assert heard.startswith(b"HTTP/1.1 200")
     await client.ended.wait()
     assert trio.current_time() - began <= LIMITS.left_s + 0.1
-    assert LEFT_BYTES > LIMITS.body_bytes
+    assert LIMITS.body_bytes < LEFT_BYTES
 
 
 async def test_who_takes_nothing_is_given_up(autojump_clock):
     """The application learns it, and its answer goes nowhere; or goes on to come, to who takes some of it in time."""
-    for path, takes, least_s in (("/much", False, LIMITS.take_s), ("/much", True, LIMITS.answer_s), ("/events", True, 600)):
+    for path, takes, least_s in (
+        ("/much", False, LIMITS.take_s),
+        ("/much", True, LIMITS.answer_s),
+        ("/events", True, 600),
+    ):
         client = Client()
         began = trio.current_time()
         stuck, theirs = trio.testing.lockstep_stream_pair()
@@ -207,9 +216,7 @@ async def test_what_an_application_raises_for_a_client_that_has_gone_is_no_news(
     assert client.seen[-1] == "http.disconnect"
     assert client.bad == []
     client = Client()
-    with pytest.raises(ExceptionGroup, check=lambda group: group.subgroup(ValueError) is not None):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.run)
-            await client.say(b"GET /breaks HTTP/1.1\r\n" + HEAD + b"\r\n")
-            heard = await client.end.receive_some()
-    assert heard.startswith(b"HTTP/1.1 500")
+    await client.say(b"GET /breaks HTTP/1.1\r\n" + HEAD + b"\r\n")
+    with pytest.raises(ValueError, match="a defect"):
+        await client.run()
+    assert (await client.end.receive_some()).startswith(b"HTTP/1.1 500")

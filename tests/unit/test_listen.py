@@ -170,7 +170,9 @@ async def test_with_tls_and_a_token_it_can_be_reached_from_anywhere(tmp_path: Pa
         assert (await get(there, context=context, Host="spore.example:9464"))[0] == 401
         async with AsyncExitStack() as stack:
             for number in range(300):  # half of them speak no TLS, half say nothing
-                stranger = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2])))
+                stranger = await stack.enter_async_context(
+                    await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+                )
                 await stranger.send_all(b"GET / HTTP/1.1\r\n\r\n" * (number % 2))
             assert (await get(there, context=context, Authorization="Bearer secret"))[:2] == (200, "hello")
     with pytest.raises(UsageError, match="TLS needs both a certificate and its key"):

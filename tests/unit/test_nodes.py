@@ -225,6 +225,13 @@ def test_secrets_are_looked_up_by_whoever_connects(tmp_path: Path, monkeypatch: 
     assert "hunter" not in f"{config!r}{alpha!r}{beta!r}{to_json(config)}"
 
 
+def test_a_secret_is_not_in_the_variable_that_processes_do_not_get() -> None:
+    """It lets others in, and is not for those who run somebody's code."""
+    with pytest.raises(ConfigError) as refused:
+        config_of({"bundles": [_bundle()], "nodes": {"a": {**CARRIER, "token": {"env": "SPORE_TOKEN"}}}})
+    assert "must have another name than SPORE_TOKEN" in str(refused.value)
+
+
 def test_a_secret_that_is_not_where_it_is_said_to_be_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what is missing."""
     monkeypatch.delenv("SPORE_TEST_TOKEN", raising=False)

@@ -278,7 +278,7 @@ def test_a_bundle_that_is_distributed_needs_a_node_that_names_the_engine():
         ({"source": SIM, "to": []}, "feeds[0].to: a feed has to lead somewhere; there is 'market', 'strategy'"),
         ({"source": f"jsonrpc:ws://127.0.0.1:1?pools={UNISWAP_V2_SESSION}/pools.json", "to": "market", "rate": 5}, "feeds[0].rate: a live feed comes when it comes; leave its rate out"),
         ({"source": [], "to": "market"}, "feeds[0].source: no feed was named; name one or more of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT?pools=PATH, sim:seed=N,events=N, FILE.frames"),
-        ({"source": "evm-log:x", "to": "market"}, "feeds[0].source: feed 'evm-log:x' is none; a feed is one of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT?pools=PATH, sim:seed=N,events=N, FILE.frames"),
+        ({"source": "evm-log:x", "to": "market"}, "feeds[0].source: feed 'evm-log:x' is none; did you mean 'evm-logs:x'? Otherwise a feed is one of sample, evm-logs:FILE, binance:FILE,FILE, jsonrpc:ws://HOST:PORT?pools=PATH, sim:seed=N,events=N, FILE.frames"),
     ],
 )  # fmt: skip
 def test_a_feed_leads_to_actors_of_market_data(feed, sentence):

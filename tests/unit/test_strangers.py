@@ -56,7 +56,9 @@ async def site(which, folder):
     if which.startswith("dashboard"):
         config = folder / "system.toml"
         buttons = ConfigButtons(config, socket_path(config))
-        served = open_dashboard(Board(MadeUpSystem(), name="x", runs=Runs(folder), buttons=buttons), HERE, access=access)
+        served = open_dashboard(
+            Board(MadeUpSystem(), name="x", runs=Runs(folder), buttons=buttons), HERE, access=access
+        )
     else:
         served = open_site(metrics_app(MadeUpSystem()), HERE, access, name="metrics")
     async with served as url:
@@ -65,7 +67,9 @@ async def site(which, folder):
 
 async def get(port, path="/"):
     """The status for one who knows the token."""
-    request = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
+    request = (
+        f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
+    )
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(request.encode())
         answer = b"".join([data async for data in stream])
@@ -108,7 +112,10 @@ async def test_whatever_is_sent_to_a_site_others_are_served(which, folder):
     """Thousands of connections, each with bytes of its own."""
     async with site(which, folder) as port:
         with trio.fail_after(100):
-            await play(drawn_http(INPUTS // 2, seed=SITES.index(which), host=f"127.0.0.1:{port}".encode()), lambda: connected(port))
+            await play(
+                drawn_http(INPUTS // 2, seed=SITES.index(which), host=f"127.0.0.1:{port}".encode()),
+                lambda: connected(port),
+            )
         assert await get(port) == 200
 
 
@@ -127,7 +134,9 @@ async def test_whatever_is_sent_to_a_control_socket_others_are_served(folder):
 
 
 @pytest.mark.parametrize("which", SITES)
-@pytest.mark.parametrize("says", ["nothing", "half a request", "a request without its body", "a request, and reads nothing"])
+@pytest.mark.parametrize(
+    "says", ["nothing", "half a request", "a request without its body", "a request, and reads nothing"]
+)
 async def test_a_crowd_that_stays_keeps_nobody_out(which, says, folder):
     """Five hundred connections at once that are not closed: somebody who comes after them is served."""
     async with site(which, folder) as port, AsyncExitStack() as stack:

@@ -134,7 +134,10 @@ def test_actors_that_would_lose_their_state_are_refused(tmp_path: Path) -> None:
         """,
         tmp_path,
     )
-    assert refusal(config).reason == "'a', 'b': no snapshot and restore, so the state would be lost; cold begins anew"
+    assert (
+        refusal(config).reason
+        == "'a', 'b': no snapshot and restore, so the state would be lost; --cold (cold=True) lets them begin anew"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from spore import outputs
 from spore.cli import BAD_INPUT, INTERRUPTED
+from spore.cli.config_argument import DEFAULT_CONFIG
 from spore.cli.console import OutputConsole
 from spore.distribution import VERSION, extra_of, missing
 from spore.errors import JournalFailed, JournalFull, RollbackFailed, SporeError, SwitchFailed, UnitFailed
@@ -44,6 +45,8 @@ COMMANDS = (
     "dashboard",
 )
 """Each is the function of its name in the module of its name."""
+USAGE = {"switch": "switch BUNDLE --to MODE FILE", "rollback": "rollback BUNDLE FILE"}
+"""How a file is named where it is not the only argument."""
 
 
 def app_for(tokens: Sequence[str]) -> App:
@@ -75,11 +78,9 @@ def run(tokens: Sequence[str] | None = None) -> int:
         error = _first(group)
     except (CycloptsError, SporeError, OSError, KeyboardInterrupt, ModuleNotFoundError) as raised:
         error = raised
-    with suppress(
-        OSError
-    ):  # what was printed before it; that this cannot be written any more is not why the command failed
+    with suppress(OSError):  # that what was printed before cannot be written any more is not why the command failed
         sys.stdout.flush()
-    return _explained(error)
+    return _explained(error, _hint_at_default(error, sys.argv[1:] if tokens is None else tokens))
 
 
 def _run(tokens: Sequence[str] | None) -> int:
@@ -95,6 +96,16 @@ def _run(tokens: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _hint_at_default(error: BaseException, words: Sequence[str]) -> str:
+    """Why an error speaks of a configuration that nobody has named; empty if it does not."""
+    default = str(DEFAULT_CONFIG)
+    meant = error.filename == default if isinstance(error, OSError) else str(error).startswith(default)
+    if not meant or default in words or not words:
+        return ""
+    usage = USAGE.get(words[0], f"{words[0]} FILE")
+    return f" (no file was named, so {default} is meant; name another as in: spore {usage})"
+
+
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
@@ -102,7 +113,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def _explained(error: BaseException) -> int:
+def _explained(error: BaseException, hint: str = "") -> int:
     """The exit code of a failure, which is said in one line on stderr; what is no failure of the user's is raised."""
     match error:
         case CycloptsError():
@@ -112,13 +123,13 @@ def _explained(error: BaseException) -> int:
         case ModuleNotFoundError() if (extra := extra_of(error)) is not None:
             return _say(missing("this command", error.name, extra))
         case UnitFailed() | SwitchFailed() | RollbackFailed() | JournalFailed() | JournalFull():
-            _say(str(error))
+            _say(f"{error}{hint}")
             return FAILED
         case SporeError():
-            return _say(str(error))
+            return _say(f"{error}{hint}")
         case OSError():
             said = error.strerror or str(error)
-            return _say(f"{error.filename}: {said}" if error.filename else said)
+            return _say(f"{error.filename}: {said}{hint}" if error.filename else said)
         case KeyboardInterrupt():
             return INTERRUPTED
     raise error

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from spore.cli.narrow import Fitting
 from spore.migration.compare import BUNDLED, DISTRIBUTED, JUDGED, RELAYED, Comparison
 from spore.migration.divergence import Divergence, parts
 from spore.migration.interval import CONFIDENCE_PERCENT, Spread
@@ -19,6 +20,17 @@ from spore.migration.verdict import ModeMeasures, Verdict
 __all__ = ["show"]
 
 NONE = "–"
+CRITERIA = {
+    "bundled_message_ns": "what tell adds to a call",
+    "latency_reduction_percent": "latency",
+    "throughput_increase_percent": "events a second",
+    "cpu_reduction_percent": "CPU",
+    "memory_increase_percent": "peak memory",
+    "identical_signals": "identical signals and orders",
+    "zero_serialisation": "no message encoded when bundled",
+    "messages_lost": "no message lost",
+}
+"""What the criteria are called in a sentence."""
 PERCENTILES = (("mean", "mean"), ("p50", "median"), ("p99", "99 %"), ("p999", "99.9 %"))
 
 
@@ -26,9 +38,9 @@ def show(comparison: Comparison, verdict: Verdict, console: Console, *, feed: st
     """Print a comparison."""
     if comparison.divergence is not None:
         _show_divergence(comparison.divergence, console)
-    console.print(_table(comparison, verdict, feed))
+    console.print(Fitting(_table(comparison, verdict, feed)))
     unmet = [
-        f"{name} (within noise)" if each.within_noise else name
+        f"{CRITERIA[name]} (within noise)" if each.within_noise else CRITERIA[name]
         for name, each in verdict.criteria.items()
         if not each.met
     ]

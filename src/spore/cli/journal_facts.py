@@ -58,7 +58,8 @@ def _link(link: KeptLink) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """The same for people: a paragraph for each stream."""
-    yield f"{found['journal']}: {len(found['streams'])} streams in {found['bytes']:,} bytes"
+    count = len(found["streams"])
+    yield f"{found['journal']}: {count} stream{'' if count == 1 else 's'} in {found['bytes']:,} bytes"
     for stream in found["streams"]:
         times = f", {_time(stream['oldest_ns'])} to {_time(stream['newest_ns'])}" if stream["messages"] else ""
         aside = f"; {stream['dead']:,} set aside" if stream["dead"] else ""

@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from spore.cli.narrow import Fitting
 from spore.migration.find_max import FoundMax
 from spore.migration.lateness import LatenessSummary
 from spore.migration.load_report import LoadTest
@@ -73,7 +74,7 @@ def show_test(test: LoadTest, console: Console) -> None:
         f"≤ {slope.limit:g} MB/min",
     )
     row("CPU", f"{result.cpu_seconds / result.seconds:.2f} cores")
-    console.print(table)
+    console.print(Fitting(table))
     console.print(_sentence(test), highlight=False)
     console.print(
         "Event to output: from the moment when an event was due to that when its signal or order had come out. Waiting: due and not "
@@ -101,7 +102,7 @@ def show_found(found: FoundMax, console: Console) -> None:
             f"{test.result.lost:,}",
             f"{_mark(test.sustained, '')} {', '.join(_reasons(test))}".strip(),
         )
-    console.print(table)
+    console.print(Fitting(table))
     if found.sustained is None:
         said = f"[red]{first.mode} sustains none of these rates[/]"
     else:

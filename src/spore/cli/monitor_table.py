@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from spore.cli.narrow import Fitting
 from spore.deploy import SystemConfig
 from spore.deploy.truth import Finding
 from spore.migration.health import ActorHealth, Health
@@ -37,7 +38,7 @@ def table(health: Health) -> Group:
             table.add_section()
             table.add_row(escape(bundle), actor.mode, style="bold")
         table.add_row(*map(escape, _row(actor)), style="red" if f"actor {actor.name!r}" in bad else "")
-    return Group(table, Text(_rest(health)))
+    return Group(Fitting(table), Text(_rest(health)))
 
 
 def _row(actor: ActorHealth) -> Iterator[str]:

@@ -73,16 +73,16 @@ def relay(
     max_frame_mib
         The largest frame to accept, in MiB; the format's limit is 16.
     """
+    tls = tls_files(tls_cert, tls_key, tls_ca)
     addresses = [Address(path=str(socket))] if socket is not None else []
     if tcp is not None:
-        addresses.append(Address.parse(f"tcp:{tcp}"))
+        addresses.append(_open_to(tcp, safe=tls is not None or plain_tcp))
     if not addresses:
         raise UsageError("nowhere to listen: give --socket PATH, --tcp HOST:PORT, or both")
     if not 1 <= max_frame_mib <= 16:
         raise UsageError(f"--max-frame-mib is 1 to 16, not {max_frame_mib}")
     if not 0.01 <= heartbeat_s <= 3_600:
         raise UsageError(f"--heartbeat-s is 0.01 to 3600, not {heartbeat_s:g}")
-    tls = tls_files(tls_cert, tls_key, tls_ca)
     if journal_mib < 1:
         raise UsageError(f"--journal-mib is 1 or more, not {journal_mib}")
     limits = Limits(frame_size=max_frame_mib * MiB)
@@ -100,6 +100,26 @@ def relay(
         print(f"spore: {first_cause(group)}", file=sys.stderr)
         code = FAILED
     return code
+
+
+def _open_to(tcp: str, *, safe: bool) -> Address:
+    """Where to listen for TCP.
+
+    Raises:
+        UsageError: if it is no address, or one that would be open to others without anybody having said that this is meant.
+    """
+    try:
+        address = Address.parse(f"tcp:{tcp}")
+    except UsageError:
+        raise UsageError(
+            f"--tcp {tcp} is no place to listen; write --tcp HOST:PORT, such as --tcp 127.0.0.1:9400"
+        ) from None
+    if not safe and not address.is_loopback:
+        raise UsageError(
+            f"--tcp {tcp} can be reached from other machines: give --tls-cert, --tls-key and --tls-ca, or --plain-tcp if everybody on the "
+            "way may read and change what passes, or listen at 127.0.0.1"
+        )
+    return address
 
 
 async def _serve(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from spore.cli.console import output_console
 from spore.cli.modules import Modules, load_messages
+from spore.cli.narrow import Fitting
 from spore.errors import UsageError
 from spore.message import catalogue
 
@@ -51,7 +52,7 @@ def _show(known: dict[str, Any]) -> None:
     for entry in known["enums"]:
         values = "\n".join(f"{name} = {value}" for name, value in entry["values"].items())
         table.add_row("", entry["name"], f"enum {entry['type']}", f"{values}\n")
-    console.print(table)
+    console.print(Fitting(table))
     console.print(f"digest {known['digest']}", soft_wrap=True, highlight=False)
 
 

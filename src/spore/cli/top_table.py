@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spore.cli.monitor_table import shown_time
+from spore.cli.narrow import Fitting, counted
 from spore.deploy.truth import Finding, Level
 from spore.observe.rows import Row, Sort, Totals
 
@@ -65,9 +66,9 @@ def top_table(
         table.add_column(f"{name}▾" if marked else name, justify="right", no_wrap=True)
     for row in shown:
         table.add_row(*map(escape, _cells(row)), style=_style(row))
-    parts: list[RenderableType] = [Text(_system(totals), no_wrap=True, overflow="ellipsis"), Text(), table]
+    parts: list[RenderableType] = [Text(_system(totals), no_wrap=True, overflow="ellipsis"), Text(), Fitting(table)]
     if len(shown) < of:
-        parts.append(Text(f"{len(shown):,} of {of:,} actors", style="dim"))
+        parts.append(Text(f"{len(shown):,} of {counted(of, 'actor')}", style="dim"))
     parts += told
     errors = [row for row in shown if row.error]
     if errors:
@@ -109,7 +110,7 @@ def _style(row: Row) -> str:
 def _system(totals: Totals) -> str:
     first = (
         f"{totals.per_second:,.0f} messages/s · {totals.cores:.2f} cores · {_size(totals.resident_bytes)} in "
-        f"{totals.processes} processes"
+        f"{counted(totals.processes, 'process', 'processes')}"
     )
     second = (
         f"encoded {_size(totals.encoded_per_second)}/s · by reference ≈ {_size(totals.saved_per_second)}/s · "

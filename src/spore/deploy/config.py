@@ -183,6 +183,8 @@ class StreamConfig:
     """When one is full. Its senders then wait."""
     replicas: Literal[1, 3, 5] = 1
     """On how many servers of a cluster a message is before it counts as sent."""
+    deaths: int = attrs.field(default=3, validator=attrs.validators.ge(1))
+    """A message is set aside when so many processes died while they had it in hand."""
 
 
 @attrs.frozen(kw_only=True)

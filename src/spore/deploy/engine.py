@@ -65,7 +65,11 @@ class NatsEngine:
         from spore.relay.nats import StreamOptions, open_inlet  # noqa: PLC0415 - see above
 
         config = self._streams
-        streams = StreamOptions(max_bytes=config.max_bytes, replicas=config.replicas) if durable else None
+        streams = (
+            StreamOptions(max_bytes=config.max_bytes, replicas=config.replicas, deaths=config.deaths)
+            if durable
+            else None
+        )
         board = Switchboard(heartbeat_s=heartbeat_s)
         async with open_inlet(self._nats, inlet, board=board, streams=streams) as opened:
             yield opened.connect

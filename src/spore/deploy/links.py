@@ -98,12 +98,16 @@ class Links:
             if self.inlet is None:
                 raise UsageError(f"{self._name} has no inlet, and so no way to the stream of {target.receiver!r}")
             return self.inlet.stream(target.receiver, sender=sender, inside=True)
-        return self.to(target.inlet).ref(
+        return self.to(target.inlet, target.node).ref(
             target.receiver, capacity=target.capacity, key=key_of(target.key), feedback=target.feedback, sender=sender
         )
 
-    def to(self, inlet: str) -> Client:
+    def to(self, inlet: str, node: str = "") -> Client:
         """The client that leads to an inlet, or for the empty name to the relay.
+
+        Args:
+            inlet: its name.
+            node: where it is, for people.
 
         Raises:
             UsageError: if there is no way.
@@ -116,7 +120,12 @@ class Links:
         if client is None:
             if self.engine is None:
                 raise UsageError(f"{self._name} has no link to the engine")
-            client = self._client(partial(self.engine.connect, inlet), f"inlet of {inlet}", said_from=OTHERS_START)
+            there = (
+                f"way to {inlet}, because node {node!r} is not started or cannot be reached"
+                if node
+                else f"way to {inlet}"
+            )
+            client = self._client(partial(self.engine.connect, inlet), there, said_from=OTHERS_START)
             self._outlets[inlet] = client
         return client
 

@@ -112,7 +112,7 @@ class Neighbours:
     def __init__(
         self, links: Links, others: tuple[str, ...], awaited: tuple[str, ...], say: Callable[[str], None]
     ) -> None:
-        self.every = {name: Neighbour(name, links.to(_inlet(name)).ref(ATTENDANT)) for name in others}
+        self.every = {name: Neighbour(name, links.to(_inlet(name), name).ref(ATTENDANT)) for name in others}
         self.awaited = [self.every[name] for name in awaited]
         self._links = links
         self._say = say

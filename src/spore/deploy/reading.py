@@ -161,6 +161,8 @@ class ProcessReading:
     """How long it has been there; None while there is no process."""
     denied: tuple[str, ...] = ()
     """The links from it and to it that are refused, each with why."""
+    unread: dict[str, int] = attrs.field(factory=dict)
+    """Frames of plain senders that could not be read, by reason."""
 
 
 @attrs.frozen(kw_only=True)
@@ -402,6 +404,7 @@ def _processes(statistics: SystemStatistics) -> Iterator[ProcessReading]:
             resident_bytes=memory,
             age_s=age,
             denied=tuple(dict.fromkeys(denied)),
+            unread=dict(client.unread) if client is not None else {},
         )
 
 

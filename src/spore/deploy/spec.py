@@ -47,6 +47,8 @@ class Target:
     """Whether it is in another process."""
     inlet: str = ""
     """Of that process in the engine; empty where it is reached through the relay."""
+    node: str = ""
+    """Where that process runs, if it is reached through the engine."""
     durable: bool = False
     """Whether the engine keeps what is sent to it until it is handled."""
     feedback: bool = False
@@ -231,6 +233,7 @@ def target_of(plan: Plan, name: str, *, route: Route, feedback: bool = False) ->
         receiver=name,
         remote=route is not Route.REFERENCE,
         inlet=plan.unit_of(name).inlet if route is Route.DISTRIBUTED else "",
+        node=plan.unit_of(name).node if route is Route.DISTRIBUTED else "",
         durable=route is Route.DISTRIBUTED and config.durable,
         feedback=feedback,
         capacity=config.capacity,

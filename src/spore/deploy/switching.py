@@ -196,7 +196,9 @@ class Switch:
             raise self._refused(problem)
         if change.anew and not self._cold:
             names = ", ".join(map(repr, change.anew))
-            raise self._refused(f"{names}: no snapshot and restore, so the state would be lost; cold begins anew")
+            raise self._refused(
+                f"{names}: no snapshot and restore, so the state would be lost; --cold (cold=True) lets them begin anew"
+            )
         return change
 
     async def _prepare(self) -> None:
@@ -327,6 +329,10 @@ class Switch:
 
     async def _go_on(self, handover: Handover) -> None:
         """Have the new actors be reached in place of the old ones."""
+        with trio.move_on_after(
+            BACK_S
+        ):  # now, while they are quiet: once others have their names, they have to be gone at once
+            await _all(_unless_died(self._remember(running)) for running in self._old.values())
         with trio.move_on_after(BACK_S) as deadline:
             await _all(_unless_died(running.let_go()) for running in self._old.values())
         if deadline.cancelled_caught:  # whoever does not let go of the names has to be gone
@@ -343,8 +349,6 @@ class Switch:
 
     async def _leave(self, timeout_s: float) -> None:
         """Have the old units go; they are killed if they do not."""
-        with trio.move_on_after(BACK_S):
-            await _all(_unless_died(self._remember(running)) for running in self._old.values())
         with trio.move_on_after(timeout_s):
             await _all(running.retire() for running in self._old.values())
         await _all(self._ground.end(running) for running in self._old.values())

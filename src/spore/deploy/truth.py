@@ -56,6 +56,7 @@ class Kind(enum.StrEnum):
     """A process, once for each time."""
     STOPPED = "stopped"
     BLOCKED = "blocked"
+    UNREAD = "unread"
     SHADOW = "shadow difference"
     SKIPPED = "skipped"
 
@@ -135,6 +136,9 @@ def _processes(reading: Reading) -> Iterator[Finding]:
             yield Finding(kind=Kind.SILENT, level=Level.FAULT, where=where, text="does not answer")
         for denied in process.denied:
             yield Finding(kind=Kind.DENIED, level=Level.LOSS, where=where, text=f"a link is refused: {denied}")
+        if unread := sum(process.unread.values()):
+            text = f"{unread:,} frames of plain senders could not be read ({_reasons(process.unread)})"
+            yield Finding(kind=Kind.UNREAD, level=Level.FAULT, where=where, text=text, count=unread)
         if process.restarts:
             lost = "" if process.name == RELAY else ", without the state of its actors"
             text = f"restarted {_times(process.restarts)}{lost}"

@@ -6,9 +6,11 @@ them needs may be missing.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import cast
 
 from spore.errors import UsageError
@@ -91,7 +93,19 @@ def _one(spec: str) -> Feed:
         return _one(f"evm-logs:{UNISWAP_V2_SESSION / 'logs.jsonl.gz'}{mark}{query}")
     if place.endswith(SUFFIX):
         return FramesFeed.from_spec(place, options)
-    raise UsageError(f"feed {spec!r} is none; a feed is one of {', '.join(FORMS)}")
+    raise UsageError(f"feed {spec!r} is none; {_meant(place)}a feed is one of {', '.join(FORMS)}")
+
+
+def _meant(place: str) -> str:
+    """What could have been meant by a feed that there is not: another scheme, or a file whose name lacks its end."""
+    scheme, colon, rest = place.partition(":")
+    known = [f"{name}:" for name in _SCHEMES] if colon else [SAMPLE, *_SCHEMES]
+    close = difflib.get_close_matches(scheme + colon, known, n=1)
+    if close:
+        return f"did you mean {close[0] + rest!r}? Otherwise "
+    if not colon and Path(f"{place}{SUFFIX}").is_file():
+        return f"did you mean {place + SUFFIX!r}? Otherwise "
+    return ""
 
 
 def _options(spec: str, query: str) -> dict[str, str]:

@@ -48,7 +48,7 @@ class Watcher(Protocol):
         """The message of this number was defined again."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Registry:
     """A set of messages with distinct numbers and distinct names.
 
@@ -65,6 +65,9 @@ class Registry:
     _nested: dict[str, Record | Enumeration] = attrs.field(factory=dict, init=False)
     _replaced: WeakSet[type] = attrs.field(factory=WeakSet, init=False, repr=False)
     _watchers: WeakSet[Watcher] = attrs.field(factory=WeakSet, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<Registry: {len(self._by_type):,} messages>"  # short: it stands in the signature of `message`
 
     def add(self, entry: MessageType) -> None:
         """Register a message.

@@ -421,10 +421,11 @@ def _of_message(key: Callable[[Any], Hashable]) -> Callable[[Any], Hashable]:
     def of(value: Any) -> Hashable:
         enclosed = value.__class__ is Envelope
         if enclosed and value.reply is not None and value.reply.awaited:
-            return value
+            own: Hashable = value
+            return own
         message = value.message if enclosed else value
         try:
-            found = calling(key, message)
+            found: Hashable = calling(key, message)
             hash(found)
         except Exception as error:  # noqa: BLE001 - the receiver's function is no fault of the sender
             if kind_of(message) not in complained:

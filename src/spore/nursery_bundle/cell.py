@@ -175,6 +175,10 @@ class Cell:
     """Whether its `on_stop` is under way."""
     stopping: bool = attrs.field(init=False, default=False)
     """Whether somebody stops it for good, and it is not over yet."""
+    held: bool = attrs.field(init=False, default=False)
+    """Whether a restart of the whole bundle is under way, so that nobody else has it go on."""
+    ending: bool = attrs.field(init=False, default=False)
+    """Whether its last `on_stop` is due, so that nobody has it go on, or begins it afresh."""
     stays: bool = attrs.field(init=False, default=False)
     """Whether it stays in the statistics when it has stopped, because that is the beginning of its bundle's end."""
     gone: bool = attrs.field(init=False, default=False)
@@ -260,7 +264,7 @@ class Cell:
     @property
     def in_handler(self) -> bool:
         """Whether the task of an async handler has a message in hand."""
-        return self.pumping and self.pump is None
+        return (self.pumping and self.pump is None) or self.adopted is not None
 
     @property
     def handled(self) -> int:
@@ -281,7 +285,7 @@ class Cell:
     @enable_ki_protection
     def resume(self) -> None:
         """Handle messages from now on, those first that are queued already. A life that has ended stays so."""
-        if self.over or self.keeper.halted:
+        if self.over or self.held or self.ending or self.keeper.halted:
             return
         self._enter(ActorState.RUNNING)
         if self.scheduled:
@@ -327,10 +331,7 @@ class Cell:
             return
         self._enter(ActorState.STOPPED)
         self.in_hand = reason
-        if self.adopted is not None:
-            (unfinished, envelope), self.adopted = self.adopted, None
-            discard(unfinished)
-            self.lose(envelope, reason)
+        self._drop_adopted(reason)
         if self.merge is not None:
             self.merge.flush()
         for message in self.mailbox.close_receive():
@@ -350,6 +351,21 @@ class Cell:
         if state is ActorState.STOPPED:
             self.over = self.refuses = True
             self.inbox = None
+
+    def cancel_in_hand(self, reason: Loss) -> None:
+        """Cancel an async handler that is at work, or is about to begin. Its message is lost for this reason."""
+        self.in_hand = reason
+        self._drop_adopted(reason)
+        if self.pump_scope is not None and self.pump is None:
+            self.pump_scope.cancel()
+
+    def _drop_adopted(self, reason: Loss) -> None:
+        if self.adopted is not None:
+            (unfinished, envelope), self.adopted = self.adopted, None
+            discard(unfinished)
+            self.lose(envelope, reason)
+            if not len(self.mailbox):
+                self.rest()
 
     # What happens to messages
 

@@ -69,8 +69,8 @@ class Ending:
                     if self._roster.version != version:
                         break  # an actor was started meanwhile, and may be the receiver of one that is left
         if deadline.cancelled_caught:
-            left = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
-            shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
+            undone = [f"{cell.name} ({_undone(cell)})" for cell in self._left() if not _is_drained(cell)]
+            shown = ", ".join(undone[:SHOWN]) + (f" and {len(undone) - SHOWN} more" if len(undone) > SHOWN else "")
             _log.warning(
                 "bundle %s: not drained in %g s: %s", self._bundle, timeout_s, shown, extra=about(bundle=self._bundle)
             )
@@ -98,8 +98,10 @@ class Ending:
         try:
             for cell in alive:
                 await self._until_drained([cell])  # in a cycle, another one's on_stop may have sent it something
+                cell.ending = True
                 cell.suspend()
                 await supervising.run_on_stop(cell)
+                await self._until_begun(cell)
         except BaseException:
             for cell in alive:
                 if not cell.living:  # its on_stop was called, so it cannot go on
@@ -186,17 +188,21 @@ class Ending:
             await self._dispatcher.quiet.park()
 
     async def _end(self, cell: Cell, reason: Loss) -> None:
+        cell.ending = True
         cell.suspend()
-        cell.in_hand = reason
-        if cell.pump_scope is not None and cell.pump is None:
-            cell.pump_scope.cancel()
-            while cell.pump_scope is not None:
-                await self._dispatcher.quiet.park()
-        await supervising.run_on_stop(cell)
-        while cell.beginning:  # a restart that takes longer than the stop was given
+        cell.cancel_in_hand(reason)
+        while cell.pump_scope is not None and cell.pump_scope.cancel_called:
             await self._dispatcher.quiet.park()
         await supervising.run_on_stop(cell)
+        await self._until_begun(cell)
         self._finish(cell, reason)
+
+    async def _until_begun(self, cell: Cell) -> None:
+        """Where a restart was under way when the actor was to end, wait for it, and have the actor that it has begun run its `on_stop`."""
+        while cell.beginning or cell.living:
+            if cell.beginning:
+                await self._dispatcher.quiet.park()
+            await supervising.run_on_stop(cell)
 
     # At once
 

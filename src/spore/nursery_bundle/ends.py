@@ -14,7 +14,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from spore.nursery_bundle.arguments import check_limit
-from spore.nursery_bundle.policy import Loss
+from spore.nursery_bundle.policy import Loss, Overflow
 from spore.nursery_bundle.store import Store
 
 __all__ = ["Clone", "Ends", "MailboxStatistics"]
@@ -119,7 +119,7 @@ class Ends(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
 
     @enable_ki_protection
     async def send_when_room(self, value: T, high: bool = False, *, admitted: Callable[[], None] | None = None) -> None:
-        """Wait in line to send. To be called when there is no room.
+        """Wait in line to send. To be called when there is no room. Under ``fail``, too, it waits.
 
         Args:
             value: the message.
@@ -132,7 +132,9 @@ class Ends(trio.abc.SendChannel[T], trio.abc.ReceiveChannel[T]):
             MailboxFull, trio.ClosedResourceError, trio.BrokenResourceError: as `send`.
         """
         store = self._store
-        if not self.closed and not store.has_room(value, high):
+        # Under ``fail``, who waits was refused nothing: it brings what was accepted elsewhere.
+        full = len(store) >= store.capacity if store.overflow is Overflow.FAIL else not store.has_room(value, high)
+        if full and not self.closed:
             await store.wait_to_send(value, high, admitted, self)
             return
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -238,7 +238,7 @@ class LocalRef(ActorRef[M]):
     def tell_many(self, messages: Iterable[M]) -> None:
         cell = self._cell
         # Read first, because what a generator raises is its caller's and not the handler's.
-        left = messages if isinstance(messages, (list, tuple)) else calling(tuple, messages)
+        left: Any = messages if isinstance(messages, (list, tuple)) else calling(tuple, messages)
         cell.dispatcher.check_thread(cell.name)
         handle = cell.idle
         if handle is not None and len(left) >= self.left and not self.fits(cell):
@@ -342,6 +342,7 @@ class LocalRef(ActorRef[M]):
             await self._send_all(messages)
             return
         rest = iter(messages)
+        message: Any
         while (message := calling(next, rest, _END)) is not _END:
             await self.send(message)
 

@@ -115,6 +115,7 @@ class Moving:
             cell.stop(Loss.STOPPED)
         for cell in cells:
             await supervising.run_on_stop(cell)
+            cell.gone = True
 
     def _merging(self) -> list[Cell]:
         return [cell for cell in self._roster.cells.values() if cell.merge is not None]

@@ -101,7 +101,7 @@ class Overseer:
             return
         if directive is Directive.RESTART:
             cell.suspend()
-            self.start_soon(self._restart_one, cell, error, name=f"restart of actor {cell.name}")
+            self.start_soon(self._restart_one, cell, error, cell.generation, name=f"restart of actor {cell.name}")
         elif directive is Directive.STOP:
             _log.warning("actor %s: stops after %s", cell.name, describe(error), extra=about_cell(cell))
             show_traceback(_log, error, about_cell(cell))
@@ -111,9 +111,9 @@ class Overseer:
             cell.suspend()
             self.start_soon(self._escalate, cell, error, name=f"escalation by actor {cell.name}")
 
-    async def _restart_one(self, cell: Cell, error: Exception) -> None:
+    async def _restart_one(self, cell: Cell, error: Exception, generation: int) -> None:
         try:
-            await supervising.restart(cell, error, self._chances)
+            await supervising.restart(cell, error, generation, self._chances)
         except Exception as last:  # noqa: BLE001 - it escalates
             await self._escalate(cell, last)
 
@@ -188,7 +188,9 @@ class Overseer:
             try:
                 failed.extend(await self._restart_all())
                 for cell, error in failed:
-                    self.start_soon(self._restart_one, cell, error, name=f"restart of actor {cell.name}")
+                    self.start_soon(
+                        self._restart_one, cell, error, cell.generation, name=f"restart of actor {cell.name}"
+                    )
             finally:
                 done.set()
 
@@ -208,40 +210,44 @@ class Overseer:
         """
         async with self._restarting:
             cells = [cell for cell in self._roster.cells.values() if cell.living or cell.state is ActorState.SUSPENDED]
-            for cell in cells:
-                cell.suspend()
-                if cell.pump_scope is not None and cell.pump is None:
-                    cell.pump_scope.cancel()
-            for cell in cells:
-                # Whoever is in its on_stop or on_start already, and waits for room, would wait for an actor that waits for it.
-                cell.mailbox.let_in(
-                    lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing
-                )
-            while any(
-                cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells
-            ):
-                await self._dispatcher.quiet.park()
-            for cell in reversed(cells):
-                cell.suspend()
-                cell.generation += 1  # a restart of its own that is due leaves it to this one
-                await supervising.run_on_stop(cell)
-            failed: list[tuple[Cell, Exception]] = []
-            begun: list[Cell] = []
-            for cell in cells:
-                if cell.over:
-                    continue
-                try:
-                    await supervising.begin(cell)
-                except Exception as error:  # noqa: BLE001 - whoever called decides
-                    supervising.note(cell, error)
-                    failed.append((cell, error))
-                else:
-                    cell.restarts += 1
-                    cell.restarted_when = cell.handled
-                    begun.append(cell)
-            for cell in begun:
-                cell.resume()
-            return failed
+            try:
+                return await self._restart_these(cells)
+            finally:
+                for cell in cells:
+                    cell.held = False
+
+    async def _restart_these(self, cells: list[Cell]) -> list[tuple[Cell, Exception]]:
+        for cell in cells:
+            cell.held = True
+            cell.suspend()
+            cell.cancel_in_hand(Loss.CANCELLED)
+        for cell in cells:
+            # Whoever is in its on_stop or on_start already, and waits for room, would wait for an actor that waits for it.
+            cell.mailbox.let_in(lambda task: task in self._dispatcher.pumps and self._dispatcher.pumps[task].changing)
+        while any(cell.changing or (cell.pump_scope is not None and cell.pump_scope.cancel_called) for cell in cells):
+            await self._dispatcher.quiet.park()
+        for cell in cells:
+            cell.generation += 1  # a restart of its own that is due leaves it to this one
+        for cell in reversed(cells):
+            await supervising.run_on_stop(cell)
+        failed: list[tuple[Cell, Exception]] = []
+        begun: list[Cell] = []
+        for cell in cells:
+            if cell.over or cell.ending:
+                continue
+            try:
+                await supervising.begin(cell)
+            except Exception as error:  # noqa: BLE001 - whoever called decides
+                supervising.note(cell, error)
+                failed.append((cell, error))
+            else:
+                cell.restarts += 1
+                cell.restarted_when = cell.handled
+                begun.append(cell)
+        for cell in begun:
+            cell.held = False
+            cell.resume()
+        return failed
 
 
 def _add_note(error: BaseException, note: str) -> None:

@@ -54,7 +54,7 @@ class Scales:
         sent = edge.sent
         if not sent:
             return 0
-        weight = edge.weight
+        weight: Weight | None = edge.weight
         if weight is None:
             weight = edge.weight = Weight()
         while edge.samples:

@@ -159,20 +159,26 @@ async def begin(cell: Cell, state: Any = None) -> None:
 
 
 @enable_ki_protection
-async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
+async def restart(cell: Cell, error: Exception, generation: int, chances: random.Random) -> None:
     """Wait, build a fresh actor from the factory and go on with the mailbox as it is. Repeat while that fails.
+
+    Args:
+        cell: the place.
+        error: what has failed.
+        generation: the cell's when that was. Once the cell has another one, somebody else has restarted it.
+        chances: for the jitter.
 
     Cancellation: a checkpoint; the actor then stays suspended and its mailbox is kept.
 
     Raises:
         RestartLimit: if there were too many restarts.
     """
-    generation = cell.generation  # before anything waits, so that another restart meanwhile is noticed
-    await run_on_stop(cell)
+    if cell.generation == generation:
+        await run_on_stop(cell)
     while True:
         if cell.generation != generation:
             return  # somebody else has restarted it in the meantime
-        if cell.over:
+        if cell.over or cell.ending:
             _log.warning("actor %s: has failed, and stops: %s", cell.name, describe(error), extra=about_cell(cell))
             show_traceback(_log, error, about_cell(cell))
             return
@@ -184,7 +190,7 @@ async def restart(cell: Cell, error: Exception, chances: random.Random) -> None:
         _log.warning("actor %s: restarts in %.3f s after %s", cell.name, wait, describe(error), extra=fields)
         show_traceback(_log, error, fields)
         await trio.sleep(wait)
-        if cell.generation != generation or cell.over:
+        if cell.generation != generation or cell.over or cell.ending:
             return
         try:
             await begin(cell)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -32,7 +33,7 @@ def calls_actor(variable: str) -> Callable[[F], F]:
     """Mark a function that calls an actor's code, and say which local variable holds the actor's cell. Costs nothing per call."""
 
     def mark(function: F) -> F:
-        _CALLERS[id(function.__code__)] = variable  # type: ignore[attr-defined]
+        _CALLERS[id(function.__code__)] = variable
         return function
 
     return mark
@@ -71,14 +72,14 @@ def current_cell(besides: Cell | None = None) -> Cell | None:
     Args:
         besides: the receiver of the message that is being sent, whose `tell` is on the stack and calls no handler.
     """
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         variable = _CALLERS.get(id(frame.f_code))
         if variable is not None:
             cell: Cell = frame.f_locals[variable]
             if cell is not besides:
                 return cell
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return current_host()
 
 

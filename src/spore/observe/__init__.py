@@ -2,10 +2,9 @@
 
 Nothing here is on the way of a message: whoever looks asks the system, and what is counted there is counted anyway.
 
-Read in this order: `source` (a look at a system, from inside or from outside), `rates` (what has changed between two looks), `warn` (what a person should
-look at), `metrics`
-(a look as Prometheus reads it), `rows` (a look as a table), `entrance`, `admission`, `http_exchange`, `http_connection` and `listen` (who can look by HTTP, and where), `serving` (what a configuration
-asks for), `records` and `runs` (what commands that measure tell of themselves), `dashboard` (a page in a browser), and for itself
+Read in this order: `source` (a look at a system, from inside or from outside), `rates` (what has changed between two looks), `warn` (what a person
+should look at), `metrics` (a look as Prometheus reads it), `rows` (a look as a table), `entrance` and `admission` (who is let in by HTTP),
+`http_exchange`, `http_connection` and `listen` (how, and where), `serving` (what a configuration asks for), `records` and `runs` (what commands that measure tell of themselves), `dashboard` (a page in a browser), and for itself
 `tracing`.
 """
 

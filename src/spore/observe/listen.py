@@ -116,8 +116,8 @@ class Access:
         self.tls_context()
         if not place.is_loopback and not (self.has_tls and self.tokens):
             raise UsageError(
-                f"{place} can be reached from other machines, so it needs TLS (a certificate and its key) and a token; "
-                "or listen at 127.0.0.1"
+                f"{place} can be reached from other machines, so it needs TLS and a token: --tls-cert, --tls-key and --token-file, or "
+                "certificate, key and token_file in [observe]; or listen at 127.0.0.1"
             )
 
     def tls_context(self) -> ssl.SSLContext | None:

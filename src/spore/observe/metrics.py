@@ -222,6 +222,11 @@ def _of_processes(reading: Reading) -> Iterator[Metric]:
     restarts = _counter("spore_process_restarts", "How often it has died and was started again.", label)
     letters = _counter("spore_process_dead_letters", "Messages that were not handled, or not to their end.", label)
     reconnects = _counter("spore_process_relay_reconnects", "Connections to the relay that were lost.", label)
+    unread = _counter(
+        "spore_process_unread_frames",
+        "Frames of plain senders that could not be read, by reason.",
+        ("process", "reason"),
+    )
     denied = _gauge("spore_process_denied_links", "Links from the process and to it that are refused.", label)
     for process in reading.processes:
         answers.add_metric((process.name,), int(process.answers))
@@ -233,7 +238,9 @@ def _of_processes(reading: Reading) -> Iterator[Metric]:
             letters.add_metric((process.name,), process.dead_letters)
             reconnects.add_metric((process.name,), process.reconnects)
             denied.add_metric((process.name,), len(process.denied))
-    yield from (answers, cpu, memory, restarts, letters, reconnects, denied)
+            for reason, count in process.unread.items():
+                unread.add_metric((process.name, reason), count)
+    yield from (answers, cpu, memory, restarts, letters, reconnects, denied, unread)
 
 
 def _of_shadows(reading: Reading) -> Iterator[Metric]:

@@ -35,7 +35,7 @@ from spore.relay.session import DEFAULT_HEARTBEAT_S, Session
 from spore.relay.statistics import ClientStatistics, of_incoming, of_outgoing, refusals
 from spore.relay.token import Tokens
 
-__all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "open_client"]
+__all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "is_stop", "open_client"]
 
 _log = logging.getLogger("spore.relay")
 
@@ -692,7 +692,7 @@ async def open_client(
             yield client
             await client.leave()
         except BaseException as error:
-            if _is_stop(error):
+            if is_stop(error):
                 client.say_goodbye()
             raise
         finally:
@@ -700,8 +700,8 @@ async def open_client(
             nursery.cancel_scope.cancel()
 
 
-def _is_stop(error: BaseException) -> bool:
+def is_stop(error: BaseException) -> bool:
     """Whether somebody wants this process, or this part of it, to end, and nothing has failed."""
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_stop(each) for each in error.exceptions)
+        return all(is_stop(each) for each in error.exceptions)
     return isinstance(error, (trio.Cancelled, KeyboardInterrupt))

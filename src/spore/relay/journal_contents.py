@@ -272,7 +272,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA query_only = ON")
             check_journal(connection, path)
             connection.execute("SELECT count(*) FROM streams").fetchone()
-        except BaseException as error:
+        except (sqlite3.Error, JournalError) as error:
             connection.close()
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or mode == modes[-1]:

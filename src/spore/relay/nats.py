@@ -20,7 +20,7 @@ import trio
 from spore.errors import NatsRefused
 from spore.nursery_bundle.chance import chances
 from spore.relay.carrier import Carrier
-from spore.relay.client import BACKOFF
+from spore.relay.client import BACKOFF, is_stop
 from spore.relay.guest import Guest, open_guest
 from spore.relay.memory import MemoryCarrier
 from spore.relay.nats_carrier import NatsCarrier
@@ -200,9 +200,18 @@ async def open_nats(
     options = NatsOptions.parse(options) if isinstance(options, str) else options
     async with open_guest() as guest, trio.open_nursery() as nursery:
         nats = Nats(guest, options, name, system, durable=durable)
-        nursery.start_soon(nats.run, name=f"NATS for {name}")
-        yield nats
-        nursery.cancel_scope.cancel()
+        scope = trio.CancelScope(shield=True)  # else those who end with it could not write down how far they are
+
+        async def keep() -> None:
+            with scope:
+                await nats.run()
+
+        nursery.start_soon(keep, name=f"NATS for {name}")
+        try:
+            yield nats
+        finally:
+            scope.cancel()
+            nursery.cancel_scope.cancel()
 
 
 class Inlet:
@@ -303,6 +312,7 @@ async def open_inlet(
     """
     async with trio.open_nursery() as nursery:
         board = board or Switchboard()
+        keeper = None
         opened = Inlet(nats, inlet, board, nursery)
         if streams is not None:
             store = Store(nats.prefix, nats.system, streams)
@@ -312,5 +322,9 @@ async def open_inlet(
         nursery.start_soon(opened.listen)
         try:
             yield opened
+        except BaseException as error:
+            if keeper is not None:
+                keeper.caution.orderly = is_stop(error)
+            raise
         finally:
             nursery.cancel_scope.cancel()

@@ -19,6 +19,7 @@ from spore.relay.control import STREAM
 from spore.relay.inside import Insiders
 from spore.relay.nats_reader import RETRY_S, Reader
 from spore.relay.nats_store import Store
+from spore.relay.nats_trials import Caution
 from spore.relay.nats_writer import Writer
 from spore.relay.switchboard import Switchboard
 
@@ -48,6 +49,7 @@ class NatsKeeper:
         self._nats = nats
         self._store = store
         self._nursery = nursery
+        self.caution = Caution()
         self._readers: dict[tuple[str, str], tuple[Reader, trio.CancelScope]] = {}
         self._inside = Insiders(board, flush)
         self._writer = Writer(nats, store, board.hello_of)
@@ -74,7 +76,7 @@ class NatsKeeper:
         """A receiver wants what is kept of a stream, and what follows."""
         key = stream.removeprefix(STREAM), receiver
         if key not in self._readers:
-            reader = Reader(self._nats, self._store, *key, self._inside.join)
+            reader = Reader(self._nats, self._store, *key, self._inside.join, self.caution)
             scope = trio.CancelScope()
             self._readers[key] = reader, scope
             self._nursery.start_soon(self._read, reader, scope)
@@ -87,7 +89,7 @@ class NatsKeeper:
             self._nursery.start_soon(self._leave, reader)
 
     def vanished(self, subscribers: list[tuple[str, str]]) -> None:
-        """Of no account: the subscribers live in this process, and what is gone with it a reader cannot count."""
+        """Of no account: the subscribers live in this process; see `spore.relay.nats_trials`."""
 
     async def _read(self, reader: Reader, scope: trio.CancelScope) -> None:
         with scope:

@@ -25,6 +25,7 @@ from spore.distribution import needs
 from spore.relay.bell import Bell
 from spore.relay.nats_connection import NatsConnection
 from spore.relay.nats_store import Mark, Store
+from spore.relay.nats_trials import AHEAD, Caution, RunNote, Trials
 from spore.relay.nats_writer import ORIGIN
 from spore.relay.outgoing import LinkOptions, Outgoing, renumbered
 from spore.relay.session import Session
@@ -65,6 +66,9 @@ _FLAGS_AT = 7
 class _Way:
     """The receiver's way through what one sender has sent."""
 
+    key: str
+    """The origin, as marks and subjects name it."""
+    origin: Origin
     giver: Giver
     link: Outgoing
     last: int
@@ -83,14 +87,25 @@ class Reader:
         stream: its name.
         receiver: the receiver's.
         join: connects a session with the switchboard.
+        caution: shared by all readers of a process.
     """
 
-    def __init__(self, nats: Nats, store: Store, stream: str, receiver: str, join: Callable[[Session], None]) -> None:
+    def __init__(
+        self,
+        nats: Nats,
+        store: Store,
+        stream: str,
+        receiver: str,
+        join: Callable[[Session], None],
+        caution: Caution,
+    ) -> None:
         self._nats = nats
         self._store = store
         self._stream = stream
         self._receiver = receiver
         self._join = join
+        self._caution = caution
+        self._trials = Trials(RunNote(), {}, store.deaths)
         self._bell, self._moved = Bell(), Bell()
         self._mark: Mark | None = None
         """As it was last noted."""
@@ -121,6 +136,12 @@ class Reader:
 
         Cancellation: always a checkpoint; how far the receiver is is noted once more, if that is possible at once.
         """
+        try:
+            await self._keep_reading()
+        finally:
+            self._caution.end(self._trials)
+
+    async def _keep_reading(self) -> None:
         said = False
         while True:
             connection = await self._nats.connection()
@@ -133,6 +154,10 @@ class Reader:
                     while not connection.lost.is_set():
                         await self._read_over(connection)
                     nursery.cancel_scope.cancel()
+            except* trio.Cancelled:
+                with trio.move_on_after(LAST_NOTE_S, shield=True):
+                    await self._say_farewell(connection)
+                raise
             except* APIError as group:
                 if not said and not connection.lost.is_set():
                     _log.error("%s: stream %s cannot be read: %s", self._receiver, self._stream, group.exceptions[0])
@@ -144,6 +169,14 @@ class Reader:
                 with trio.move_on_after(LAST_NOTE_S, shield=True), suppress(APIError):
                     await self._note(connection)
             await trio.sleep(RETRY_S)
+
+    async def _say_farewell(self, connection: NatsConnection) -> None:
+        """Note that this process ends because it is to, and died of nothing."""
+        if self._mark is not None and self._caution.orderly and not connection.lost.is_set():
+            with suppress(APIError, trio.BrokenResourceError):
+                await self._store.set_run_note(
+                    connection, self._stream, self._receiver, self._trials.note(running=False)
+                )
 
     async def leave(self, connection: NatsConnection) -> None:
         """There will be no such receiver any more.
@@ -171,8 +204,13 @@ class Reader:
                 await self._store.set_mark(connection, self._stream, self._receiver, mark)
             else:
                 self._redelivered_upto = state.last_seq
+            note = await self._store.run_note(connection, self._stream, self._receiver)
             self._mark, self._given = mark, mark.floor
             self._known.update(mark.links)
+            self._trials = Trials(note, mark.links, self._store.deaths)
+            if self._trials.suspects:
+                self._caution.begin(self._trials, self._bell.ring)
+            await self._note_run(connection)
         if state.last_seq < self._given:
             _log.error("%s: stream %s was deleted, and what it held", self._receiver, self._stream)
             self._given, self._mark = 0, attrs.evolve(self._mark, floor=0)
@@ -205,7 +243,7 @@ class Reader:
         try:
             while not self._gone and not connection.lost.is_set():
                 await self._place(connection)
-                self._feed()
+                await self._feed(connection)
                 if not self._asked and self._waiting_bytes < READ_BYTES:
                     self._asked = REQUEST
                     connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.{name}.{made.name}", request, inbox)
@@ -280,16 +318,97 @@ class Reader:
             way.last = min(way.early) - 1
         return number
 
-    def _feed(self) -> None:
-        """Give the receiver what it has room for."""
+    async def _feed(self, connection: NatsConnection) -> None:
+        """Give the receiver what it has room for, and may have."""
         for way in self._ways.values():
-            while way.ready and way.link.hungry:
-                frame = way.ready.popleft()
-                self._waiting_bytes -= len(frame)
-                way.link.queue_frame(frame)
             if way.link.denied is not None and way.ready:
                 self._waiting_bytes -= sum(map(len, way.ready))  # nobody takes it now; it stays in the stream
                 way.ready.clear()
+        if not self._caution.turn_of(self._trials):
+            return
+        if self._trials.suspects:
+            await self._try(connection)
+            return
+        ahead = self._trials.ahead
+        hungry = [way for way in self._ways.values() if way.ready and way.link.hungry]
+        if due := [way for way in hungry if ahead.get(way.key, 0) < way.link.last + AHEAD // 2]:
+            for way in due:
+                ahead[way.key] = way.link.last + AHEAD
+            await self._note_run(connection)
+        for way in hungry:
+            self._give(way, ahead[way.key])
+            if way.ready and way.link.hungry:
+                self._bell.ring()
+
+    def _give(self, way: _Way, upto: int) -> None:
+        while way.ready and way.link.hungry and way.link.last < upto:
+            frame = way.ready.popleft()
+            self._waiting_bytes -= len(frame)
+            way.link.queue_frame(frame)
+
+    async def _try(self, connection: NatsConnection) -> None:
+        """Give the receiver messages of which a predecessor may have died: one batch, and nothing else until it is handled."""
+        trials = self._trials
+        if trials.trial is not None:
+            key, _, last = trials.trial
+            way = self._ways[key]
+            self._give(way, last)
+            to_come = self._handled(key) < last and self._given < self._redelivered_upto
+            if (
+                way.link.denied is None
+                and (way.link.under_way or way.link.to_send or way.link.last < last)
+                and (way.link.under_way or way.link.to_send or way.ready or to_come)
+            ):
+                return
+            trials.end()
+        ready = [way for way in self._ways.values() if way.ready and way.link.denied is None]
+        for way in ready:  # what comes before a suspect was handled, and not noted
+            if way.key in trials.suspects:
+                self._give(way, trials.suspects[way.key][0] - 1)
+        suspect = next((way for way in ready if way.ready and trials.is_suspect(way.key, way.link.last + 1)), None)
+        if suspect is not None:
+            await self._try_next(connection, suspect)
+        elif self._given >= self._redelivered_upto and not self._arrived:
+            trials.suspects.clear()
+            self._caution.end(trials)
+            await self._note_run(connection)
+            self._bell.ring()
+        elif self._waiting_bytes >= READ_BYTES:
+            for other in [way for way in ready if way.ready and way.link.hungry][:1]:
+                await self._try_next(connection, other)  # it is in the way of the suspects
+
+    async def _try_next(self, connection: NatsConnection, way: _Way) -> None:
+        trials, number = self._trials, way.link.last + 1
+        if not way.link.hungry or way.link.under_way:
+            return
+        if trials.is_aside(way.key, number):
+            frame = way.ready[0]
+            subject = await self._store.set_aside(
+                connection, self._stream, self._receiver, way.key, frame, trials.deaths
+            )
+            _log.error(
+                "message %d of stream %r was set aside: %d processes of %r died of it; it is at %s",
+                number,
+                self._stream,
+                trials.deaths,
+                self._receiver,
+                subject,
+            )
+            way.ready.popleft()
+            self._waiting_bytes -= len(frame)
+            way.giver.close(way.link)
+            self._open(way, number)
+            trials.passed(way.key, number)
+            self._moved.ring()
+            self._bell.ring()
+            return
+        trials.begin(way.key, number)
+        self._caution.moved()
+        await self._note_run(connection)
+        self._give(way, trials.trial[2] if trials.trial is not None else number)
+
+    async def _note_run(self, connection: NatsConnection) -> None:
+        await self._store.set_run_note(connection, self._stream, self._receiver, self._trials.note())
 
     async def _lead(self, connection: NatsConnection, key: str, origin: Origin, first: int) -> _Way:
         giver = self._givers.get(origin.digest)
@@ -297,20 +416,24 @@ class Reader:
             schema = await self._store.schema(connection, origin.digest)
             giver = self._givers[origin.digest] = Giver(self._nats.client_number(), schema)
             self._join(giver)
-        link = giver.open(
-            sender=origin.sender,
-            port=origin.port,
-            high=origin.high,
-            receivers=(self._receiver,),
-            options=LinkOptions(capacity=WINDOW),
-        )
         acked = self._known.get(key)
         if acked is None:  # it begins with 1, unless that was gone before this receiver came
             acked = first - 1 if self._begins_anew or first > WINDOW else 0
-        link.resume(acked, acked, known=False)
-        way = _Way(giver, link, acked)
-        link.on_change = partial(self._changed, way)
+        way = _Way(key, origin, giver, Outgoing(0), acked)
+        self._open(way, acked)
         return way
+
+    def _open(self, way: _Way, acked: int) -> None:
+        """Open the link of a way, or another one, behind a number."""
+        way.link = way.giver.open(
+            sender=way.origin.sender,
+            port=way.origin.port,
+            high=way.origin.high,
+            receivers=(self._receiver,),
+            options=LinkOptions(capacity=WINDOW),
+        )
+        way.link.resume(acked, acked, known=False)
+        way.link.on_change = partial(self._changed, way)
 
     def _changed(self, way: _Way) -> None:
         if way.link.to_send:

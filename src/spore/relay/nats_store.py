@@ -2,6 +2,8 @@
 
     SPORE_<system>_<stream>   spore.<system>.stream.<stream>.<origin>     batches of frames, an origin for each sender's link
     SPORE_<system>            spore.<system>.meta.mark.<stream>.<receiver>      the last one of each subject is kept
+                              spore.<system>.meta.run.<stream>.<receiver>       what its process is about to do
+                              spore.<system>.meta.dead.<stream>.<receiver>.<origin>.<number>
                               spore.<system>.meta.schema.<digest>
 
 A stream refuses what is new when it is full, so nothing is lost that was acknowledged; what all receivers are done with is
@@ -18,6 +20,7 @@ from spore.distribution import needs
 from spore.relay.control import Hello, control_of
 from spore.relay.nats_connection import NatsConnection
 from spore.relay.nats_options import token_of
+from spore.relay.nats_trials import DEFAULT_DEATHS, RunNote
 from spore.relay.streams import plain_hello
 
 with needs("nats"):
@@ -35,6 +38,8 @@ class StreamOptions:
     """Beyond this a stream is full, and its senders wait. As much as a relay's journal takes."""
     replicas: int = attrs.field(default=1, validator=attrs.validators.in_((1, 3, 5)))
     """On how many servers each message is before it is acknowledged. With 3 the loss of one server stops nothing."""
+    deaths: int = attrs.field(default=DEFAULT_DEATHS, validator=attrs.validators.ge(1))
+    """A message is set aside when so many processes died while they had it in hand. It counts for streams that are there already, too."""
     duplicates_s: float = attrs.field(default=120.0, validator=attrs.validators.gt(0))
     """So long the server itself drops what is published again. Beyond that the link's own numbers do."""
 
@@ -61,6 +66,7 @@ class Store:
     def __init__(self, prefix: str, system: str, options: StreamOptions) -> None:
         self._prefix = prefix
         self._options = options
+        self.deaths = options.deaths
         self._meta = f"SPORE_{token_of(system).replace('_', '%5F')}"  # so that no two names of streams can be one
 
     def name_of(self, stream: str) -> str:
@@ -130,8 +136,38 @@ class Store:
 
     async def forget(self, connection: NatsConnection, stream: str, receiver: str) -> None:
         """It will not come again. Cancellation and errors: as `ensure`."""
-        subject = self._mark_subject(stream, receiver)
+        for subject in (self._run_subject(stream, receiver), self._mark_subject(stream, receiver)):
+            await self._purge(connection, subject)
+
+    async def _purge(self, connection: NatsConnection, subject: str) -> None:
         await connection.ask(lambda jetstream: jetstream.purge_stream(self._meta, subject=subject))
+
+    async def run_note(self, connection: NatsConnection, stream: str, receiver: str) -> RunNote:
+        """What its last process was about to do. Cancellation and errors: as `ensure`."""
+        subject = self._run_subject(stream, receiver)
+        try:
+            found = await connection.ask(lambda jetstream: jetstream.get_last_msg(self._meta, subject))
+        except NotFoundError:
+            return RunNote()
+        try:
+            return RunNote.from_json(found.data or b"{}")
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return RunNote()  # of a later version, say; counting begins anew
+
+    async def set_run_note(self, connection: NatsConnection, stream: str, receiver: str, note: RunNote) -> None:
+        """Note what its process is about to do. Cancellation and errors: as `ensure`."""
+        subject, data = self._run_subject(stream, receiver), note.to_json()
+        await connection.ask(lambda jetstream: jetstream.publish(subject, data))
+
+    async def set_aside(
+        self, connection: NatsConnection, stream: str, receiver: str, origin: str, frame: bytes, deaths: int
+    ) -> str:
+        """Keep a message that its receiver is not given any more; return the subject. Cancellation and errors: as `ensure`."""
+        number = int.from_bytes(frame[8:16], "little")
+        subject = f"{self._prefix}.meta.dead.{token_of(stream)}.{token_of(receiver)}.{origin}.{number}"
+        headers = {"Spore-Deaths": str(deaths)}
+        await connection.ask(lambda jetstream: jetstream.publish(subject, frame, headers=headers))
+        return subject
 
     async def set_schema(self, connection: NatsConnection, hello: Hello) -> None:
         """Note what a client means by its messages. Cancellation and errors: as `ensure`."""
@@ -161,6 +197,9 @@ class Store:
 
     def _mark_subject(self, stream: str, receiver: str) -> str:
         return f"{self._prefix}.meta.mark.{token_of(stream)}.{token_of(receiver)}"
+
+    def _run_subject(self, stream: str, receiver: str) -> str:
+        return f"{self._prefix}.meta.run.{token_of(stream)}.{token_of(receiver)}"
 
     async def _mark_at(self, connection: NatsConnection, subject: str) -> Mark:
         found = await connection.ask(lambda jetstream: jetstream.get_last_msg(self._meta, subject))
