@@ -46,7 +46,7 @@ MOST_ACK_DELAYS = 5
 RELIEF_DELAY_S = 0.05
 """A sender that waits for room waits so much longer while there is little: until a quarter of the window is free, it could only send a
 few messages, and nobody is idle meanwhile, because three quarters are still to be handled."""
-MOST_STOPS = 4
+MOST_STOPS = 8
 """So often a reader gives way before it has handed over all that it has read. Then what comes behind is not kept waiting any longer by
 handlers that take their time: it may be for others, or of high priority."""
 TOGETHER_NS = 50_000

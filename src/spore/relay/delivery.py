@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -22,8 +22,8 @@ from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.policy import Loss
 from spore.relay.control import Advance, Idle, Policy, Reason
-from spore.relay.handing import NO_MESSAGES, Handing
-from spore.relay.incoming import Arrival, Incoming, IncomingCounts
+from spore.relay.handing import Handing
+from spore.relay.incoming import NO_MESSAGES, Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import Outgoing
 from spore.relay.quiet import Quiet
 from spore.relay.session import Session
@@ -76,7 +76,7 @@ class Delivery:
         self._quiet = Quiet(_log)
         session.unread.on_frame = self._unread
         session.on_announced = self.announced
-        session.on_arrived = self.arrived
+        session.on_run = self.deliver_run
         session.on_closed = self.closed
         session.leads_to = self._leads_to
 
@@ -150,26 +150,69 @@ class Delivery:
 
     def deliver(self, link: Incoming) -> None:
         """Hand over what has arrived; where that has to wait, a task of its own goes on."""
-        self.patient = False
-        self.arrived(link)
+        inbound = self._inbound.get(link)
+        if inbound is None or link in self._pumps or self._waits(link):
+            return
+        if self._hand_over_all(link, inbound) is not _Left.NOTHING:
+            self._go_on_later(link, inbound)
 
-    def arrived(self, link: Incoming) -> bool:
-        """Hand over what has arrived. Where that has to wait, a task of its own goes on, or, if it waits for time only, a reader that
-        is `patient`.
+    def deliver_run(self, link: Incoming, messages: Sequence[Any], number: int) -> bool:
+        """Hand over the next messages, or, without any, what has arrived. What has to wait is kept, and a task of its own goes on with it;
+        or a reader that is `patient`, if it waits for time only.
+
+        Args:
+            link: where they came from, and nothing else has arrived.
+            messages: some that nothing accompanies.
+            number: of the first.
 
         Returns:
             Whether to read on. If not, call this again when everything else has had its turn.
         """
         inbound = self._inbound.get(link)
         if inbound is None or link in self._pumps or self._waits(link):
+            link.keep(messages, number)
             return True
-        left = self._hand_over_all(link, inbound)
-        if left is _Left.NOTHING:
-            return True
+        left = _Left.NOTHING
+        if messages and link.high:
+            link.keep(messages, number)
+        elif messages:
+            left = self._hand_over_run(link, inbound, messages, number)
+            self._handled(link)
+        if left is _Left.NOTHING and (link.arrived or link in self.ended):
+            left = self._hand_over_all(link, inbound)
         if left is _Left.FOR_TIME and self.patient:
             return False
-        self._go_on_later(link, inbound)
+        if left is not _Left.NOTHING and link.arrived:
+            self._go_on_later(link, inbound)
         return True
+
+    def _hand_over_run(self, link: Incoming, inbound: Handing, messages: Sequence[Any], number: int) -> _Left:
+        """Hand over messages for as long as there is time and they need not be queued. The link keeps the others."""
+        turns, overfull = self._turns, inbound.overfull
+        at = 0
+        try:
+            while at < len(messages) and not (overfull and inbound.pressed):
+                try:
+                    inbound.handle_run(link, messages[at : at + turns.left], number + at)
+                finally:
+                    at += inbound.taken
+                handled = inbound.taken
+                if not handled:
+                    at += 1
+                    if not inbound.handle(messages[at - 1]):
+                        at -= 1
+                        break
+                    handled = 1
+                if not self._go_on(link, inbound, number + at - 1) and not inbound.taken:
+                    link.done(number + at - 1)
+                if turns.spent(handled):
+                    return _Left.FOR_TIME
+                if not link.open and link.receiver not in self.receivers:
+                    at = len(messages)  # its own handler has detached it: the others are its successor's
+        finally:
+            if at < len(messages):
+                link.keep(messages[at:], number + at)
+        return _Left.NOTHING
 
     def abandoned(self, link: Incoming) -> None:
         """Who reads does not come again for what there was no time for: a task of its own goes on."""
@@ -183,25 +226,21 @@ class Delivery:
 
     def _hand_over_all(self, link: Incoming, inbound: Handing) -> _Left:
         """Hand over what has arrived, as far as there is room and time; return what the rest waits for."""
-        arrived, overfull, turns, normal = link.arrived, inbound.overfull, self._turns, not link.high
+        arrived, overfull, turns = link.arrived, inbound.overfull, self._turns
         try:
             while arrived:
-                if overfull and inbound.pressed:
-                    return _Left.FOR_ROOM
                 first = arrived[0][0]
-                if normal and (handled := inbound.handle_arrived(link, turns.left)):
-                    self._go_on(link, inbound, first + handled - 1)
-                    if turns.spent(handled) and (arrived or self.patient):
+                if not link.high and (run := link.next_run(turns.left)):
+                    if self._hand_over_run(link, inbound, run, first) is _Left.FOR_TIME:
                         return _Left.FOR_TIME
-                    continue
+                    if not arrived or arrived[0][0] != first:
+                        continue
                 if turns.spent(1):
                     return _Left.FOR_TIME
+                if overfull and inbound.pressed:
+                    return _Left.FOR_ROOM
                 arrival = arrived.popleft()
-                sequence, item, company = arrival
-                if normal and company is None and type(item) not in NO_MESSAGES and inbound.handle(item):
-                    if not self._go_on(link, inbound, sequence):
-                        link.done(sequence)
-                elif not self._queue(link, inbound, arrival):
+                if not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
                     return _Left.FOR_ROOM
         finally:

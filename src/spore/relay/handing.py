@@ -1,87 +1,73 @@
-"""Handing over: what has arrived over a link, handled by an idle actor in one go, as far as that can be.
-
-Invariant: a message leaves `Incoming.arrived` when its handler is called, so that whatever the handler does to the link finds there what
-nobody has handled, and nothing else.
-"""
+"""Handing over: a run of messages, straight from a link to the handler of an idle actor, as far as that can be."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import length_hint
 from typing import Any
 
 from trio.lowlevel import enable_ki_protection
 
-from spore.codec import UnknownTlv
 from spore.nursery_bundle.cell import TooDeep
 from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.policy import Loss
 from spore.nursery_bundle.whose import calls_actor
-from spore.relay.control import Advance, Idle
 from spore.relay.incoming import Incoming
 
-__all__ = ["NO_MESSAGES", "Handing"]
-
-NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
-"""What has a place among the messages of a link, and is none."""
+__all__ = ["Handing"]
 
 
 class Handing(Inbound):
     """One sender's way to one actor, for many messages at once."""
 
+    taken = 0
+    """How many messages the last `handle_run` has taken."""
+
     @enable_ki_protection
     @calls_actor("cell")
-    def handle_arrived(self, link: Incoming, most: int) -> int:
-        """Have a plain handler of an idle actor handle the messages that have arrived, in order, and mark them as done.
+    def handle_run(self, link: Incoming, messages: Sequence[Any], number: int) -> None:
+        """Have a plain handler of an idle actor handle messages, and mark them as done.
 
-        It stops where an actor would be asked for more than to handle: at what is no message, is awaited or has a trace, at the message that
-        is to be timed, at an actor that is no longer idle, and when something is overfull. `Inbound.handle` and a queue know what to do then.
+        It stops before the message that is to be timed, behind one after which the actor is no longer idle, or something is overfull, or the
+        link is closed; `Inbound.handle` and a queue know what to do then. So many as `taken` says were handled, or have failed, or the
+        process ends in the last of them. The last is `unfinished` if that is set, and is not done.
 
         Args:
-            link: from where; something has arrived there.
-            most: so many messages at most.
-
-        Returns:
-            How many were taken from the link. They were handled, or have failed; the last one is `unfinished` if that is set.
+            link: where they came from.
+            messages: some that nothing accompanies.
+            number: of the first.
         """
         edge = self._edge
         cell = edge.cell
         handle = cell.idle
-        arrived = link.arrived
-        most = min(most, len(arrived), edge.left - 1)
-        if handle is None or not self._plain or most < 1:
-            return 0
-        overfull, popleft = self.overfull, arrived.popleft
-        first = number = arrived[0][0]
-        last = first + most
-        arrival: Any = None
+        self.taken = 0
+        if handle is None or not self._plain or edge.left == 1:
+            return
+        messages = messages[: edge.left - 1]
+        overfull = self.overfull
         message: Any = None
-        unfinished = 0
+        not_done = too_deep = 0
+        rest = iter(messages)  # it knows how many are left, and to count them here would cost more
         cell.idle = None
         try:
-            while number < last and arrived:
-                arrival = popleft()
-                _, message, company = arrival
-                if company is not None or message.__class__ in NO_MESSAGES:
-                    arrived.appendleft(arrival)
-                    break
-                number += 1
+            for message in rest:
                 value = handle(message)
                 if value is not None and value.__class__ is not cell.finished and cell.returned(value, message):
                     self.unfinished = cell.adopted[1] if cell.adopted is not None else None
-                    unfinished = 1
+                    not_done = 1
                     break
-                if cell.ready is None or overfull:
+                if cell.ready is None or overfull or not link.open:
                     break
         except TooDeep:
-            number -= 1
-            arrived.appendleft(arrival)
+            too_deep = 1
         except Exception as error:  # noqa: BLE001 - the supervisor's
             cell.fail(error, message)
         except BaseException:
-            number -= 1
+            not_done = 1
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
-            edge.count(number - first)
-            link.done_all(first, number - first - unfinished)
+            self.taken = taken = len(messages) - length_hint(rest) - too_deep
+            edge.count(taken)
+            link.done_all(number, taken - not_done)
             cell.idle = cell.ready
-        return number - first

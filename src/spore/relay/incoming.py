@@ -17,9 +17,9 @@ import attrs
 from spore.codec import Flags, Frame, UnknownTlv, encode_frame
 from spore.errors import EncodeError
 from spore.message import Domain, TraceContext, message_type
-from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Announce, Ask, Begin, Policy, Reply, Resend
+from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Advance, Announce, Ask, Begin, Idle, Policy, Reply, Resend
 
-__all__ = ["MAX_DAMAGED", "Arrival", "Company", "Incoming", "IncomingCounts"]
+__all__ = ["MAX_DAMAGED", "NO_MESSAGES", "Arrival", "Company", "Incoming", "IncomingCounts"]
 
 
 MAX_DAMAGED = 8
@@ -38,6 +38,8 @@ class Company:
     trace: TraceContext | None
 
 
+NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
+"""What has a place among the messages of a link, and is none."""
 Arrival = tuple[int, object, Company | None]
 """A message that was taken and is to be handed to its actor: its number, the message (or an in-link control message, or
 None for what is not known here), and what came with it; None where it came alone."""
@@ -185,13 +187,31 @@ class Incoming:
         self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
 
-    def take_all(self, messages: Sequence[object]) -> None:
-        """Take the next messages, which came alone and without flags, over a link that is open."""
-        first = self.received + 1
-        self.received += len(messages)
+    def take_all(self, count: int) -> int:
+        """Take so many messages that are the next ones, came alone and without flags, over a link that is open.
+
+        Returns:
+            The number of the first. Whoever does not hand them over has the link `keep` them.
+        """
+        self.received += count
         self._asked_again = False
-        self.counts.received += len(messages)
-        self.arrived.extend(zip(count(first), messages, repeat(None)))
+        self.counts.received += count
+        return self.received - count + 1
+
+    def keep(self, messages: Sequence[object], number: int) -> None:
+        """These were taken, but not handed over: they are before all that has arrived otherwise, and this is the first one's number."""
+        self.arrived.extendleft(reversed(tuple(zip(count(number), messages, repeat(None)))))
+
+    def next_run(self, most: int) -> list[object]:
+        """The first messages that have arrived, so many at most, out of `arrived`: none if the first one is accompanied, or no message."""
+        arrived, run = self.arrived, []
+        while arrived and len(run) < most:
+            _, item, company = arrived[0]
+            if company is not None or type(item) in NO_MESSAGES:
+                break
+            run.append(item)
+            arrived.popleft()
+        return run
 
     def skip(self) -> None:
         """A frame of a plain sender cannot be read. It is left out, and gives back the place that it took at its sender."""

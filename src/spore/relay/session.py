@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count, repeat
 from time import time_ns
 from typing import Any
 
@@ -139,9 +140,9 @@ class Session:
         """Called with each link that was opened to this client, or opened again."""
         self.on_closed: Callable[[Incoming], None] = _nothing_of
         """Called with each link that its sender has closed, or that was forgotten."""
-        self.on_arrived: Callable[[Incoming], bool] | None = None
-        """Called with a link each time that some of its messages have arrived, before more are read, so that they can be taken from
-        `Incoming.arrived` at once. Returns whether to read on; see `stopped`."""
+        self.on_run: Callable[[Incoming, Sequence[Any], int], bool] | None = None
+        """Called with a link, its next messages, and the first one's number, before more are read: all of `Incoming.arrived`, and then
+        these, can be handed over; `Incoming.keep` is for those that are not. Returns whether to read on; see `stopped`."""
         self.stopped: Incoming | None = None
         """The link at which reading has stopped, because there is no time now for more of its messages. Call `receive` again, with no
         bytes, before those that come next."""
@@ -379,14 +380,14 @@ class Session:
         """Bytes have come.
 
         Returns:
-            The links that have new arrivals, apart from those that `on_arrived` was called with: those, too, that an error has kept
+            The links that have new arrivals, apart from those that `on_run` was called with: those, too, that an error has kept
             an earlier call from returning.
 
         Raises:
             RelayRefused: the relay does not go on with this client.
             RelayError: the other end does not keep to the protocol; the connection has to be given up.
         """
-        if self.stopped is not None and not self._arrived(self.stopped):
+        if self.stopped is not None and not self._hand_over(self.stopped, (), 0):
             return []
         touched, splitter = self._touched, self._splitter
         try:
@@ -421,20 +422,21 @@ class Session:
         read = self._runs.read
         while link.open and not link.plain:
             messages, at = read(data, at, link.received + 1, BATCH)
-            if messages:
-                link.take_all(messages)
-                if not self._arrived(link):
-                    break
+            if messages and not self._hand_over(link, messages, link.take_all(len(messages))):
+                break
             if len(messages) < BATCH:
                 break
         return at
 
-    def _arrived(self, link: Incoming) -> bool:
-        """Have the messages taken that have arrived over a link; return whether to read on."""
+    def _hand_over(self, link: Incoming, messages: Sequence[Any], number: int) -> bool:
+        """Have the next messages of a link handed over, behind those that it keeps; return whether to read on."""
         self.stopped = None
-        if self.on_arrived is None:
+        if self.on_run is None or link.arrived:
+            link.arrived.extend(zip(count(number), messages, repeat(None)))
+            messages = ()
+        if self.on_run is None:
             self._touched[link] = None
-        elif not self.on_arrived(link):
+        elif not self.on_run(link, messages, number):
             self.stopped = link
         return self.stopped is None
 
