@@ -83,8 +83,10 @@ class Delivery:
     def forget(self, name: str) -> None:
         """A receiver is detached: what has not reached its mailbox is its successor's."""
         self.receivers.pop(name, None)
-        for link in self._inbound:
+        for link, inbound in tuple(self._inbound.items()):
             if link.receiver == name:
+                inbound.settle()
+                self._handled(link)
                 link.arrived.clear()
 
     def pause(self, inside: frozenset[str]) -> None:

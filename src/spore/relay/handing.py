@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import length_hint
 from typing import Any
 
@@ -22,6 +22,14 @@ class Handing(Inbound):
 
     taken = 0
     """How many messages the last `handle_run` has taken."""
+    _run: tuple[Incoming, int, int, Iterator[Any]] | None = None
+    """The run that is being handled: from where, its first number, how many messages, and those that are left."""
+
+    def settle(self) -> None:
+        """Mark as done what was handled of the run that is being handled now."""
+        if self._run is not None:
+            link, number, total, rest = self._run
+            link.done_all(number, total - length_hint(rest) - 1)
 
     @enable_ki_protection
     @calls_actor("cell")
@@ -48,6 +56,7 @@ class Handing(Inbound):
         message: Any = None
         not_done = too_deep = 0
         rest = iter(messages)  # it knows how many are left, and to count them here would cost more
+        self._run = link, number, len(messages), rest
         cell.idle = None
         try:
             for message in rest:
@@ -67,6 +76,7 @@ class Handing(Inbound):
             cell.lose(message, Loss.CANCELLED)
             raise
         finally:
+            self._run = None
             self.taken = taken = len(messages) - length_hint(rest) - too_deep
             edge.count(taken)
             link.done_all(number, taken - not_done)
