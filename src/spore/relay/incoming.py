@@ -204,7 +204,8 @@ class Incoming:
 
     def next_run(self, most: int) -> list[object]:
         """The first messages that have arrived, so many at most, out of `arrived`: none if the first one is accompanied, or no message."""
-        arrived, run = self.arrived, []
+        arrived = self.arrived
+        run: list[object] = []
         while arrived and len(run) < most:
             _, item, company = arrived[0]
             if company is not None or type(item) in NO_MESSAGES:
