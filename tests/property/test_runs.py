@@ -21,6 +21,9 @@ from spore.services.messages import GasPrice, OrderCancel
 READER = RunReader()
 PRICES = [GasPrice(1, number, 3, 4) for number in range(5)]
 
+VALUE = encode(PRICES[3], sequence=0, timestamp_ns=0)[34:]
+"""The bytes of its fields."""
+
 
 def run_of(sent: list[Any], *, first: int = 1, **header: Any) -> bytes:
     """These messages as frames with numbers that count up."""
@@ -98,10 +101,28 @@ def _plain(entry: Any) -> st.SearchStrategy[Frame]:
         encode_frame(Frame(Domain.MARKET_DATA, 0, Flags.NONE, 4, 7, ())),
         run_of(PRICES[3:], first=4)[:-1][:50],
         run_of(PRICES[3:], first=4)[:40] + b"\xff" + run_of(PRICES[3:], first=4)[41:],
+        encode_frame(Frame(Domain.MARKET_DATA, 0, Flags.NONE, 4, 7, (UnknownTlv(18, VALUE[:-1]),)))
+        + run_of(PRICES, first=5),
+        encode_frame(Frame(Domain.MARKET_DATA, 0, Flags.NONE, 4, 7, (UnknownTlv(18, VALUE + b"x"),)))
+        + run_of(PRICES, first=5),
         b"no frame",
         b"",
     ],
-    ids=["again", "gap", "flag", "source", "kind", "accompanied", "empty", "cut", "damaged", "noise", "end"],
+    ids=[
+        "again",
+        "gap",
+        "flag",
+        "source",
+        "kind",
+        "accompanied",
+        "empty",
+        "cut",
+        "damaged",
+        "short",
+        "long",
+        "noise",
+        "end",
+    ],
 )
 def test_a_run_ends_where_something_else_comes(behind: bytes) -> None:
     """What is not plainly the next message is left, and the index says where it begins."""
@@ -114,6 +135,7 @@ def test_a_run_is_no_longer_than_it_may_be_and_begins_with_the_number_that_is_du
     stream = run_of(PRICES)
     assert READER.read(stream, 0, 1, 2) == (PRICES[:2], len(run_of(PRICES[:2])))
     assert READER.read(stream, 0, 2, 2) == ([], 0)
+    assert READER.read(run_of(PRICES, flags=Flags.REDELIVERED), 0, 1, 2) == ([], 0)
     assert READER.read(stream, len(stream), 1, 2) == ([], len(stream))
     assert RunReader(Registry()).read(stream, 0, 1, 2) == ([], 0)
 
