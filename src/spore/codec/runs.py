@@ -78,7 +78,6 @@ def _compiled(entry: MessageType, *, extended: bool) -> _Loop:
         "found_mark != mark",
         f"payload_size != {tlv_head_size} + size",
         f"size < {STANDARD_MAX + 1 if extended else 0}",
-        "at > stop",
         "stop > length",
         f"{found} != checksum",
     )
