@@ -199,7 +199,7 @@ def test_an_actor_that_waits_for_its_bundle_elsewhere_than_in_a_handler(phase: s
 
         async def handle(self, message: Any) -> None:
             if phase == "task":
-                async with trio.open_nursery() as nursery:
+                async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - the task is the point
                     nursery.start_soon(self.look)
 
         async def on_stop(self) -> None:

@@ -47,7 +47,7 @@ def test_an_async_actor_has_its_bundles_context(first_sender: str) -> None:
                 WHO.set("the sender")
                 actor.tell("fail" if first_sender == "a task" else "x")
 
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - the task is the point
                 nursery.start_soon(send)
             assert await actor.ask("who?") == "the opener"
             await bundle.restart()

@@ -344,10 +344,8 @@ def test_debug_watches_every_way_to_send(dispatch: str, way: str, who: str) -> N
             message = Box([probe.ref], {"to": probe.ref})
             try:
                 if way in {"ask", "failing ask"}:
-                    try:
-                        await changes.ask(message)
-                    finally:
-                        assert len(bundle.defects) == (who == "the handler")  # found as soon as it is answered
+                    await changes.ask(message)
+                    assert len(bundle.defects) == (who == "the handler")  # found before it is answered
                 elif way == "send":
                     await changes.send(message)
                 elif way == "tell_many":

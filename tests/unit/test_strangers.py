@@ -126,7 +126,7 @@ async def test_whatever_is_sent_to_a_control_socket_others_are_served(folder):
     async with running(config) as system:
         path = str(socket_path(config))
         with trio.fail_after(100):
-            await play(drawn_lines(INPUTS), lambda: trio.open_unix_socket(path))
+            await play(drawn_lines(INPUTS), lambda: trio.open_unix_socket(path))  # noqa: ASYNC105 - entered below
         async with open_control(socket_path(config), config) as control:
             assert len((await control.status()).bundles) == 2
         assert {bundle for bundle, *_ in system.asked} <= {"none"}

@@ -274,7 +274,7 @@ def _feeds(reading: Reading) -> Iterator[Finding]:
         yield from _skips(feed.name, feed.skipped, None)
 
 
-def _reasons(counts: Mapping[str, int]) -> str:
+def _reasons(counts: Mapping[Loss, int] | Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts.items())
 
 

@@ -56,9 +56,9 @@ class Registry:
     the domains for itself, but for those that Spore puts into its frames: the link's (200–254), 108, 118 and 119.
     """
 
-    _shared: bool = attrs.field(default=False, kw_only=True)
+    _shared: bool = attrs.field(default=False, kw_only=True, alias="shared")
     """Whether Spore's own messages are in it, or may be: then the numbers of all of them are reserved."""
-    _link: bool = attrs.field(default=False, kw_only=True)
+    _link: bool = attrs.field(default=False, kw_only=True, alias="link")
     """Whether it is the link's own."""
     _by_type: dict[int, MessageType] = attrs.field(factory=dict, init=False)
     _by_name: dict[str, MessageType] = attrs.field(factory=dict, init=False)

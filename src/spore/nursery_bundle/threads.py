@@ -86,8 +86,7 @@ class ThreadPort(Generic[M]):
             self._due = True
             self._token.run_sync_soon(self._arrived.set)
 
-    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
+    async def _run(self) -> None:
         while True:
             await self._arrived.wait()
             with self._changed:
@@ -140,7 +139,7 @@ async def open_thread_port(ref: ActorRef[M], *, capacity: int = 1_000) -> AsyncI
     port = ThreadPort(ref, capacity)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(port._run)
+            nursery.start_soon(port._run)
             try:
                 yield port
             finally:
