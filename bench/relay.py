@@ -114,6 +114,24 @@ EXPECTATIONS = [
         limit=3,
         at_least=True,
     ),
+    *(
+        Expectation(
+            f"of {size} bytes to 10 subscribers, at least 0.95 of the throughput through a bare batched relay",
+            f"throughput, {size} B to 10: {SPORE}",
+            (f"throughput, {size} B to 10: {BASELINE}",),
+            limit=0.95,
+            at_least=True,
+        )
+        for size in ("256", "2,400")
+    ),
+    *(
+        Expectation(
+            f"of {size} bytes to 10 subscribers, no more CPU a message than through a bare batched relay",
+            f"CPU, {size} B to 10: {SPORE}",
+            (f"CPU, {size} B to 10: {BASELINE}",),
+        )
+        for size in ("256", "2,400")
+    ),
 ]
 
 

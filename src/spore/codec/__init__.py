@@ -3,7 +3,7 @@
 Read in this order: `header` (the 32 bytes), `tlv` (the heads in the payload), `frame`, `walk` (the reference codec
 of values: the authority); then the same, fast: `emit` (the source of a function in the making), `write`, `read` and
 `size` (what emits code for values), `fixed` and `varying` (whole frames in one go), `compile` (all of it for one
-class); then `encode`, `decode`, `plain` (frames as JSON); at last `schema_head` and `recording` (files of frames).
+class); then `encode`, `decode`, `runs` (what a stream repeats), `plain` (frames as JSON); at last `schema_head` and `recording` (files of frames).
 """
 
 from spore.codec.decode import Decoder, decode

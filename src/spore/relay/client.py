@@ -24,7 +24,7 @@ from spore.nursery_bundle.policy import Overflow, Supervision
 from spore.nursery_bundle.ref import OUTSIDE, ActorRef
 from spore.relay import carrier as carriers
 from spore.relay.address import Address
-from spore.relay.carrier import CERTIFICATE, Carrier
+from spore.relay.carrier import CERTIFICATE, READ_SIZE, Carrier
 from spore.relay.control import STREAM, Deny, Policy, Reason
 from spore.relay.delivery import Delivery
 from spore.relay.incoming import Incoming
@@ -40,9 +40,20 @@ __all__ = ["ACK_DELAY_S", "BACKOFF", "Client", "is_stop", "open_client"]
 _log = logging.getLogger("spore.relay")
 
 ACK_DELAY_S = 0.01
-"""An acknowledgement that is not urgent waits so long for others."""
+"""An acknowledgement that is not urgent waits until so long nothing more was handled."""
+MOST_ACK_DELAYS = 5
+"""It waits so many times at most."""
+RELIEF_DELAY_S = 0.05
+"""A sender that waits for room waits so much longer while there is little: until a quarter of the window is free, it could only send a
+few messages, and nobody is idle meanwhile, because three quarters are still to be handled."""
+MOST_STOPS = 8
+"""So often a reader gives way before it has handed over all that it has read. Then what comes behind is not kept waiting any longer by
+handlers that take their time: it may be for others, or of high priority."""
 TOGETHER_NS = 50_000
 """What is told so soon after something was written goes out together with what follows it in the same tick."""
+BURST_SIZE = 8 * 1024
+"""After a write of so many bytes or more, the next one also waits for what follows in the same tick. One message alone would wake the
+relay, and from there each of the receivers, just before all the others come."""
 BACKOFF = Supervision(backoff_s=0.05, backoff_max_s=2.0, jitter=0.3)
 """How long to wait before another attempt to connect."""
 MAX_SAID = 1_000
@@ -85,11 +96,18 @@ class Client:
         self._holding = False
         """Whether what is to be written is left until the work in hand is done."""
         self._written_at = 0
+        self._burst = False
+        """Whether so much was written last that more of it is to be expected."""
+        self._rooms: set[trio.lowlevel.ParkingLot] = set()
+        """Where senders wait for room, and there is a little."""
+        self._relief_wanted = trio.Event()
         self._rest = b""
         """What the socket did not take."""
         self._flush_wanted = trio.lowlevel.ParkingLot()
         self._flush_due = False
         self._ack_wanted = trio.Event()
+        self._handling = False
+        """Whether messages were handled while an acknowledgement waited."""
         self._changed = trio.lowlevel.ParkingLot()
         self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` finds out anew each time
         self._delivery = Delivery(session, self.turns, nursery, self._handled)
@@ -409,6 +427,7 @@ class Client:
                 nursery.start_soon(self._flush, carrier)
                 nursery.start_soon(self._watch)
                 nursery.start_soon(self._acknowledge)
+                nursery.start_soon(self._relieve)
                 self._kick()
                 await self._read(carrier)
         except* (RelayError, trio.BrokenResourceError) as lost:
@@ -419,6 +438,7 @@ class Client:
             carrier.close()
             session.disconnected()
             self._changed.unpark_all()
+            self._unpark_rooms()
         if isinstance(error, RelayRefused) and error.reason in LASTING and not self._other_token(error):
             self._give_up(error)
         if not self._leaving:
@@ -468,7 +488,12 @@ class Client:
             while data := await carrier.receive():
                 if carrier.waited:
                     turns.new_slice()
-                self._take(data)
+                self._take(data, patient=True)
+                for stops in range(MOST_STOPS, -1, -1):
+                    if self.session.stopped is None:
+                        break
+                    await self._give_way()
+                    self._take(b"", patient=stops > 0)
                 if turns.spent(1):
                     await turns.give_way()
         except trio.BrokenResourceError:
@@ -477,20 +502,30 @@ class Client:
             raise
         raise RelayError("it was closed there")
 
-    def _take(self, data: bytes) -> None:
-        self._holding = True
+    async def _give_way(self) -> None:
+        """Let everything else have its turn, before more is read."""
+        try:
+            await self.turns.give_way()
+        except BaseException:
+            if (stopped := self.session.stopped) is not None:
+                self._delivery.abandoned(stopped)
+            raise
+
+    def _take(self, data: bytes, *, patient: bool = False) -> None:
+        self._holding, self._delivery.patient = True, patient
         try:
             for link in self.session.receive(data, self._now()):
                 self._delivery.deliver(link)
         finally:
-            self._holding = False
+            self._holding = self._delivery.patient = False
         self._write()
+        self._acknowledge_soon()
         if self._changed:
             self._changed.unpark_all()
 
     @trio.lowlevel.disable_ki_protection  # it runs handlers, wherever it is called
     def _take_at_once(self, data: bytes) -> bool:
-        if self._holding or self._carrier is None:
+        if self._holding or self._carrier is None or self.session.stopped is not None:
             return False
         self.turns.new_slice()  # whoever calls has one of its own
         try:
@@ -520,18 +555,39 @@ class Client:
     async def _acknowledge(self) -> None:
         while True:
             await self._ack_wanted.wait()
-            await trio.sleep(ACK_DELAY_S)
+            for _ in range(MOST_ACK_DELAYS):
+                self._handling = False
+                await trio.sleep(ACK_DELAY_S)
+                if not self._handling:
+                    break
             self._ack_wanted = trio.Event()
             self.session.acknowledge()
             self._kick()
 
     # Writing: at once when nothing was written just now, and else together with the next pass of the scheduler
 
+    def unpark_soon(self, room: trio.lowlevel.ParkingLot) -> None:
+        """Somebody waits in this lot for room, and there is a little: soon that will do, if there is not much by then."""
+        self._rooms.add(room)
+        self._relief_wanted.set()
+
+    async def _relieve(self) -> None:
+        while True:
+            await self._relief_wanted.wait()
+            await trio.sleep(RELIEF_DELAY_S)
+            self._relief_wanted = trio.Event()
+            self._unpark_rooms()
+
+    def _unpark_rooms(self) -> None:
+        for room in self._rooms:
+            room.unpark_all()
+        self._rooms.clear()
+
     def _kick(self) -> None:
         """There is something to write."""
         if self._holding or self._flush_due or self._carrier is None:
             return
-        if perf_counter_ns() - self._written_at < TOGETHER_NS:
+        if self._burst or perf_counter_ns() - self._written_at < TOGETHER_NS:
             self._flush_due = True
             self._flush_wanted.unpark()
         else:
@@ -550,6 +606,7 @@ class Client:
             carrier.close()  # whoever reads will notice
             return
         self._written_at = perf_counter_ns()
+        self._burst = len(data) >= BURST_SIZE
         self.session.written()
         if done < len(data):
             self._rest = data[done:]
@@ -563,6 +620,13 @@ class Client:
             if self._rest:
                 await carrier.send_all(self._rest)
                 self._rest = b""
+            grown, size = self._burst, 0
+            while (
+                grown
+            ):  # senders are at it: they know no end but a whole read of the other end, or that they have to wait
+                await trio.lowlevel.checkpoint()
+                before, size = size, self.session.unwritten_size
+                grown = before < size < READ_SIZE
             self._flush_due = False
             self._write()
             self._changed.unpark_all()
@@ -571,10 +635,16 @@ class Client:
 
     def _handled(self, link: Incoming) -> None:
         """Messages of a link were handled: acknowledge them, soon."""
+        self._handling = True
         if self.session.handled(link):
             self.session.acknowledge()
             self._kick()
-        elif self.session.ack_waits and not self._ack_wanted.is_set():
+        elif not self._holding:
+            self._acknowledge_soon()
+
+    def _acknowledge_soon(self) -> None:
+        """See that what was handled is acknowledged, at the latest when nothing more has been for a while."""
+        if self.session.ack_waits and not self._ack_wanted.is_set():
             self._ack_wanted.set()
 
 

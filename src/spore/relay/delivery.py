@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 import trio
 
-from spore.codec import UnknownTlv
 from spore.errors import ActorStopped, AskFailed, MailboxFull
 from spore.nursery_bundle.dispatcher import Dispatcher
 from spore.nursery_bundle.envelope import Envelope, Receipt
-from spore.nursery_bundle.inbound import Inbound
 from spore.nursery_bundle.local import LocalRef
 from spore.nursery_bundle.log import about
 from spore.nursery_bundle.policy import Loss
 from spore.relay.control import Advance, Idle, Policy, Reason
-from spore.relay.incoming import Arrival, Incoming, IncomingCounts
+from spore.relay.handing import Handing
+from spore.relay.incoming import NO_MESSAGES, Arrival, Incoming, IncomingCounts
 from spore.relay.outgoing import Outgoing
 from spore.relay.quiet import Quiet
 from spore.relay.session import Session
@@ -33,7 +32,6 @@ __all__ = ["Delivery"]
 
 _log = logging.getLogger("spore.relay")
 PLAIN = "a plain sender"
-_NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
 
 
 class _Left(enum.Enum):
@@ -63,11 +61,13 @@ class Delivery:
         """Links that their senders have closed, and of which something is still to be handed over."""
         self.before = IncomingCounts()
         """What has come over links that there are no more."""
+        self.patient = False
+        """Whether who reads can give way, and comes again for what there is no time now. What is not read yet costs the least."""
         self._session = session
         self._turns = turns
         self._nursery = nursery
         self._handled = handled
-        self._inbound: dict[Incoming, Inbound] = {}
+        self._inbound: dict[Incoming, Handing] = {}
         self._pumps: dict[Incoming, trio.CancelScope] = {}
         self._inside: frozenset[str] | None = None
         """The only senders whose messages are handed over; None: all."""
@@ -76,14 +76,17 @@ class Delivery:
         self._quiet = Quiet(_log)
         session.unread.on_frame = self._unread
         session.on_announced = self.announced
+        session.on_run = self.deliver_run
         session.on_closed = self.closed
         session.leads_to = self._leads_to
 
     def forget(self, name: str) -> None:
         """A receiver is detached: what has not reached its mailbox is its successor's."""
         self.receivers.pop(name, None)
-        for link in self._inbound:
+        for link, inbound in tuple(self._inbound.items()):
             if link.receiver == name:
+                inbound.settle()
+                self._handled(link)
                 link.arrived.clear()
 
     def pause(self, inside: frozenset[str]) -> None:
@@ -125,7 +128,7 @@ class Delivery:
         """A link was opened to this client, or opened again."""
         ref = self.receivers.get(link.receiver)
         if ref is not None and link not in self._inbound:
-            self._inbound[link] = Inbound(ref, link.sender, link.port)
+            self._inbound[link] = Handing(ref, link.sender, link.port)
         if self._waits(link) and link.policy is Policy.FAIL:
             link.policy = Policy.PAUSED
 
@@ -153,28 +156,93 @@ class Delivery:
         if inbound is None or link in self._pumps or self._waits(link):
             return
         if self._hand_over_all(link, inbound) is not _Left.NOTHING:
-            self._pumps[link] = trio.CancelScope()
-            self._nursery.start_soon(self._pump, link, inbound)
+            self._go_on_later(link, inbound)
 
-    def _hand_over_all(self, link: Incoming, inbound: Inbound) -> _Left:
+    def deliver_run(self, link: Incoming, messages: Sequence[Any], number: int) -> bool:
+        """Hand over the next messages, or, without any, what has arrived. What has to wait is kept, and a task of its own goes on with it;
+        or a reader that is `patient`, if it waits for time only.
+
+        Args:
+            link: where they came from, and nothing else has arrived.
+            messages: some that nothing accompanies.
+            number: of the first.
+
+        Returns:
+            Whether to read on. If not, call this again when everything else has had its turn.
+        """
+        inbound = self._inbound.get(link)
+        if inbound is None or link in self._pumps or self._waits(link):
+            link.keep(messages, number)
+            return True
+        left = _Left.NOTHING
+        if messages and link.high:
+            link.keep(messages, number)
+        elif messages:
+            left = self._hand_over_run(link, inbound, messages, number)
+            self._handled(link)
+        if left is _Left.NOTHING and (link.arrived or link in self.ended):
+            left = self._hand_over_all(link, inbound)
+        if left is _Left.FOR_TIME and self.patient:
+            return False
+        if left is not _Left.NOTHING and link.arrived:
+            self._go_on_later(link, inbound)
+        return True
+
+    def _hand_over_run(self, link: Incoming, inbound: Handing, messages: Sequence[Any], number: int) -> _Left:
+        """Hand over messages for as long as there is time and they need not be queued. The link keeps the others."""
+        turns, overfull = self._turns, inbound.overfull
+        at = 0
+        try:
+            while at < len(messages) and not (overfull and inbound.pressed):
+                try:
+                    inbound.handle_run(link, messages[at : at + turns.left], number + at)
+                finally:
+                    at += inbound.taken
+                handled = inbound.taken
+                if not handled:
+                    at += 1
+                    if not inbound.handle(messages[at - 1]):
+                        at -= 1
+                        break
+                    handled = 1
+                if not self._go_on(link, inbound, number + at - 1) and not inbound.taken:
+                    link.done(number + at - 1)
+                if turns.spent(handled):
+                    return _Left.FOR_TIME
+                if not link.open and link.receiver not in self.receivers:
+                    at = len(messages)  # its own handler has detached it: the others are its successor's
+        finally:
+            if at < len(messages):
+                link.keep(messages[at:], number + at)
+        return _Left.NOTHING
+
+    def abandoned(self, link: Incoming) -> None:
+        """Who reads does not come again for what there was no time for: a task of its own goes on."""
+        inbound = self._inbound.get(link)
+        if inbound is not None and link.arrived and link not in self._pumps and not self._waits(link):
+            self._go_on_later(link, inbound)
+
+    def _go_on_later(self, link: Incoming, inbound: Handing) -> None:
+        self._pumps[link] = trio.CancelScope()
+        self._nursery.start_soon(self._pump, link, inbound)
+
+    def _hand_over_all(self, link: Incoming, inbound: Handing) -> _Left:
         """Hand over what has arrived, as far as there is room and time; return what the rest waits for."""
-        arrived, overfull, spent, handle = link.arrived, inbound.overfull, self._turns.spent, inbound.handle
-        normal = not link.high
+        arrived, overfull, turns = link.arrived, inbound.overfull, self._turns
         try:
             while arrived:
-                if spent(1):
+                first = arrived[0][0]
+                if not link.high and (run := link.next_run(turns.left)):
+                    if self._hand_over_run(link, inbound, run, first) is _Left.FOR_TIME:
+                        return _Left.FOR_TIME
+                    if not arrived or arrived[0][0] != first:
+                        continue
+                if turns.spent(1):
                     return _Left.FOR_TIME
                 if overfull and inbound.pressed:
                     return _Left.FOR_ROOM
                 arrival = arrived.popleft()
-                sequence, item, company = arrival
-                if normal and company is None and type(item) not in _NO_MESSAGES and handle(item):
-                    if inbound.unfinished is None:
-                        link.done(sequence)
-                    else:  # its coroutine has still to be awaited, and it is acknowledged then
-                        receipt = _Receipt(self._session, self._handled, link, sequence, awaited=False)
-                        inbound.unfinished.reply, inbound.unfinished = receipt, None
-                elif not self._queue(link, inbound, arrival):
+                if not self._queue(link, inbound, arrival):
                     arrived.appendleft(arrival)
                     return _Left.FOR_ROOM
         finally:
@@ -183,7 +251,14 @@ class Delivery:
             self.closed(link)
         return _Left.NOTHING
 
-    def _queue(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> bool:
+    def _go_on(self, link: Incoming, inbound: Handing, sequence: int) -> bool:
+        """Whether the coroutine of a message has still to be awaited. The message is acknowledged then."""
+        unfinished, inbound.unfinished = inbound.unfinished, None
+        if unfinished is not None:
+            unfinished.reply = _Receipt(self._session, self._handled, link, sequence, awaited=False)
+        return unfinished is not None
+
+    def _queue(self, link: Incoming, inbound: Handing, arrival: Arrival) -> bool:
         """Queue a message for its actor; return whether there was room."""
         enclosed = self._enclosed(link, inbound, arrival)
         if enclosed is not None:
@@ -193,7 +268,7 @@ class Delivery:
                 self._refuse(link, enclosed, error)
         return True
 
-    async def _pump(self, link: Incoming, inbound: Inbound) -> None:
+    async def _pump(self, link: Incoming, inbound: Handing) -> None:
         """Hand over the rest, giving way and waiting for room."""
         try:
             with self._pumps[link]:
@@ -208,7 +283,7 @@ class Delivery:
         if link.arrived:  # it was paused; perhaps it is no longer
             self.deliver(link)
 
-    async def _hand_over_first(self, link: Incoming, inbound: Inbound) -> None:
+    async def _hand_over_first(self, link: Incoming, inbound: Handing) -> None:
         arrival = link.arrived[0]
         enclosed = self._enclosed(link, inbound, arrival)
         if enclosed is not None:
@@ -220,7 +295,7 @@ class Delivery:
             link.arrived.popleft()
         self._turns.new_slice()  # because it has just given way
 
-    def _enclosed(self, link: Incoming, inbound: Inbound, arrival: Arrival) -> Envelope | None:
+    def _enclosed(self, link: Incoming, inbound: Handing, arrival: Arrival) -> Envelope | None:
         """A message with its receipt; None for what is no message, and is dealt with here."""
         sequence, item, company = arrival
         kind = type(item)
@@ -228,7 +303,7 @@ class Delivery:
             inbound.advance(item.event_time_ns)  # type: ignore[attr-defined]
         elif kind is Idle:
             inbound.idle()
-        elif kind in _NO_MESSAGES:
+        elif kind in NO_MESSAGES:
             text = f"message {sequence} from {link.client_name or PLAIN} is not known here"
             if link.plain:
                 self._session.unread.add(link, "unknown", text)

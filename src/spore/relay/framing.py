@@ -65,6 +65,11 @@ class FrameSplitter:
         else:
             self.data = chunk
 
+    def passed(self, end: int) -> None:
+        """While `runs` yields each frame: what follows up to this index of `data` was taken as frames, too."""
+        self._at = end
+        self._wanted = 0
+
     def runs(self, *, each: bool = False) -> Iterator[tuple[int, int, int, int]]:
         """The whole frames that are there now, those with messages in runs as long as they can be: where each begins and
         ends in `data`, how many frames it is, and the type number of the control message in it, or 0.
@@ -105,8 +110,10 @@ class FrameSplitter:
             at = end
             count += 1
             if each:
+                self._at = at
                 yield run, at, 1, 0
-                run, count = at, 0
+                at = run = self._at
+                count = 0
         if count:
             yield run, at, count, 0
         self._at = at

@@ -9,20 +9,24 @@ Invariants:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count, repeat
 
 import attrs
 
 from spore.codec import Flags, Frame, UnknownTlv, encode_frame
 from spore.errors import EncodeError
 from spore.message import Domain, TraceContext, message_type
-from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Announce, Ask, Begin, Policy, Reply, Resend
+from spore.relay.control import KEPT_ANSWERS, Accept, Ack, Advance, Announce, Ask, Begin, Idle, Policy, Reply, Resend
 
-__all__ = ["MAX_DAMAGED", "Arrival", "Company", "Incoming", "IncomingCounts"]
+__all__ = ["MAX_DAMAGED", "NO_MESSAGES", "Arrival", "Company", "Incoming", "IncomingCounts"]
 
 
 MAX_DAMAGED = 8
 """So often one message may come damaged."""
+LARGE_WINDOW = 1_000
+"""Of a window of so many messages, and of a larger one, half is acknowledged at once, and of a smaller one a quarter: to handle half of
+it would not take long enough for the acknowledgement to be on its way meanwhile."""
 
 
 @attrs.frozen
@@ -34,6 +38,8 @@ class Company:
     trace: TraceContext | None
 
 
+NO_MESSAGES = frozenset({Advance, Idle, UnknownTlv, type(None)})
+"""What has a place among the messages of a link, and is none."""
 Arrival = tuple[int, object, Company | None]
 """A message that was taken and is to be handed to its actor: its number, the message (or an in-link control message, or
 None for what is not known here), and what came with it; None where it came alone."""
@@ -181,6 +187,33 @@ class Incoming:
         self.arrived.append((sequence, item, None if len(frame.items) < 2 else _company(frame.items[1:])))
         return None
 
+    def take_all(self, count: int) -> int:
+        """Take so many messages that are the next ones, came alone and without flags, over a link that is open.
+
+        Returns:
+            The number of the first. Whoever does not hand them over has the link `keep` them.
+        """
+        self.received += count
+        self._asked_again = False
+        self.counts.received += count
+        return self.received - count + 1
+
+    def keep(self, messages: Sequence[object], number: int) -> None:
+        """These were taken, but not handed over: they are before all that has arrived otherwise, and this is the first one's number."""
+        self.arrived.extendleft(reversed(tuple(zip(count(number), messages, repeat(None)))))
+
+    def next_run(self, most: int) -> list[object]:
+        """The first messages that have arrived, so many at most, out of `arrived`: none if the first one is accompanied, or no message."""
+        arrived = self.arrived
+        run: list[object] = []
+        while arrived and len(run) < most:
+            _, item, company = arrived[0]
+            if company is not None or type(item) in NO_MESSAGES:
+                break
+            run.append(item)
+            arrived.popleft()
+        return run
+
     def skip(self) -> None:
         """A frame of a plain sender cannot be read. It is left out, and gives back the place that it took at its sender."""
         self.received += 1
@@ -228,6 +261,14 @@ class Incoming:
             self.handled += 1
             self._done.discard(self.handled)
 
+    def done_all(self, first: int, count: int) -> None:
+        """The same of so many messages in a row."""
+        if first == self.handled + 1 and not self._done:
+            self.handled += count
+            return
+        for sequence in range(first, first + count):
+            self.done(sequence)
+
     @property
     def ack_due(self) -> bool:
         """Whether there is something to acknowledge."""
@@ -237,7 +278,8 @@ class Incoming:
     def ack_urgent(self) -> bool:
         """Whether the sender may soon have to wait for the acknowledgement. What had ended a predecessor may be sent one by one."""
         due = self.handled - self._acked
-        return due >= max(1, self.window // 4) or (due > 0 and self._acked < self._again_upto)
+        share = 2 if self.window >= LARGE_WINDOW else 4
+        return due >= max(1, self.window // share) or (due > 0 and self._acked < self._again_upto)
 
     def ack(self) -> Ack:
         """The acknowledgement of all that was handled."""

@@ -267,6 +267,20 @@ class Outgoing:
         return len(self._kept) + len(self.waiting) < self._window and self._kept_bytes < WINDOW_BYTES
 
     @property
+    def roomy(self) -> bool:
+        """Whether there is so much room that who waits for some can send many messages; or none need be waited for."""
+        if (
+            self.denied is not None
+            or not self.accepted
+            or not self.lossless
+            or self.options.feedback
+            or self._unbounded
+        ):
+            return True
+        room = self._window - len(self._kept) - len(self.waiting)
+        return room >= self._window // 4 and self._kept_bytes < WINDOW_BYTES * 3 // 4
+
+    @property
     def overfull(self) -> bool:
         """Whether `queue` has run over what may be outstanding, so that what leads here should pause."""
         return self.lossless and not self.options.feedback and not self._unbounded and len(self.waiting) > 0
@@ -336,6 +350,37 @@ class Outgoing:
             frame = self._encode(message, 0, ask)
             self.counts.sent += 1
             self.waiting.put(Waiting(frame, ask, self._key(message)))
+
+    def queue_at_once(self, message: Any) -> bool:
+        """`queue` for a message that nobody awaits, where all is plain: receivers are there, nothing waits, and there is room.
+
+        Returns:
+            Whether it was taken. If not, nothing was done.
+
+        Raises:
+            EncodeError: if it cannot travel. Nothing was taken.
+        """
+        options, kept = self.options, self._kept
+        if (
+            not self._active
+            or self.denied is not None
+            or options.trace
+            or len(kept) >= self._window
+            or self._kept_bytes >= WINDOW_BYTES
+            or self.waiting
+        ):
+            return False
+        number = self._last + 1
+        frame = encode(message, sequence=number, timestamp_ns=self._clock(), source=options.source, flags=self._flags)
+        self.counts.sent += 1
+        self._last = number
+        kept.append(frame)
+        self._kept_bytes += len(frame)
+        to_send = self.to_send
+        to_send.append(frame)
+        if len(to_send) == 1:  # else it is known already that there is something to write
+            self.on_change()
+        return True
 
     def give_up(self, reason: Loss) -> None:
         """Count a message that was not taken, because nobody will ever handle it."""

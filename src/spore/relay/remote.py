@@ -131,9 +131,10 @@ class RemoteRef(ActorRef[M]):
         link = (self._high if high else self._link) or self._open(high)
         turns = self._client.turns
         if not turns.spent(1):
-            if not link.has_room(message):
-                await self._wait_for_room(link, message)
-            link.queue(message)
+            if not link.queue_at_once(message):
+                if not link.has_room(message):
+                    await self._wait_for_room(link, message)
+                link.queue(message)
             return
         # The checkpoint comes after the message, so that it does not wait for others; nothing may be cancelled then.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -218,7 +219,10 @@ class RemoteRef(ActorRef[M]):
         if link.to_send:
             self._client.session.queued(link)
         if self._room:
-            self._room.unpark_all()
+            if link.roomy:
+                self._room.unpark_all()
+            else:
+                self._client.unpark_soon(self._room)
         owner = self.owner
         if owner is not None and self in owner.dispatcher.overfull and not link.overfull:
             owner.dispatcher.relieved(self)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count, repeat
 from time import time_ns
 from typing import Any
 
 import attrs
 
 from spore.codec import MAX_FRAME_SIZE, UnknownTlv, decode
+from spore.codec.runs import LARGEST, RunReader
 from spore.errors import DecodeError, RelayError, RelayRefused
 from spore.message import REGISTRY, Domain, Registry, Schema
 from spore.nursery_bundle.ref import OUTSIDE
@@ -64,6 +66,9 @@ __all__ = ["DEFAULT_HEARTBEAT_S", "Attached", "LinkPosition", "Session"]
 DEFAULT_HEARTBEAT_S = 2.0
 SILENT_BEATS = 3
 """After so many of the other end's heartbeats without a word the connection counts as lost."""
+BATCH = 32
+"""At most so many messages are read before they are handed over: a few stay in the processor's caches, and give Python's garbage
+collector nothing to do."""
 FORGOTTEN_LINKS = 4_096
 """The links that are remembered without a sender there; the oldest of more are forgotten."""
 
@@ -135,6 +140,12 @@ class Session:
         """Called with each link that was opened to this client, or opened again."""
         self.on_closed: Callable[[Incoming], None] = _nothing_of
         """Called with each link that its sender has closed, or that was forgotten."""
+        self.on_run: Callable[[Incoming, Sequence[Any], int], bool] | None = None
+        """Called with a link, its next messages, and the first one's number, before more are read: all of `Incoming.arrived`, and then
+        these, can be handed over; `Incoming.keep` is for those that are not. Returns whether to read on; see `stopped`."""
+        self.stopped: Incoming | None = None
+        """The link at which reading has stopped, because there is no time now for more of its messages. Call `receive` again, with no
+        bytes, before those that come next."""
         self.on_denied: Callable[[str], None] = _nothing_of
         """Called with a sentence each time a link, from here or to here, was refused."""
         self.leads_to: Callable[[Incoming, Outgoing], bool] = _never
@@ -151,6 +162,7 @@ class Session:
         self._registry, self._agreed = registry, schema
         self._heartbeat_s = heartbeat_s
         self._max_frame_size = max_frame_size
+        self._runs = RunReader(registry if max_frame_size >= LARGEST else Registry())
         self._clock = clock
         self._splitter = FrameSplitter(max_frame_size)
         self._out: list[bytes] = []
@@ -347,6 +359,7 @@ class Session:
     def disconnected(self) -> None:
         """The connection is lost. Everything that was not acknowledged is kept."""
         self.ready = False
+        self.stopped = None
         self._splitter = FrameSplitter(self._max_frame_size)
         self._out.clear()
         self._dirty.clear()
@@ -367,32 +380,65 @@ class Session:
         """Bytes have come.
 
         Returns:
-            The links that have new arrivals: those, too, that an error has kept an earlier call from returning.
+            The links that have new arrivals, apart from those that `on_run` was called with: those, too, that an error has kept
+            an earlier call from returning.
 
         Raises:
             RelayRefused: the relay does not go on with this client.
             RelayError: the other end does not keep to the protocol; the connection has to be given up.
         """
+        if self.stopped is not None and not self._hand_over(self.stopped, (), 0):
+            return []
         touched, splitter = self._touched, self._splitter
         try:
-            splitter.feed(data)
+            if data:
+                splitter.feed(data)
             self._now_s = now_s
             for start, end, _, kind in splitter.runs(each=True):
                 self._heard_at = now_s  # only now: a frame that does not come to its end is silence, too
-                whole = splitter.data[start:end]
+                data = splitter.data
                 if kind:
-                    self._control(control_of(whole))
+                    self._control(control_of(data[start:end]))
                 elif type(route := self._receiving_over) is Incoming:
-                    self._take(route, whole)
-                    touched[route] = None
+                    behind = self._take_runs(route, data, start)
+                    if behind > start:
+                        splitter.passed(behind)
+                        if self.stopped is not None:
+                            break
+                    else:
+                        self._take(route, data[start:end])
+                        touched[route] = None
                 elif type(route) is Outgoing:
-                    self._replied(route, whole)
+                    self._replied(route, data[start:end])
         except AnotherProtocol as error:
             raise RelayRefused("protocol", f"the relay speaks another protocol: {error}") from error
         except DecodeError as error:
             raise RelayError(f"damaged bytes from the relay: {error}") from error
         self._touched = {}
         return list(touched)
+
+    def _take_runs(self, link: Incoming, data: bytes, at: int) -> int:
+        """Take the frames of a link that are plainly the next ones; return where the first begins that is not."""
+        read = self._runs.read
+        while link.open and not link.plain:
+            messages, at = read(data, at, link.received + 1, BATCH)
+            if messages and not self._hand_over(link, messages, link.take_all(len(messages))):
+                break
+            if len(messages) < BATCH:
+                break
+        return at
+
+    def _hand_over(self, link: Incoming, messages: Sequence[Any], number: int) -> bool:
+        """Have the next messages of a link handed over, behind those that it keeps; return whether to read on."""
+        self.stopped = None
+        if self.on_run is None or link.arrived:
+            link.arrived.extend(zip(count(number), messages, repeat(None)))
+            messages = ()
+        if self.on_run is None:
+            self._touched[link] = None
+        elif not self.on_run(link, messages, number):
+            self.stopped = link
+        return self.stopped is None
 
     def _take(self, link: Incoming, whole: bytes) -> None:
         """Take a frame of a link. One that cannot be read is asked for again, a few times; then the link is given up."""
@@ -441,6 +487,11 @@ class Session:
         data = b"".join(self._out)
         self._out.clear()
         return data
+
+    @property
+    def unwritten_size(self) -> int:
+        """About how many bytes of messages `data_to_send` would return: as if those of a link were as long as its last."""
+        return sum(len(link.to_send) * len(link.to_send[-1]) for link in self._dirty if link.to_send)
 
     def _gather(self) -> None:
         if self._dirty:
