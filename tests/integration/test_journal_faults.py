@@ -167,7 +167,9 @@ def test_a_message_that_ends_its_readers_is_set_aside_and_kept(processes, tmp_pa
     relay = processes.relay("--journal", str(journal))
     sender = processes.peer("sender")
     sender.do("send", to=STREAM, count=200)
-    assert finish(sender) == 200
+    assert sender.event("stopped") == 200
+    sender.do("drain")
+    assert sender.event("drained") == 200
     for life in range(3):
         doomed = processes.peer(f"life {life}", dies_at=70)
         doomed.do("receive", actor="sink", log=str(processes.folder / "log"), topics=[STREAM], capacity=1_000)
