@@ -17,6 +17,8 @@ from tests.unit.test_streams import gas, publish, read, relay_at, subscribe, unt
 import spore
 from spore import open_bundle
 from spore.cli.app import run
+from spore.codec import RecordingDecoder
+from spore.errors import SchemaMismatch
 from spore.feeds import open_feed
 from spore.relay import Journal, open_client
 from spore.relay.session import Session
@@ -78,7 +80,9 @@ async def test_it_shows_messages_as_decode_does_and_exports_them(tmp_path: Path,
         assert run(["journal", "export", str(tmp_path / "journal"), "gas", "--to", str(file), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["messages"] == 20
         assert run(["decode", str(file)]) == 0
-        assert numbers(capsys.readouterr().out)[-20:] == list(range(20))
+        head, *shown = capsys.readouterr().out.splitlines()
+        assert "SchemaHead" in head
+        assert numbers("\n".join(shown)) == list(range(20))
         async with open_feed(str(file)) as feed:
             assert [message.block_number async for batch in feed.batches() for message in batch] == list(range(20))
         assert run(["journal", "export", str(tmp_path / "journal"), "gas", "--to", str(file)]) == 2
@@ -189,7 +193,9 @@ async def test_dead_letters_are_listed_shown_exported_and_forgotten(tmp_path: Pa
     assert run(["journal", "export", directory, "--dead", "--to", str(file)]) == 0
     capsys.readouterr()
     assert run(["decode", str(file)]) == 0
-    assert numbers(capsys.readouterr().out)[-1:] == [4]
+    head, *shown = capsys.readouterr().out.splitlines()
+    assert "SchemaHead" in head
+    assert numbers("\n".join(shown)) == [4]
     assert run(["journal", "forget", directory, "--dead", "--number", "4", "--yes"]) == 0
     assert listed(tmp_path, capsys)["streams"][0]["dead"] == 1
     assert run(["journal", "forget", directory, "--dead", "--yes"]) == 0
@@ -200,7 +206,7 @@ async def test_dead_letters_are_listed_shown_exported_and_forgotten(tmp_path: Pa
 async def test_messages_that_mean_something_else_here_are_refused_by_name(
     tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The journal knows what they meant; an export of them needs no meaning."""
+    """The journal knows what they meant, and an export of them says it."""
     other = spore.Registry()
 
     @spore.message(type_id=18, domain=spore.Domain.MARKET_DATA, registry=other)
@@ -218,6 +224,12 @@ async def test_messages_that_mean_something_else_here_are_refused_by_name(
     assert "stream 'gas', link 2, message 1" in said
     assert "GasPrice (18) differs" in said
     assert "--module" in said
+    file = tmp_path / "gas.frames"
+    assert run(["journal", "export", str(tmp_path / "journal"), "gas", "--to", str(file)]) == 0
+    decoder = RecordingDecoder(registry=other)
+    decoder.feed(file.read_bytes())
+    with pytest.raises(SchemaMismatch, match="GasPrice"):
+        list(decoder)
 
 
 @pytest.mark.parametrize(

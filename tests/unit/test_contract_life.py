@@ -813,7 +813,7 @@ def refused(match: str, *args: Any, opened: dict[str, Any] | None = None, **opti
 def test_misuse_of_start() -> None:
     """Names that are taken, ports unwired, options that mean nothing: an error at once, in words that help."""
     refused("'taken' already", Log, log=[], name="taken")
-    refused("cannot be 0", Log, log=[], capacity=0)
+    refused("whole number from 1", Log, log=[], capacity=0)
     refused("no overflow policy 'x'; there are block, fail", Log, log=[], overflow="x")
     refused("no dispatch 'x'; there are inline, queued", Log, log=[], dispatch="x")
     refused("only 'event_time'", Log, log=[], merge="x")

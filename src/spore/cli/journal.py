@@ -113,7 +113,8 @@ def export(
 ) -> int:
     """Write the messages of a stream to a file of frames, which `spore decode` and `spore replay` read.
 
-    What is damaged in the journal is left out, and said.
+    The file says what each message meant to its sender, so that it is read with that meaning or refused. What is damaged in the journal is
+    left out, and said.
 
     Parameters
     ----------
@@ -135,12 +136,13 @@ def export(
     with open_contents(directory) as contents:
         reading = Reading(contents, _links(contents, stream, link, needed=not dead), start, limit)
         with open_recording(to, overwrite=force) as file:
-            count = size = 0
-            for frame in (
-                (letter.frame for letter in reading.dead()) if dead else (frame for _, _, frame in reading.frames())
-            ):
-                file.write(frame)
-                count, size = count + 1, size + len(frame)
+            meaning, count, size = None, 0, 0
+            for digest, frame in reading.recorded(dead=dead):
+                if digest != meaning:
+                    meaning = digest
+                    size += file.write(reading.head(digest))
+                size += file.write(frame)
+                count += 1
     if json:
         print(jsonlib.dumps({"file": str(to), "messages": count, "bytes": size, "damaged": reading.damaged}))
     else:

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from spore.codec import UnknownTlv, decode
+from spore.codec import UnknownTlv, decode, schema_head
 from spore.codec.plain import frame_to_plain
-from spore.errors import DecodeError, UsageError
+from spore.errors import DecodeError, JournalError, UsageError
 from spore.message import Difference, Registry, Schema, message_type
 from spore.relay.journal_contents import Contents, DeadLetter, KeptLink, timestamp_of
 
@@ -49,6 +49,24 @@ class Reading:
         """Those that were set aside."""
         letters = (letter for letter in self._contents.dead(self._links) if letter.sequence >= self._start)
         return islice(letters, self._limit)
+
+    def recorded(self, *, dead: bool) -> Iterator[tuple[str, bytes]]:
+        """The messages, or those that were set aside: for each the digest of its sender's schema, and its frame."""
+        if dead:
+            return ((letter.digest, letter.frame) for letter in self.dead())
+        return ((link.origin.digest, frame) for link, _, frame in self.frames())
+
+    def head(self, digest: str) -> bytes:
+        """What messages with this digest mean, as the frame that goes before them in a recording.
+
+        Where the journal no longer knows, it is a head that says nothing, so that they are not read with the meaning of those before.
+        """
+        try:
+            schema = self._contents.schema(digest)
+        except JournalError as error:
+            self.damaged.append(str(error))
+            schema = Schema({})
+        return schema_head(schema)
 
     def _of(self, link: KeptLink) -> Iterator[tuple[KeptLink, int, bytes]]:
         for sequence, frame in self._contents.frames(link, self._start, partial(self._lost, link)):

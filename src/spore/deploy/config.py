@@ -12,6 +12,7 @@ import attrs
 from spore.deploy.logs import Form, Level
 from spore.deploy.strict import Hidden, OneOrSeveral
 from spore.nursery_bundle.bundle import DEFAULT_CAPACITY
+from spore.nursery_bundle.checks import MAX_CAPACITY
 from spore.nursery_bundle.policy import Dispatch, Overflow, Supervision
 from spore.relay.token import TOKEN_VARIABLE
 
@@ -59,7 +60,9 @@ class ActorConfig:
     wire: dict[str, Names] = attrs.field(factory=dict)
     """Which actors each port leads to; ``[]`` for none. A port that is left out is wired to the actor of its name, or
     else to the only one that handles what it sends."""
-    capacity: int = attrs.field(default=DEFAULT_CAPACITY, validator=attrs.validators.ge(1))
+    capacity: int = attrs.field(
+        default=DEFAULT_CAPACITY, validator=[attrs.validators.ge(1), attrs.validators.le(MAX_CAPACITY)]
+    )
     """How many messages its mailbox holds."""
     overflow: Overflow = Overflow.BLOCK
     """What happens to one more."""

@@ -100,7 +100,7 @@ class Bundle:
         """How its actors move to another bundle. For Spore's own use."""
 
     def __repr__(self) -> str:
-        return f"<Bundle {self.name}: {len(self._roster.cells)} actors>"
+        return f"<Bundle {self.name}: {len(self._roster.cells)} actor{'s' * (len(self._roster.cells) != 1)}>"
 
     async def start(
         self,
@@ -157,6 +157,7 @@ class Bundle:
             raise UsageError(f"bundle {self.name!r} has an actor {name!r} already; names are unique")
         check_start(
             name,
+            capacity=capacity,
             verify=verify,
             verifier=self._guards.verifier,
             merge=merge,

@@ -17,6 +17,7 @@ from spore.nursery_bundle.log import kind_of
 from spore.nursery_bundle.policy import Supervision
 
 __all__ = [
+    "MAX_CAPACITY",
     "OPTIONS",
     "check_class",
     "check_factory",
@@ -31,6 +32,8 @@ OPTIONS = frozenset(
     {"capacity", "dispatch", "key", "merge", "name", "overflow", "portable", "state", "supervision", "verify"}
 )
 """The options of `spore.Bundle.start`."""
+MAX_CAPACITY = 2**32 - 1
+"""In messages: what a receiver can tell its senders over a link."""
 _PLAIN_METHODS = ("on_error", "skipped", "snapshot", "restore")
 _NO_GENERATORS = ("handle", "on_start", "on_stop", *_PLAIN_METHODS)
 _checked: WeakSet[type] = WeakSet()
@@ -68,19 +71,22 @@ def check_seconds(value: object, what: str, *, zero: bool) -> None:
         raise OptionError(f"{what} is {'0 seconds or more' if zero else 'more than 0 seconds'}, not {value!r:.60}")
 
 
-def check_whole(value: object, what: str, *, least: int) -> None:
-    """Refuse what is no whole number from ``least``.
+def check_whole(value: object, what: str, *, least: int, most: int | None = None) -> None:
+    """Refuse what is no whole number from ``least``, up to ``most``.
 
     Raises:
         UsageError: for anything else.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise OptionError(f"{what} is a whole number from {least}, not {value!r:.60}")
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):  # type: ignore[operator]
+        upto = "" if most is None else f" to {most:,}"
+        raise OptionError(f"{what} is a whole number from {least}{upto}, not {value!r:.60}")
 
 
 def check_start(
     name: str,
     *,
+    capacity: object,
     verify: object,
     verifier: object,
     merge: object,
@@ -93,6 +99,7 @@ def check_start(
     Raises:
         UsageError: naming the option, and what would be right.
     """
+    check_whole(capacity, f"actor {name!r}: capacity", least=1, most=MAX_CAPACITY)
     if not isinstance(verify, (int, float)) or not 0 <= verify <= 1:
         raise OptionError(f"actor {name!r}: verify is a share from 0 to 1, not {verify!r:.60}")
     if verify and verifier is None:
