@@ -203,12 +203,14 @@ class Incoming:
         self.arrived.extendleft(reversed(tuple(zip(count(number), messages, repeat(None)))))
 
     def next_run(self, most: int) -> list[object]:
-        """The first messages that have arrived, so many at most, out of `arrived`: none if the first one is accompanied, or no message."""
+        """The first messages that have arrived, so many at most, out of `arrived`, with numbers in a row: those of frames that could
+        not be read are missing between others. None if the first one is accompanied, or no message."""
         arrived = self.arrived
         run: list[object] = []
+        first = arrived[0][0] if arrived else 0
         while arrived and len(run) < most:
-            _, item, company = arrived[0]
-            if company is not None or type(item) in NO_MESSAGES:
+            sequence, item, company = arrived[0]
+            if sequence != first + len(run) or company is not None or type(item) in NO_MESSAGES:
                 break
             run.append(item)
             arrived.popleft()
