@@ -90,21 +90,25 @@ class Wire:
 
     def move(self) -> None:
         """Move bytes until there are none."""
-        moved = True
-        while moved:
-            moved = False
-            for session, peer in list(self.peers.items()):
-                for link in session.outgoing.values():
-                    if link.to_send:
-                        session.queued(link)
-                if data := session.data_to_send(self.now_s):
-                    self.board.receive(peer, data, self.now_s)
-                    moved = True
-            for session, peer in list(self.peers.items()):
-                if data := b"".join(peer.take()):
-                    peer.out_bytes -= len(data)
-                    self.arrived[session] += session.receive(data, self.now_s)
-                    moved = True
+        while sum(map(self.write, list(self.peers))) + sum(map(self.read, list(self.peers))):
+            pass
+
+    def write(self, session: Session) -> bool:
+        """Move what a session has to say to the switchboard; return whether that was anything."""
+        for link in session.outgoing.values():
+            if link.to_send:
+                session.queued(link)
+        if data := session.data_to_send(self.now_s):
+            self.board.receive(self.peers[session], data, self.now_s)
+        return bool(data)
+
+    def read(self, session: Session) -> bool:
+        """Move what the switchboard has to say to a session; return whether that was anything."""
+        peer = self.peers[session]
+        if data := b"".join(peer.take()):
+            peer.out_bytes -= len(data)
+            self.arrived[session] += session.receive(data, self.now_s)
+        return bool(data)
 
     def handle(self, session: Session, *, acknowledge: bool = True) -> list[Any]:
         """Have everything handled that has arrived, and return the messages."""

@@ -33,7 +33,7 @@ actors.splits = {{ type = "tests.truth_actors:Splits", wire = {{ out = "last" }}
 actors.last = {{ type = "tests.truth_actors:Sleeps" }}
 
 [[feeds]]
-source = "count:200…"
+source = "count:0…"
 to = "splits"
 """
 

@@ -251,6 +251,52 @@ def test_a_successor_goes_on_behind_what_was_handed_over(between: bool) -> None:
     assert (position.incarnation, position.handled) == (old.client, 7)
 
 
+def accepted_and_not_begun() -> tuple[Wire, Session, Session, Outgoing]:
+    """A link that its receiver has accepted, and of which it has not heard yet with what it begins."""
+    sender, receiver = session("sender"), session("receiver")
+    receiver.attach("a")
+    wire = Wire(receiver, sender)
+    link = sender.open(receivers=("a",))
+    for tick in ticks(0, 1, 2):
+        link.queue(tick)
+    for turn in (wire.write, wire.read):
+        turn(sender)
+        turn(receiver)
+    wire.write(receiver)
+    wire.read(sender)
+    assert link.accepted
+    assert not receiver.incoming[0].known
+    sender.queued(link)
+    assert sender.data_to_send(0.0)  # written, and under way when the connection is lost
+    wire.lose(sender)
+    return wire, sender, receiver, link
+
+
+def test_what_is_sent_again_to_who_has_never_had_it_is_not_marked() -> None:
+    """The relay dies behind the receiver's first words and before the sender's: nobody has handled anything, and nobody has died."""
+    wire, sender, receiver, link = accepted_and_not_begun()
+    wire.lose(receiver)
+    wire.connect(receiver)
+    wire.connect(sender)
+    wire.move()
+    assert wire.handle(receiver) == ticks(0, 1, 2)
+    assert (link.counts.redelivered, receiver.incoming[0].counts.redelivered) == (0, 0)
+
+
+def test_a_successor_of_who_has_never_had_it_gets_it_unmarked() -> None:
+    """What was handed over to it says so, although there was nothing to hand over."""
+    wire, sender, receiver, link = accepted_and_not_begun()
+    new = session("new")
+    new.take_over(receiver.positions("a"))
+    receiver.detach("a")
+    new.attach("a")
+    wire.connect(new)
+    wire.connect(sender)
+    wire.move()
+    assert wire.handle(new) == ticks(0, 1, 2)
+    assert (link.counts.redelivered, new.incoming[0].counts.redelivered) == (0, 0)
+
+
 def test_when_the_last_subscriber_leaves_nothing_waits() -> None:
     """What was published for nobody is counted as unheard, and does not hold up who drains."""
     sender, receiver = session("sender"), session("receiver")

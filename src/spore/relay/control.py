@@ -225,8 +225,8 @@ class Accept:
     """The relay's number, on this channel, for the receiver; 0 on the way from it."""
     receiver: Str
     incarnation: U64
-    """The client of the receiver, or of the one from which it has taken over where it stands. Another one than before is a
-    successor of somebody who has died, and knows nothing of what was handled."""
+    """The client of the receiver, or of the one from which it has taken over where it stands; or a number of its own, after the
+    receiver was detached there. Another one than before is a successor, and knows nothing of what was handled."""
     known: Bool
     """Whether it has had anything from this link."""
     received: U64

@@ -89,7 +89,7 @@ class Incoming:
         self.known = False
         """Whether the sender has ever said with what it begins."""
         self.incarnation = 0
-        """The client of the predecessor from which this end was taken over; 0 where it is this process's own."""
+        """By which the sender knows this end: a predecessor's where this end was taken over from it, because what that knew is known here."""
         self._acked = 0
         self._again_upto = 0
         """The last message that had been sent to a predecessor."""
@@ -128,11 +128,10 @@ class Incoming:
         """The last number of which the sender was told that it, and all before it, were handled."""
         return self._acked
 
-    def accept(self, incarnation: int, *, handled: int | None = None) -> Accept:
+    def accept(self, *, handled: int | None = None) -> Accept:
         """Where this end stands.
 
         Args:
-            incarnation: the number of this process. A predecessor's stays, because what it knew is known here.
             handled: as much as is to be acknowledged, if that is not everything.
         """
         self._acked = self.handled if handled is None else handled
@@ -140,7 +139,7 @@ class Incoming:
             self.channel,
             0,
             self.receiver,
-            self.incarnation or incarnation,
+            self.incarnation,
             self.known,
             self.received,
             self._acked,

@@ -497,7 +497,7 @@ class Outgoing:
             if accept.known and member.incarnation == _SOMEBODY:
                 member.incarnation = accept.incarnation  # it lives: it knows this link
                 self._skip_to(accept.handled)
-            successor = bool(member.incarnation) and not (accept.known and accept.incarnation == member.incarnation)
+            successor = member.incarnation not in {0, accept.incarnation}
             self.on_accept(successor)
             start = member.acked + 1
             if accept.known:  # it was here before, though somebody else may have been between

@@ -95,6 +95,8 @@ class LinkPosition:
     """By which the sender knows the receiver."""
     handled: int
     """Everything up to this number was handled, and nothing after it."""
+    known: bool = True
+    """Whether the sender has said there with what it begins."""
 
 
 class Session:
@@ -127,7 +129,7 @@ class Session:
         clock: Callable[[], int] = time_ns,
     ) -> None:
         self.name = name
-        self.client = client if client is not None else random.SystemRandom().getrandbits(63) | 1
+        self.client = client if client is not None else _drawn()
         self.ready = False
         """Whether the relay has welcomed this connection."""
         self.relay = 0
@@ -173,6 +175,9 @@ class Session:
         self._links: OrderedDict[tuple[int, int, str], Incoming] = OrderedDict()
         """All links to this client, by the sender's client and link, and the receiver."""
         self._announced: dict[int, Incoming] = {}
+        self._incarnations: dict[str, int] = {}
+        """Another one than this client's number for a receiver here of which a link has been forgotten, as if with it somebody had died:
+        so a sender can tell who has handled something unseen from who has not heard yet with what the link begins."""
         self._taken_over: dict[tuple[int, int, str], LinkPosition] = {}
         """Links that a predecessor had, and that have not been announced here yet."""
         self.detaching: set[str] = set()
@@ -247,11 +252,12 @@ class Session:
                 client=link.client,
                 link=link.link,
                 receiver=name,
-                incarnation=link.incarnation or self.client,
+                incarnation=link.incarnation,
                 handled=link.handled,
+                known=link.known,
             )
             for link in self._links.values()
-            if link.receiver == name and link.known and not link.plain
+            if link.receiver == name and not link.plain
         ]
         return found + [position for position in self._taken_over.values() if position.receiver == name]
 
@@ -273,6 +279,7 @@ class Session:
         for link in list(self._links.values()):
             if link.receiver == name:
                 self._forget(link)
+                self._incarnations[name] = _drawn()
 
     def queued(self, link: Outgoing) -> None:
         """A link has something to write."""
@@ -594,9 +601,11 @@ class Session:
         link = self._links.get(key)
         if link is None:
             link = self._links[key] = Incoming(announce, window=attached.window, policy=attached.policy)
+            link.incarnation = self._incarnations.get(announce.receiver, self.client)
             if (position := self._taken_over.pop(key, None)) is not None:
-                link.resume(position.handled)
                 link.incarnation = position.incarnation
+                if position.known:
+                    link.resume(position.handled)
         self._links.move_to_end(key)
         self._forget_old_links()
         link.announced(announce)
@@ -605,7 +614,7 @@ class Session:
         self._say(self._acceptance(link))
 
     def _acceptance(self, link: Incoming) -> Accept:
-        return link.accept(self.client, handled=link.acknowledged if link in self._acks_held else link.handled)
+        return link.accept(handled=link.acknowledged if link in self._acks_held else link.handled)
 
     def _forget_old_links(self) -> None:
         if len(self._links) > FORGOTTEN_LINKS:
@@ -613,6 +622,7 @@ class Session:
             for link in self._links.values():
                 if link not in present:
                     self._forget(link)
+                    self._incarnations[link.receiver] = _drawn()
                     return
 
     def _forget(self, link: Incoming) -> None:
@@ -747,6 +757,11 @@ _HANDLERS: dict[type, Callable[[Any, Any], None]] = {
 def _key(link: Announce | Incoming) -> tuple[int, int, str]:
     """By what a link is known again. Plain senders all have the same number, so theirs by its channel on this connection."""
     return link.client, link.link if link.client else link.channel, link.receiver
+
+
+def _drawn() -> int:
+    """A number that nobody else has."""
+    return random.SystemRandom().getrandbits(63) | 1
 
 
 def _urgency(link: Outgoing) -> bool:
