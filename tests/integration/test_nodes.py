@@ -143,7 +143,7 @@ def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
 @pytest.mark.long
 def test_a_node_that_ends_and_comes_again_loses_and_repeats_nothing(nats_server: NatsServer) -> None:
     """Its senders keep meanwhile what it has not handled, and the feed's node ends once it has all of it."""
-    with nodes(nats_server, rate=100) as system:
+    with nodes(nats_server, rate=60) as system:  # what comes in the two seconds in which a node ends it still handles
         alpha, beta = system.start("alpha"), system.start("beta")
         system.wait_for(50)
         beta.send_signal(signal.SIGTERM)
