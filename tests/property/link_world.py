@@ -428,9 +428,10 @@ class World:
             for process in self.receivers:
                 if process is not home:
                     self.detach(name, process)
-            if home is None and (not RECEIVERS[name] or any(name in books.joined for books in self.books)):
-                self.attach(name, self.receivers[0])
         for _ in range(40):
+            for name, home in self.homes.items():  # that somebody has joined is perhaps still on its way
+                if home is None and (not RECEIVERS[name] or any(name in books.joined for books in self.books)):
+                    self.attach(name, self.receivers[0])
             # Who is refused because a name is taken comes again at once here, until time shows that the one who has it is silent.
             rests = any(not self.work() for _ in range(200))
             if rests and not any(b.link.outstanding for b in self.books) and all(p.connection for p in self.processes):

@@ -52,6 +52,7 @@ def define(hint, default):
         (spore.U8 | None, 300, "u8 holds 0 to 255"),
         (tuple[spore.U8, ...], [1], "list of u8 needs a tuple, not list"),
         (tuple[spore.U8, ...], (1, 300), "Thing.value[1]: its default (1, 300) cannot be sent"),
+        (tuple[spore.U8, ...], (1,) * 65_536, "65,536 items, and 65,535 is the most"),
         (Rung, 5, "needs a Rung, not int"),
         (Rung, Rung(300), "Thing.value.price: its default Rung(price=300) cannot be sent: u8 holds 0 to 255"),
         (tuple[Rung, ...], (Rung(), Rung(300)), "Thing.value[1].price: "),
@@ -108,6 +109,9 @@ def test_what_has_an_effect_is_not_called():
     define(Counted, attrs.field(factory=Counted))
     define(spore.U8, attrs.field(default=attrs.Factory(lambda self: 300, takes_self=True)))
     define(spore.U8, attrs.field(default=5, converter=lambda value: called.append(1) or value))
+    define(
+        spore.U8, attrs.field(default="x", converter=int)
+    )  # which says itself what is wrong, to who leaves out the field
     assert (called, next(count), Counted().number) == ([], 0, 0)
 
 

@@ -160,6 +160,23 @@ def test_two_modules_that_declare_one_message_are_told(tmp_path, monkeypatch):
         importlib.import_module("two_ladders")
 
 
+def test_two_classes_of_one_module_that_declare_one_message_are_told():
+    """They have one name, and stand in different places: neither is the other one defined again."""
+    registry = Registry()
+
+    class Bids:
+        @spore.message(type_id=60, domain=Domain.SIGNAL, registry=registry)
+        class Level:
+            price: spore.U64
+
+    with pytest.raises(DefinitionError, match=r"taken by .*Bids\.Level, which is the same message; import it"):
+
+        class Asks:
+            @spore.message(type_id=60, domain=Domain.SIGNAL, registry=registry)
+            class Level:
+                price: spore.U64
+
+
 def test_a_module_that_is_main_too(tmp_path):
     """`python app.py`, which a part of it imports as `app`: both have the class, and it is decoded as the module's."""
     (tmp_path / "app.py").write_text(

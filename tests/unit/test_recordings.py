@@ -18,7 +18,7 @@ from spore.codec import (
     schema_head,
 )
 from spore.codec.plain import frame_from_plain, frame_to_plain
-from spore.codec.schema_head import HEADS, MARK, SchemaHead, SchemaLine, read_schema_head
+from spore.codec.schema_head import HEADS, MARK, SchemaHead, SchemaLine, read_schema_head, with_names
 from spore.errors import DecodeError, EncodeError, FeedError, SchemaMismatch
 from spore.feeds import feed_of
 from spore.feeds import frames as frames_feed
@@ -185,7 +185,9 @@ def test_a_schema_of_long_texts_is_read_again():
     schema = Schema({1: "1 T signal {" + "ü" * 70_000 + "}", 2: "2 U signal {}"})
     decoder = Decoder()
     decoder.feed(schema_head(schema))
-    assert read_schema_head(next(iter(decoder)), offset=0) == schema
+    head = next(iter(decoder))
+    assert read_schema_head(head, offset=0) == schema
+    assert read_schema_head(with_names(head), offset=0) == schema
 
 
 def head_of(*items):

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 import spore
-from spore.codec import wire_difference
+from spore.codec import verify, wire_difference
 
 MESSAGES = spore.Registry()
 
@@ -157,3 +157,16 @@ def test_every_kind_of_field_comes_back_the_same():
     )
     assert wire_difference(order, registry=MESSAGES) is None
     assert wire_difference(Order(), registry=MESSAGES) is None
+
+
+def test_a_codec_that_reads_another_value_is_found_out(monkeypatch):
+    """What is asked is what comes back, and not what should."""
+    real = verify.decode
+
+    def off_by_one(frame, registry):
+        read = real(frame, registry=registry)
+        return attrs.evolve(read, items=(attrs.evolve(read.message, price=6),))
+
+    monkeypatch.setattr(verify, "decode", off_by_one)
+    said = wire_difference(Level(5), registry=MESSAGES)
+    assert said == "comes back from the wire as Level(price=6, sizes=()): price was 5, and becomes 6"

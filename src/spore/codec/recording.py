@@ -46,11 +46,6 @@ class RecordingDecoder:
         if schema is not None:
             self._take(schema)
 
-    @property
-    def offset(self) -> int:
-        """Bytes that were consumed as whole frames."""
-        return self._decoder.offset
-
     def feed(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take in the next bytes.
 

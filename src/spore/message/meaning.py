@@ -135,7 +135,7 @@ def _show(wire: _Type) -> str:
             return f"{wire.how} {_show(wire.item)}"
         case _Fields():
             return f"a record of {', '.join(name for name, _ in wire.fields) or 'nothing'}"
-        case _Members():
+        case _:
             return f"an enum of {wire.form}: {', '.join(f'{name}={value}' for value, name in wire.names)}"
 
 
