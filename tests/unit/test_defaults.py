@@ -90,7 +90,7 @@ def test_a_good_default_is_taken(hint, default):
 
 
 def test_what_has_an_effect_is_not_called():
-    """A counter, a function that reads a variable, a method, and what takes the instance are left for when a message is made."""
+    """A counter, a function that reads a variable or may never end, a method, and what takes the instance are left for when a message is made."""
     called = []
     count = itertools.count()
 
@@ -98,8 +98,13 @@ def test_what_has_an_effect_is_not_called():
         called.append(1)
         return 300
 
+    def endless():
+        while True:
+            pass
+
     for factory in (
         noted,
+        endless,
         count.__next__,
         lambda: print("x"),
         lambda: [each for each in (300,)],  # noqa: C416 - a comprehension is what this is about

@@ -8,6 +8,7 @@ by a function that does nothing but name constants, members and such types.
 from __future__ import annotations
 
 import builtins
+import dis
 import enum
 import inspect
 import operator
@@ -145,6 +146,8 @@ def _has_no_effect(factory: Any, own: str) -> bool:
         return True
     if not isinstance(factory, FunctionType) or factory.__closure__ or factory.__code__.co_flags & _GENERATORS:
         return False
+    if any(each.opname.startswith(("FOR_ITER", "JUMP_BACKWARD")) for each in dis.get_instructions(factory)):
+        return False  # a loop, which may have no end; a comprehension is one since Python 3.12
     scope = {**vars(builtins), **factory.__globals__}
     return all(
         _is_safe(scope.get(name), own) or _is_member(name, factory.__code__, scope)
