@@ -1,6 +1,7 @@
 """What real systems say of themselves at their end, and to who looks: lines and exit codes."""
 
 import os
+import resource
 import signal
 
 import pytest
@@ -36,6 +37,8 @@ actors.last = {{ type = "tests.truth_actors:Sleeps" }}
 source = "count:0…"
 to = "splits"
 """
+
+RELAYED = DOWN.replace("shared_memory", "relay")
 
 
 def ended(text: str) -> tuple[int, list[str]]:
@@ -99,3 +102,33 @@ def test_a_monitor_that_is_started_after_a_crash_says_so():
         code, lines, _ = run.do("top", "--once", str(run.config))
         assert code == 0
         assert any(line.startswith("the process of bundle 'core': restarted once, without the state") for line in lines)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs limits of other processes, as Linux has")
+def test_a_process_for_which_there_are_no_files_left_is_started_when_there_are():
+    """The system goes on meanwhile, says what is wrong, and is told of as not healthy afterwards."""
+    with system(RELAYED) as run:
+        supervisor, writer = run.popen.pid, run.pid("actor 'last'")
+        limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+        os.kill(writer, signal.SIGSTOP)  # so that it dies only when there is no file left
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{supervisor}/fd")) - 4, limits[1]))
+        os.kill(writer, signal.SIGKILL)
+        said = until(run, "actor 'last': its process cannot be started: Too many open files; tried again in ")
+        assert any(line.startswith("actor 'last': its process was killed by SIGKILL; starts again in") for line in said)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+        until(run, "actor 'last': runs as process ")
+        code, lines, _ = run.do("monitor", str(run.config))
+        assert code == 1
+        text = "\n".join(lines)
+        assert "actor 'last'" in text
+        assert "its process could not be started: Too many open files" in text
+
+
+def until(run: Run, begins: str) -> list[str]:
+    """What a system says until it says that."""
+    said = [""]
+    while not said[-1].startswith(begins):
+        line = run.popen.stdout.readline()
+        assert line, run.popen.stderr.read()
+        said.append(line.rstrip("\n"))
+    return said
