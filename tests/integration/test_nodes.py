@@ -93,10 +93,13 @@ class Nodes:
         self._environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(folder)}
         self._running: list[subprocess.Popen[str]] = []
 
-    def start(self, node: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "spore", "run", str(self.config), "--node", node]
+    def start(self, node: str, *folders: Path, command: str = "run") -> subprocess.Popen[str]:
+        """Run a node, with modules of its own from these folders, too; or another command about it."""
+        words = [sys.executable, "-m", "spore", command, str(self.config), "--node", node]
+        path = os.pathsep.join([*map(str, folders), self._environment["PYTHONPATH"]])
+        environment = {**self._environment, "PYTHONPATH": path}
         running = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._environment, cwd=ROOT
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
         )
         self._running.append(running)
         return running
@@ -339,3 +342,65 @@ def test_a_wrong_password_is_told_without_it(tmp_path: Path, monkeypatch: pytest
     assert isinstance(error, NatsRefused)
     assert error.reason == "password"
     assert "wrong" not in str(error)
+
+
+UNEQUAL = """
+[[bundles]]
+name = "near"
+node = "alpha"
+mode = "shared_memory"
+actors.teller = {{ type = "layout:Teller", wire = {{ out = "reader" }} }}
+
+[[bundles]]
+name = "far"
+node = "beta"
+mode = "shared_memory"
+actors.reader = {{ type = "layout:Reader" }}
+"""
+LAYOUT = """
+import attrs
+import spore
+
+@spore.message(type_id=150, domain=spore.Domain.SIGNAL)
+class Level:
+    price: spore.{price}
+
+@attrs.define
+class Teller(spore.Actor[Level]):
+    out: spore.ActorRef[Level]
+
+    def on_start(self):
+        self.out.tell(Level(1))
+
+    def handle(self, message):
+        pass
+
+class Reader(spore.Actor[Level]):
+    def handle(self, message):
+        pass
+"""
+
+
+@pytest.mark.long
+def test_nodes_that_mean_different_things_are_not_healthy_and_say_why(nats_server: NatsServer) -> None:
+    """One message differs: the log of each says so once, `spore monitor` of either names it, and either ends with 1."""
+    with nodes(nats_server) as system:
+        system.config.write_text(
+            (NODES.replace("tests.pipeline_feed", "layout") + UNEQUAL).format(address=nats_server.address)
+        )
+        running, folders = {}, {node: system.config.parent / node for node in ("alpha", "beta")}
+        for node, price in (("alpha", "U64"), ("beta", "PriceE8")):
+            folders[node].mkdir()
+            (folders[node] / "layout.py").write_text(LAYOUT.format(price=price))
+            running[node] = system.start(node, folders[node])
+        for node, process in running.items():
+            said = next((line for line in process.stdout if "takes nothing" in line), "")
+            assert "differ: Level (150) differs: here 150 Level signal {price: " in said
+            code, out = ended(system.start(node, folders[node], command="monitor"))
+            assert code == 1
+            assert "differ: Level (150) differs: here 150 Level signal {price: " in out
+        for node, process in running.items():
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=PATIENCE_S)
+            assert "takes nothing" not in said  # which was said once
+            assert (process.returncode, "a link is refused" in said) == (1, True)
