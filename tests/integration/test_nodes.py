@@ -399,7 +399,7 @@ def test_nodes_that_mean_different_things_are_not_healthy_and_say_why(nats_serve
             code, out = ended(system.start(node, folders[node], command="monitor"))
             assert code == 1
             assert "differ: Level (150) differs: here 150 Level signal {price: " in out
-        for node, process in running.items():
+        for process in running.values():
             process.send_signal(signal.SIGTERM)
             said, _ = process.communicate(timeout=PATIENCE_S)
             assert "takes nothing" not in said  # which was said once
