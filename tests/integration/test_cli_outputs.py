@@ -170,7 +170,7 @@ def test_monitor_and_top_show_a_running_system_in_any_encoding(folder):
         '[[bundles]]\nname = "core"\nmode = "shared_memory"\nactors.gen = { type = "SignalGeneratorActor" }\n'
     )
     line = f"""
-{SPORE} run {config} >lines & run=$!
+: >lines; {SPORE} run {config} >lines & run=$!
 until grep -qx runs lines; do sleep 0.05; done
 {SPORE} monitor {config}; echo "monitor $?"
 {SPORE} top {config} --once; echo "top $?"

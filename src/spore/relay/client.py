@@ -110,6 +110,8 @@ class Client:
         """Whether messages were handled while an acknowledgement waited."""
         self._changed = trio.lowlevel.ParkingLot()
         self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` finds out anew each time
+        self._own = nursery.cancel_scope
+        """Around all that is the client's, and cancelled when its block has ended, however that was."""
         self._delivery = Delivery(session, self.turns, nursery, self._handled)
         self._refusal: RelayError | None = None
         self._broken: RelayError | None = None
@@ -423,13 +425,20 @@ class Client:
         error: BaseException | None = None
         try:
             session.connected(trio.current_time())
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._flush, carrier)
-                nursery.start_soon(self._watch)
-                nursery.start_soon(self._acknowledge)
-                nursery.start_soon(self._relieve)
-                self._kick()
-                await self._read(carrier)
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._flush, carrier)
+                    nursery.start_soon(self._watch)
+                    nursery.start_soon(self._acknowledge)
+                    nursery.start_soon(self._relieve)
+                    self._kick()
+                    await self._read(carrier)
+            except BaseException as stop:
+                if (
+                    is_stop(stop) and not self._own.cancel_called
+                ):  # the block in which this client is may hear of it only later
+                    self.say_goodbye()
+                raise
         except* (RelayError, trio.BrokenResourceError) as lost:
             error = first_cause(lost.subgroup(RelayRefused) or lost)
             error = carriers.distrust(error) or error
